@@ -1,0 +1,130 @@
+//! The one thing that custody signs: an SSH user-authentication request (RFC 4252 section 7).
+//!
+//! Invariant: bytes come only from fields, and a blob is accepted only if the fields that it holds make exactly the
+//! same bytes again. So no other payload (a certificate, a session of another protocol, a file) can be signed.
+
+use super::algorithm::SignatureAlgorithm;
+use super::public::PublicKey;
+use super::wire::{Reader, put_string};
+
+const MSG_USERAUTH_REQUEST: u8 = 50;
+const SERVICE: &[u8] = b"ssh-connection";
+const PUBLICKEY: &[u8] = b"publickey";
+/// OpenSSH's form since 8.9, which names the host key too.
+const HOSTBOUND: &[u8] = b"publickey-hostbound-v00@openssh.com";
+/// SHA-512 is the longest exchange hash.
+const MAX_SESSION_ID: usize = 64;
+const MIN_SESSION_ID: usize = 16;
+const MAX_USER: usize = 255;
+
+/// The fields of the request; service and method are fixed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserauthRequest {
+    session_id: Vec<u8>,
+    user: String,
+    algorithm: SignatureAlgorithm,
+    public_key: PublicKey,
+    host_key: Option<PublicKey>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this is not an SSH user-authentication request for a public key; nothing else is signed")]
+pub struct BadUserauthRequest;
+
+impl UserauthRequest {
+    pub fn new(
+        session_id: Vec<u8>,
+        user: String,
+        algorithm: SignatureAlgorithm,
+        public_key: PublicKey,
+    ) -> Result<Self, BadUserauthRequest> {
+        if !(MIN_SESSION_ID..=MAX_SESSION_ID).contains(&session_id.len())
+            || user.is_empty()
+            || user.len() > MAX_USER
+            || user.chars().any(char::is_control)
+            || algorithm.key_algorithm() != public_key.algorithm()
+        {
+            return Err(BadUserauthRequest);
+        }
+        Ok(Self { session_id, user, algorithm, public_key, host_key: None })
+    }
+
+    /// The same request in OpenSSH's host-bound form.
+    #[must_use]
+    pub fn bound_to(self, host_key: PublicKey) -> Self {
+        Self { host_key: Some(host_key), ..self }
+    }
+
+    /// From the bytes that an SSH client asks an agent to sign.
+    pub fn parse(blob: &[u8]) -> Result<Self, BadUserauthRequest> {
+        let request = Self::read(blob)?;
+        if request.signed_bytes() == blob { Ok(request) } else { Err(BadUserauthRequest) }
+    }
+
+    fn read(blob: &[u8]) -> Result<Self, BadUserauthRequest> {
+        let bad = |_| BadUserauthRequest;
+        let mut reader = Reader::new(blob);
+        let session_id = reader.string().map_err(bad)?.to_vec();
+        if reader.byte().map_err(bad)? != MSG_USERAUTH_REQUEST {
+            return Err(BadUserauthRequest);
+        }
+        let user = reader.text().map_err(bad)?.to_owned();
+        if reader.string().map_err(bad)? != SERVICE {
+            return Err(BadUserauthRequest);
+        }
+        let hostbound = match reader.string().map_err(bad)? {
+            PUBLICKEY => false,
+            HOSTBOUND => true,
+            _ => return Err(BadUserauthRequest),
+        };
+        if reader.byte().map_err(bad)? != 1 {
+            return Err(BadUserauthRequest);
+        }
+        let algorithm = SignatureAlgorithm::parse(reader.text().map_err(bad)?).map_err(bad)?;
+        let public_key = PublicKey::from_blob(reader.string().map_err(bad)?).map_err(bad)?;
+        let request = Self::new(session_id, user, algorithm, public_key)?;
+        if !hostbound {
+            return Ok(request);
+        }
+        let host_key = PublicKey::from_blob(reader.string().map_err(bad)?).map_err(bad)?;
+        Ok(request.bound_to(host_key))
+    }
+
+    /// Exactly what is signed.
+    pub fn signed_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(512);
+        put_string(&mut out, &self.session_id);
+        out.push(MSG_USERAUTH_REQUEST);
+        put_string(&mut out, self.user.as_bytes());
+        put_string(&mut out, SERVICE);
+        put_string(&mut out, if self.host_key.is_some() { HOSTBOUND } else { PUBLICKEY });
+        out.push(1);
+        put_string(&mut out, self.algorithm.as_str().as_bytes());
+        put_string(&mut out, self.public_key.blob());
+        if let Some(host_key) = &self.host_key {
+            put_string(&mut out, host_key.blob());
+        }
+        out
+    }
+
+    pub fn session_id(&self) -> &[u8] {
+        &self.session_id
+    }
+
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    pub const fn algorithm(&self) -> SignatureAlgorithm {
+        self.algorithm
+    }
+
+    pub const fn public_key(&self) -> &PublicKey {
+        &self.public_key
+    }
+
+    /// The server's host key, in the host-bound form.
+    pub const fn host_key(&self) -> Option<&PublicKey> {
+        self.host_key.as_ref()
+    }
+}

@@ -1,0 +1,225 @@
+//! The three kinds of Ed25519 JWT: a user's token, the 60-second token for one audience that it is exchanged for, and
+//! the proof by which a service of Keywright shows who it is.
+
+use crate::keys::{ISSUER, PublicKeys, SigningKey};
+use jsonwebtoken::{Algorithm, Header, Validation};
+use keywright_domain::caller::{Caller, Principal, PrincipalKind, Role, ServiceName};
+use keywright_domain::clock::{Clock, Instant};
+use keywright_domain::ids::{TenantId, TokenId};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The audience of a user's token: the installation as a whole.
+pub const USER_AUDIENCE: &str = "keywright";
+
+/// How long an exchanged token or a service's proof is good.
+pub const SHORT_LIVED: Duration = Duration::from_secs(60);
+
+/// Clocks of processes may differ by this much.
+const LEEWAY: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Claims {
+    /// Who signed: `issuer`, or a service's name.
+    pub iss: String,
+    /// The principal.
+    pub sub: String,
+    pub aud: String,
+    /// Seconds since the epoch.
+    pub exp: i64,
+    pub iat: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jti: Option<String>,
+    /// The service that acts for the principal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub permissions: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_ip: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the token is not valid here")]
+pub struct BadToken;
+
+/// Signs under one name.
+#[derive(Clone)]
+pub struct Signer {
+    key: SigningKey,
+    clock: Clock,
+}
+
+impl Signer {
+    pub fn new(key: SigningKey, clock: Clock) -> Self {
+        Self { key, clock }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.key.name
+    }
+
+    /// A user's token. Its role and tenant stand in the store, not in it: a revocation or a change holds at once.
+    pub fn user_token(&self, id: &TokenId, principal: &str, expires: Instant) -> Result<String, BadToken> {
+        let mut claims = self.claims(principal, USER_AUDIENCE, expires);
+        claims.jti = Some(id.to_string());
+        self.sign(&claims)
+    }
+
+    /// The exchanged token: `caller`, as the issuer knows it, for one audience.
+    pub fn exchanged(
+        &self,
+        caller: &Caller,
+        acting: ServiceName,
+        audience: ServiceName,
+    ) -> Result<String, BadToken> {
+        let expires = self.clock.now().plus(SHORT_LIVED);
+        let mut claims = self.claims(&caller.principal.id, audience.as_str(), expires);
+        claims.jti = caller.principal.token.as_ref().map(ToString::to_string);
+        claims.act = Some(acting.as_str().to_owned());
+        claims.kind = Some(caller.principal.kind.as_str().to_owned());
+        claims.role = Some(caller.principal.role.as_str().to_owned());
+        claims.tenant = caller.principal.tenant.as_ref().map(ToString::to_string);
+        claims.permissions = caller.principal.permissions.clone();
+        claims.work = caller.principal.work.clone();
+        claims.request_id = Some(caller.request_id.clone());
+        claims.source_ip = Some(caller.source_ip.clone());
+        claims.user_agent = Some(caller.user_agent.clone());
+        self.sign(&claims)
+    }
+
+    /// This service's own proof for `audience`, with the work that it does in the background, if any.
+    pub fn proof(&self, audience: ServiceName, work: Option<&str>) -> Result<String, BadToken> {
+        let mut claims = self.claims(self.name(), audience.as_str(), self.clock.now().plus(SHORT_LIVED));
+        claims.work = work.map(ToOwned::to_owned);
+        self.sign(&claims)
+    }
+
+    fn claims(&self, subject: &str, audience: &str, expires: Instant) -> Claims {
+        Claims {
+            iss: self.key.name.clone(),
+            sub: subject.to_owned(),
+            aud: audience.to_owned(),
+            exp: expires.secs(),
+            iat: self.clock.now().secs(),
+            jti: None,
+            act: None,
+            kind: None,
+            role: None,
+            tenant: None,
+            permissions: Vec::new(),
+            work: None,
+            request_id: None,
+            source_ip: None,
+            user_agent: None,
+        }
+    }
+
+    fn sign(&self, claims: &Claims) -> Result<String, BadToken> {
+        jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), claims, &self.key.key).map_err(|_| BadToken)
+    }
+}
+
+/// What a token turned out to be.
+#[derive(Debug, Clone)]
+pub enum Verified {
+    /// A user's token: to be exchanged before anything else.
+    User { token: TokenId, principal: String },
+    /// An exchanged token for this audience: the caller.
+    Exchanged(Box<Caller>),
+    /// Another service of Keywright, for itself.
+    Service(Box<Caller>),
+}
+
+/// Verifies tokens that reach one service.
+#[derive(Clone)]
+pub struct Verifier {
+    keys: PublicKeys,
+    own: ServiceName,
+    clock: Clock,
+}
+
+impl Verifier {
+    pub fn new(keys: PublicKeys, own: ServiceName, clock: Clock) -> Self {
+        Self { keys, own, clock }
+    }
+
+    /// Verifies a token that names this service, or the installation, as its audience.
+    pub fn verify(&self, token: &str) -> Result<Verified, BadToken> {
+        self.verify_for(token, self.own)
+    }
+
+    /// The same for a token that was made for `audience`: how the exchange looks at the token that another service
+    /// received.
+    pub fn verify_for(&self, token: &str, audience: ServiceName) -> Result<Verified, BadToken> {
+        let unverified =
+            jsonwebtoken::dangerous::insecure_decode::<Claims>(token).map_err(|_| BadToken)?.claims;
+        let key = self.keys.keys.get(&unverified.iss).ok_or(BadToken)?;
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        // Time is compared with our own clock below.
+        validation.validate_exp = false;
+        validation.set_audience(&[audience.as_str(), USER_AUDIENCE]);
+        let claims = jsonwebtoken::decode::<Claims>(token, key, &validation).map_err(|_| BadToken)?.claims;
+        let now = self.clock.now();
+        if Instant::from_secs(claims.exp) <= now.minus(LEEWAY)
+            || Instant::from_secs(claims.iat) > now.plus(LEEWAY)
+        {
+            return Err(BadToken);
+        }
+        if claims.iss != ISSUER {
+            return service(claims).ok_or(BadToken);
+        }
+        if claims.aud == USER_AUDIENCE {
+            let token = claims.jti.as_deref().and_then(|jti| TokenId::parse(jti).ok()).ok_or(BadToken)?;
+            return Ok(Verified::User { token, principal: claims.sub });
+        }
+        exchanged(claims).ok_or(BadToken)
+    }
+}
+
+fn service(claims: Claims) -> Option<Verified> {
+    let name = ServiceName::parse(&claims.iss)?;
+    if claims.aud == USER_AUDIENCE || claims.sub != claims.iss {
+        return None;
+    }
+    let work = claims.work.unwrap_or_default();
+    let mut caller = Caller::background(name, &work);
+    if work.is_empty() {
+        caller.principal.work = None;
+    }
+    Some(Verified::Service(Box::new(caller)))
+}
+
+fn exchanged(claims: Claims) -> Option<Verified> {
+    let tenant = claims.tenant.as_deref().map(TenantId::parse).transpose().ok()?;
+    let principal = Principal {
+        id: claims.sub,
+        kind: PrincipalKind::parse(claims.kind.as_deref()?)?,
+        role: Role::parse(claims.role.as_deref()?)?,
+        tenant,
+        permissions: claims.permissions,
+        token: claims.jti.as_deref().and_then(|jti| TokenId::parse(jti).ok()),
+        work: claims.work,
+    };
+    Some(Verified::Exchanged(Box::new(Caller {
+        principal,
+        acting: Some(ServiceName::parse(claims.act.as_deref()?)?),
+        request_id: claims.request_id.unwrap_or_default(),
+        trace_id: String::new(),
+        source_ip: claims.source_ip.unwrap_or_default(),
+        user_agent: claims.user_agent.unwrap_or_default(),
+        bearer: None,
+    })))
+}

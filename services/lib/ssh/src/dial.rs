@@ -1,0 +1,160 @@
+//! The first two stages: a checked address, a TCP connection to it.
+//!
+//! Invariant: only addresses that came out of [`resolve`](crate::resolve) are dialled, by their number; a name is
+//! never handed to the operating system a second time.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tracing::instrument;
+
+use crate::failure::{Failure, FailureCode, Stage};
+use crate::target::{Target, TargetRules};
+
+/// The longest that each stage may take, whatever the server does.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    pub dns: Duration,
+    pub tcp: Duration,
+    /// Banner and key exchange together.
+    pub handshake: Duration,
+    /// With the time that the signing port takes.
+    pub authentication: Duration,
+    /// Opening a session and running the first command.
+    pub session: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            dns: Duration::from_secs(5),
+            tcp: Duration::from_secs(10),
+            handshake: Duration::from_secs(15),
+            authentication: Duration::from_secs(20),
+            session: Duration::from_secs(15),
+        }
+    }
+}
+
+/// A stage's result and how long it took.
+#[derive(Debug, Clone, Copy)]
+pub struct Staged<T> {
+    pub value: T,
+    pub took: Duration,
+}
+
+impl<T> Staged<T> {
+    pub(crate) fn since(started: Instant, value: T) -> Self {
+        Self { value, took: started.elapsed() }
+    }
+}
+
+/// Makes connections under one set of rules. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Dialer {
+    pub(crate) rules: Arc<TargetRules>,
+    pub(crate) timeouts: Timeouts,
+}
+
+/// The checked addresses of a target.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    addresses: Vec<SocketAddr>,
+}
+
+impl Resolved {
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+}
+
+/// An open TCP connection on which nothing was said yet.
+#[derive(Debug)]
+pub struct Dialed {
+    pub(crate) socket: TcpStream,
+    pub(crate) address: SocketAddr,
+    pub(crate) local: SocketAddr,
+}
+
+impl Dialed {
+    /// The server's address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Our end: the address and port that the server's log shows.
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+}
+
+impl Dialer {
+    pub fn new(rules: Arc<TargetRules>, timeouts: Timeouts) -> Self {
+        Self { rules, timeouts }
+    }
+
+    pub fn timeouts(&self) -> Timeouts {
+        self.timeouts
+    }
+
+    /// Stage `dns`.
+    #[instrument(skip_all)]
+    pub async fn resolve(&self, target: &Target) -> Result<Staged<Resolved>, Failure> {
+        let started = Instant::now();
+        let deadline = started + self.timeouts.dns;
+        let addresses = crate::resolve(&target.host, target.port, &self.rules, deadline).await?;
+        Ok(Staged::since(started, Resolved { addresses }))
+    }
+
+    /// Stage `tcp`: tries the addresses in turn; each gets its share of what is left of the time.
+    #[instrument(skip_all)]
+    pub async fn dial(&self, resolved: &Resolved) -> Result<Staged<Dialed>, Failure> {
+        let started = Instant::now();
+        let deadline = started + self.timeouts.tcp;
+        let mut left = u32::try_from(resolved.addresses.len()).unwrap_or(u32::MAX);
+        let mut last = Failure::new(Stage::Tcp, FailureCode::NetworkUnreachable);
+        for &address in &resolved.addresses {
+            let now = Instant::now();
+            let share = deadline.saturating_duration_since(now) / left.max(1);
+            left = left.saturating_sub(1);
+            match self.connect_to(address, now + share).await {
+                Ok(dialed) => return Ok(Staged::since(started, dialed)),
+                Err(code) => {
+                    last = Failure::new(Stage::Tcp, code).with("address", address.to_string());
+                    if code == FailureCode::TargetNotAllowed {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(last.after(started.elapsed()))
+    }
+
+    async fn connect_to(&self, address: SocketAddr, deadline: Instant) -> Result<Dialed, FailureCode> {
+        let socket = match timeout_at(deadline, TcpStream::connect(address)).await {
+            Err(_) => return Err(FailureCode::ConnectTimeout),
+            Ok(Err(e)) => return Err(code_of(e.kind())),
+            Ok(Ok(socket)) => socket,
+        };
+        let local = socket.local_addr().map_err(|_| FailureCode::ConnectionClosed)?;
+        if self.rules.reached_own_listener(local, address) {
+            return Err(FailureCode::TargetNotAllowed);
+        }
+        // Without it each small packet of a login waits for the acknowledgement of the one before.
+        socket.set_nodelay(true).map_err(|_| FailureCode::ConnectionClosed)?;
+        Ok(Dialed { socket, address, local })
+    }
+}
+
+fn code_of(kind: ErrorKind) -> FailureCode {
+    match kind {
+        ErrorKind::ConnectionRefused => FailureCode::ConnectionRefused,
+        ErrorKind::TimedOut => FailureCode::ConnectTimeout,
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => FailureCode::ConnectionClosed,
+        _ => FailureCode::NetworkUnreachable,
+    }
+}

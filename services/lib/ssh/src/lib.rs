@@ -1,0 +1,49 @@
+//! SSH from the client's side: which targets may be dialled, which host keys are believed, how a login is made
+//! without holding the key, and what a server said about a key.
+//!
+//! Invariants:
+//! - the only crate that names `russh`, and nothing of it stands in the public API;
+//! - no authentication is attempted before the host key was found among the pinned ones (by type: only
+//!   [`Greeted::verify`] gives a [`Handshaken`], only a [`Handshaken`] can authenticate);
+//! - every stage has its own deadline, whatever the server does, and a dropped value ends its connection;
+//! - a refusal is only reported when the server said so: a lost connection is never a refusal;
+//! - no text that a server sent reaches a message.
+//!
+//! | file | |
+//! |---|---|
+//! | `failure` | stages, failure codes, their words and remedies |
+//! | `target`, `resolve` | which addresses may be dialled |
+//! | `dial`, `wire`, `banner` | the TCP connection, its kill switch, the identification line |
+//! | `algorithms`, `host_key`, `observer`, `handshake` | key exchange and the verdict on the host key |
+//! | `signing`, `authenticate` | logging in through a signing port; offering a key |
+//! | `session` | commands |
+//! | `connect`, `proof`, `scan` | whole journeys made of the stages |
+
+mod algorithms;
+mod authenticate;
+mod banner;
+mod connect;
+mod dial;
+mod failure;
+mod handshake;
+mod host_key;
+mod observer;
+mod proof;
+mod resolve;
+mod scan;
+mod session;
+mod signing;
+mod target;
+mod wire;
+
+pub use authenticate::LoginError;
+pub use connect::{Connected, StageTimes};
+pub use dial::{Dialed, Dialer, Resolved, Staged, Timeouts};
+pub use failure::{Failure, FailureCode, Stage};
+pub use handshake::{Greeted, Handshaken, KeyExchange};
+pub use host_key::HostKeyVerdict;
+pub use proof::{ProofMethod, Receipt};
+pub use resolve::resolve;
+pub use session::{ExecLimits, ExecOutput, Session};
+pub use signing::{Identity, OneTimeKey, PortFailure, SigningPort};
+pub use target::{Denied, Target, TargetRules};

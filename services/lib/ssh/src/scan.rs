@@ -1,0 +1,55 @@
+//! Which host keys a server has.
+//!
+//! A server shows one key per handshake, so there is one handshake for each kind, one after the other, each ending
+//! before authentication. Invariant: whole or not at all; a scan that lost a connection half-way reports nothing.
+
+use std::collections::BTreeMap;
+
+use keywright_domain::key::PublicKey;
+use tracing::instrument;
+
+use crate::algorithms::{self, HOST_KEYS};
+use crate::dial::Dialer;
+use crate::failure::{Failure, FailureCode};
+use crate::handshake::Refusal;
+use crate::target::Target;
+
+impl Dialer {
+    /// Every host key that Keywright would accept, in order of preference. Nothing is trusted by this.
+    #[instrument(skip_all)]
+    pub async fn scan_host_keys(&self, target: &Target) -> Result<Vec<PublicKey>, Failure> {
+        let resolved = self.resolve(target).await?.value;
+        let mut address = None;
+        let mut found: BTreeMap<usize, PublicKey> = BTreeMap::new();
+        let mut listed: Option<Vec<String>> = None;
+        let mut last = None;
+        // The rare kinds first: a server without one answers with the list of what it has, which spares the rest.
+        for (rank, kind) in HOST_KEYS.into_iter().enumerate().rev() {
+            if listed.as_ref().is_some_and(|server| !algorithms::offered(kind, server)) {
+                continue;
+            }
+            let dialed = self.dial(&resolved).await?.value;
+            // All keys must come from one machine, also where a name has several addresses.
+            if *address.get_or_insert(dialed.address()) != dialed.address() {
+                return Err(Failure::new(crate::Stage::Tcp, FailureCode::ConnectionClosed)
+                    .saying("The name led to another machine in the middle of the scan."));
+            }
+            match self.exchange(dialed, &[], algorithms::only(kind)).await {
+                Ok(greeted) => {
+                    found.insert(rank, greeted.value.host_key().clone());
+                }
+                Err(Refusal { failure, server_host_key_algorithms }) => {
+                    if failure.code != FailureCode::NoCommonAlgorithm {
+                        return Err(failure);
+                    }
+                    listed = server_host_key_algorithms.or(listed);
+                    last = Some(failure);
+                }
+            }
+        }
+        match last {
+            Some(failure) if found.is_empty() => Err(failure),
+            _ => Ok(found.into_values().collect()),
+        }
+    }
+}

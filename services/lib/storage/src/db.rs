@@ -1,0 +1,242 @@
+//! The pools and the transaction.
+
+use crate::{Error, Intent, outbox, shared};
+use keywright_domain::clock::{Clock, Instant};
+use sqlx::any::AnyPoolOptions;
+use sqlx::migrate::Migrator;
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Row, Transaction};
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+/// Where the databases are.
+#[derive(Clone)]
+pub enum Source {
+    /// One file per service in this directory.
+    Directory(PathBuf),
+    /// One schema per service in this database.
+    Postgres(String),
+}
+
+#[derive(Clone)]
+pub struct Db {
+    read: AnyPool,
+    write: AnyPool,
+    dialect: Dialect,
+    clock: Clock,
+}
+
+/// One transaction. Dropped without `commit`, it rolls back.
+pub struct Tx {
+    inner: Transaction<'static, Any>,
+    now: Instant,
+}
+
+impl Tx {
+    pub fn conn(&mut self) -> &mut AnyConnection {
+        &mut self.inner
+    }
+
+    /// The database's time at the start of the transaction.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    pub async fn commit(self) -> Result<(), Error> {
+        Ok(self.inner.commit().await?)
+    }
+}
+
+impl Db {
+    /// Opens (and where needed creates) the database of one service, brings its tables up to date.
+    pub async fn open(
+        source: &Source,
+        service: &'static str,
+        migrations: &Migrator,
+        clock: Clock,
+    ) -> Result<Self, Error> {
+        sqlx::any::install_default_drivers();
+        let db = match source {
+            Source::Directory(dir) => Self::sqlite(&dir.join(format!("{service}.db")), clock).await?,
+            Source::Postgres(url) => Self::postgres(url, service, clock).await?,
+        };
+        for table in shared::TABLES {
+            match sqlx::query(*table).execute(&db.write).await.map_err(Error::from) {
+                // Two replicas that start together may both create it.
+                Ok(_) | Err(Error::Exists(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        migrations.run(&db.write).await.map_err(Error::Migration)?;
+        Ok(db)
+    }
+
+    async fn sqlite(path: &std::path::Path, clock: Clock) -> Result<Self, Error> {
+        let url = format!("sqlite://{}?mode=rwc", path.display());
+        // SQLite has one writer: callers queue for it here, fairly, instead of polling the file lock.
+        let write = pool(
+            &url,
+            1,
+            "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; \
+             PRAGMA foreign_keys = ON",
+        )
+        .await?;
+        let read = pool(&url, 4, "PRAGMA busy_timeout = 10000; PRAGMA query_only = ON").await?;
+        Ok(Self { read, write, dialect: Dialect::Sqlite, clock })
+    }
+
+    async fn postgres(url: &str, service: &'static str, clock: Clock) -> Result<Self, Error> {
+        let mut plain = AnyConnection::connect(url).await?;
+        let created = sqlx::query(AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS {service}")))
+            .execute(&mut plain)
+            .await;
+        match created.map_err(Error::from) {
+            Ok(_) | Err(Error::Exists(_)) => {}
+            Err(error) => return Err(error),
+        }
+        plain.close().await?;
+        let joint = if url.contains('?') { '&' } else { '?' };
+        let url =
+            format!("{url}{joint}options=-c%20search_path%3D{service}&application_name=keywright-{service}");
+        let both =
+            pool(&url, 16, "SET statement_timeout = '15s'; SET idle_in_transaction_session_timeout = '30s'")
+                .await?;
+        sqlx::raw_sql(
+            "DO $$ BEGIN CREATE DOMAIN blob AS bytea; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$",
+        )
+        .execute(&both)
+        .await?;
+        Ok(Self { read: both.clone(), write: both, dialect: Dialect::Postgres, clock })
+    }
+
+    /// For reads that need no transaction.
+    pub fn read(&self) -> &AnyPool {
+        &self.read
+    }
+
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// A transaction that writes for a caller, whose intent is durable. Serializable on both databases.
+    pub async fn begin(&self, intent: &Intent) -> Result<Tx, Error> {
+        let mut tx = self.open_tx(Isolation::Serializable).await?;
+        if let Some(record) = intent.spool() {
+            outbox::put_intent(&mut tx, intent.event(), record).await?;
+        }
+        Ok(tx)
+    }
+
+    /// A transaction of the service's own: leases, outbox, recovery, recorded progress of audited work.
+    /// `reason` names it for the reader of the code.
+    pub async fn begin_internal(&self, reason: &'static str) -> Result<Tx, Error> {
+        tracing::trace!(reason, "internal transaction");
+        self.open_tx(Isolation::Serializable).await
+    }
+
+    /// Claims alone: READ COMMITTED, so that two claimants do not abort each other.
+    pub(crate) async fn begin_claim(&self) -> Result<Tx, Error> {
+        self.open_tx(Isolation::Claim).await
+    }
+
+    /// A short transaction guarded by one row's lock, where serialization failures would only be noise: the
+    /// append to an ordered log.
+    pub async fn begin_append(&self) -> Result<Tx, Error> {
+        self.open_tx(Isolation::Claim).await
+    }
+
+    async fn open_tx(&self, isolation: Isolation) -> Result<Tx, Error> {
+        let begin = match (self.dialect, isolation) {
+            (Dialect::Sqlite, _) => "BEGIN IMMEDIATE",
+            (Dialect::Postgres, Isolation::Serializable) => "BEGIN ISOLATION LEVEL SERIALIZABLE",
+            (Dialect::Postgres, Isolation::Claim) => "BEGIN",
+        };
+        let mut inner = self.write.begin_with(begin).await?;
+        let now = match &self.clock {
+            Clock::Manual(_) => self.clock.now(),
+            Clock::System => self.database_time(&mut inner).await?,
+        };
+        Ok(Tx { inner, now })
+    }
+
+    /// The database's clock, so that replicas agree.
+    pub async fn now(&self) -> Result<Instant, Error> {
+        match &self.clock {
+            Clock::Manual(_) => Ok(self.clock.now()),
+            Clock::System => {
+                let mut conn = self.read.acquire().await?;
+                self.database_time(&mut conn).await
+            }
+        }
+    }
+
+    async fn database_time(&self, conn: &mut AnyConnection) -> Result<Instant, Error> {
+        let text = match self.dialect {
+            // The file has no clock of its own: it is this machine's.
+            Dialect::Sqlite => return Ok(self.clock.now()),
+            Dialect::Postgres => "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
+        };
+        let row = sqlx::query(text).fetch_one(conn).await?;
+        Ok(Instant::from_micros(row.try_get::<i64, _>(0)?))
+    }
+
+    /// Runs `attempt` (one whole transaction, `begin` to `commit`) again while the database asks for it.
+    /// `E` is the caller's error; `again` tells which of them means "again".
+    pub async fn serialized<T, E, F>(&self, attempt: impl Fn() -> F) -> Result<T, E>
+    where
+        F: Future<Output = Result<T, E>>,
+        E: Retriable,
+    {
+        for n in 0..12u32 {
+            match attempt().await {
+                Err(error) if error.again() => tokio::time::sleep(Duration::from_millis(1 << n.min(6))).await,
+                done => return done,
+            }
+        }
+        attempt().await
+    }
+
+    /// Whether the database answers.
+    pub async fn ready(&self) -> Result<(), Error> {
+        sqlx::query("SELECT 1").execute(&self.read).await?;
+        Ok(())
+    }
+
+    pub async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Isolation {
+    Serializable,
+    Claim,
+}
+
+/// An error that may ask for the whole transaction again.
+pub trait Retriable {
+    fn again(&self) -> bool;
+}
+
+impl Retriable for Error {
+    fn again(&self) -> bool {
+        matches!(self, Self::Again(_))
+    }
+}
+
+async fn pool(url: &str, size: u32, session: &'static str) -> Result<AnyPool, Error> {
+    Ok(AnyPoolOptions::new()
+        .max_connections(size)
+        .acquire_timeout(Duration::from_secs(10))
+        .after_connect(move |conn, _| {
+            Box::pin(async move { sqlx::raw_sql(session).execute(conn).await.map(drop) })
+        })
+        .connect(url)
+        .await?)
+}

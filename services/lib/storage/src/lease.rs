@@ -1,0 +1,60 @@
+//! Leases on named work: any replica may take it, one holds it at a time, and each holder has a higher fence.
+
+use crate::{Columns, Db, Error};
+use std::time::Duration;
+
+/// A held lease. The fence goes into everything that the holder does outside the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    pub work: String,
+    pub owner: String,
+    pub fence: i64,
+}
+
+/// Takes the lease on `work` for `span` if nobody holds it; the same owner may take it again.
+pub async fn acquire(db: &Db, work: &str, owner: &str, span: Duration) -> Result<Option<Lease>, Error> {
+    let mut tx = db.begin_claim().await?;
+    let now = tx.now();
+    let row = sqlx::query(
+        "INSERT INTO lease (id, owner, lease_until, fence) VALUES ($1, $2, $3, 1)
+         ON CONFLICT (id) DO UPDATE SET owner = $2, lease_until = $3, fence = lease.fence + 1
+           WHERE lease.lease_until < $4
+      RETURNING fence",
+    )
+    .bind(work)
+    .bind(owner)
+    .bind(now.plus(span).micros())
+    .bind(now.micros())
+    .fetch_optional(tx.conn())
+    .await?;
+    tx.commit().await?;
+    row.map(|row| Ok(Lease { work: work.to_owned(), owner: owner.to_owned(), fence: row.int("fence")? }))
+        .transpose()
+}
+
+/// Prolongs a held lease; false when another has taken it, after which its holder must stop.
+pub async fn renew(db: &Db, lease: &Lease, span: Duration) -> Result<bool, Error> {
+    let mut tx = db.begin_claim().await?;
+    let until = tx.now().plus(span).micros();
+    let done = sqlx::query("UPDATE lease SET lease_until = $4 WHERE id = $1 AND owner = $2 AND fence = $3")
+        .bind(&lease.work)
+        .bind(&lease.owner)
+        .bind(lease.fence)
+        .bind(until)
+        .execute(tx.conn())
+        .await?;
+    tx.commit().await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Gives a lease back; the row stays, so that fences only grow.
+pub async fn release(db: &Db, lease: &Lease) -> Result<(), Error> {
+    let mut tx = db.begin_claim().await?;
+    sqlx::query("UPDATE lease SET lease_until = 0 WHERE id = $1 AND owner = $2 AND fence = $3")
+        .bind(&lease.work)
+        .bind(&lease.owner)
+        .bind(lease.fence)
+        .execute(tx.conn())
+        .await?;
+    tx.commit().await
+}

@@ -1,0 +1,151 @@
+//! One suite for both databases: what a service relies on holds on SQLite and on PostgreSQL alike.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use keywright_domain::clock::{Clock, Instant};
+use keywright_domain::ids::EventId;
+use keywright_storage::idempotency::{Scope, Seen, look, remember};
+use keywright_storage::{Columns, Db, Error, Intent, Outcome, Source, lease, outbox};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+struct Both {
+    time: Arc<AtomicI64>,
+    databases: Vec<Db>,
+    _dir: tempfile::TempDir,
+}
+
+async fn both() -> Both {
+    let dir = tempfile::tempdir().unwrap();
+    let time = Arc::new(AtomicI64::new(1_700_000_000_000_000));
+    let migrations = sqlx::migrate!("./tests/migrations");
+    let mut databases = Vec::new();
+    for source in [
+        Source::Directory(dir.path().to_owned()),
+        Source::Postgres(keywright_kit::postgres_database().await.unwrap()),
+    ] {
+        databases.push(Db::open(&source, "sample", &migrations, Clock::Manual(time.clone())).await.unwrap());
+        // Opened again, as a second replica would: nothing is made twice.
+        Db::open(&source, "sample", &migrations, Clock::Manual(time.clone())).await.unwrap();
+    }
+    Both { time, databases, _dir: dir }
+}
+
+async fn add_one(db: &Db) -> Result<(), Error> {
+    db.serialized(|| async {
+        let mut tx = db.begin_internal("test").await?;
+        let row = sqlx::query("SELECT value FROM counter WHERE id = 'one'").fetch_one(tx.conn()).await?;
+        let value: i64 = row.int("value")?;
+        sqlx::query("UPDATE counter SET value = $1 WHERE id = 'one'")
+            .bind(value + 1)
+            .execute(tx.conn())
+            .await?;
+        tx.commit().await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn no_update_is_lost_between_concurrent_transactions() {
+    for db in both().await.databases {
+        let tasks: Vec<_> = (0..16)
+            .map(|_| {
+                let db = db.clone();
+                tokio::spawn(async move { add_one(&db).await })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap().unwrap();
+        }
+        let row = sqlx::query("SELECT value FROM counter").fetch_one(db.read()).await.unwrap();
+        assert_eq!(row.int::<i64>("value").unwrap(), 16);
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_transaction_leaves_nothing() {
+    for db in both().await.databases {
+        let mut tx = db.begin_internal("test").await.unwrap();
+        sqlx::query("UPDATE counter SET value = 9").execute(tx.conn()).await.unwrap();
+        drop(tx);
+        let row = sqlx::query("SELECT value FROM counter").fetch_one(db.read()).await.unwrap();
+        assert_eq!(row.int::<i64>("value").unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_lease_has_one_holder_and_growing_fences() {
+    let both = both().await;
+    for db in &both.databases {
+        let span = Duration::from_secs(10);
+        let first = lease::acquire(db, "rot_1", "a", span).await.unwrap().unwrap();
+        assert!(lease::acquire(db, "rot_1", "b", span).await.unwrap().is_none());
+        assert!(lease::renew(db, &first, span).await.unwrap());
+        both.time.fetch_add(11_000_000, Ordering::SeqCst);
+        let second = lease::acquire(db, "rot_1", "b", span).await.unwrap().unwrap();
+        assert!(second.fence > first.fence);
+        assert!(!lease::renew(db, &first, span).await.unwrap(), "the old holder has to stop");
+        lease::release(db, &second).await.unwrap();
+        let third = lease::acquire(db, "rot_1", "a", span).await.unwrap().unwrap();
+        assert!(third.fence > second.fence);
+    }
+}
+
+#[tokio::test]
+async fn an_outcome_is_owed_exactly_if_its_transaction_committed() {
+    for db in both().await.databases {
+        let event = EventId::random().unwrap();
+        let intent = Intent::durable(event.clone());
+        let mut tx = db.begin(&intent).await.unwrap();
+        intent.done(&mut tx, Outcome::succeeded().with("a", "b")).await.unwrap();
+        drop(tx);
+        assert!(outbox::oldest(&db, 10).await.unwrap().is_empty());
+        let mut tx = db.begin(&intent).await.unwrap();
+        intent.done(&mut tx, Outcome::succeeded().with("a", "b")).await.unwrap();
+        tx.commit().await.unwrap();
+        let owed = outbox::oldest(&db, 10).await.unwrap();
+        assert_eq!(owed.len(), 1);
+        assert_eq!(owed[0].event, event);
+        outbox::delivered(&db, &[owed[0].id.clone()]).await.unwrap();
+        assert!(outbox::oldest(&db, 10).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_spooled_intent_goes_before_its_outcome() {
+    for db in both().await.databases {
+        let intent = Intent::spooled(EventId::random().unwrap(), b"record".to_vec());
+        let mut tx = db.begin(&intent).await.unwrap();
+        intent.done(&mut tx, Outcome::succeeded()).await.unwrap();
+        tx.commit().await.unwrap();
+        let owed = outbox::oldest(&db, 10).await.unwrap();
+        assert_eq!(owed[0].owed, outbox::Owed::Intent(b"record".to_vec()));
+        assert_eq!(owed.len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_remembered_for_its_lifetime() {
+    let both = both().await;
+    for db in &both.databases {
+        let scope = |hash: &str| Scope {
+            caller: "prn_1".to_owned(),
+            method: "CreateTenant",
+            key: "k".to_owned(),
+            request_hash: hash.to_owned(),
+        };
+        let mut tx = db.begin_internal("test").await.unwrap();
+        assert_eq!(look(&mut tx, &scope("h")).await.unwrap(), Seen::New);
+        remember(&mut tx, &scope("h"), b"answer").await.unwrap();
+        tx.commit().await.unwrap();
+        let mut tx = db.begin_internal("test").await.unwrap();
+        assert_eq!(look(&mut tx, &scope("h")).await.unwrap(), Seen::Same(b"answer".to_vec()));
+        assert_eq!(look(&mut tx, &scope("other")).await.unwrap(), Seen::Different);
+        drop(tx);
+        both.time.fetch_add(25 * 3600 * 1_000_000, Ordering::SeqCst);
+        let mut tx = db.begin_internal("test").await.unwrap();
+        assert_eq!(look(&mut tx, &scope("other")).await.unwrap(), Seen::New);
+        assert!(tx.now() > Instant::from_micros(0));
+    }
+}
