@@ -1,0 +1,117 @@
+//! `keywright server host-key …`
+
+use clap::{Args, Subcommand};
+
+use crate::app::App;
+use crate::args::id;
+use crate::client::{Answer, Body};
+use crate::error::{CliError, Result};
+use crate::fields;
+use crate::output::view::host_key as view;
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// List the pinned host keys
+    List {
+        /// `srv_…`
+        #[arg(value_name = "SERVER_ID", value_parser = id)]
+        server: String,
+    },
+    /// Show which host keys the server has now; nothing is pinned
+    Scan {
+        /// `srv_…`
+        #[arg(value_name = "SERVER_ID", value_parser = id)]
+        server: String,
+    },
+    /// Pin the first host keys of a server
+    #[command(after_help = "Examples:
+  keywright server host-key approve srv_…                     (on a terminal: scans, shows and asks)
+  keywright server host-key approve srv_… SHA256:… SHA256:…
+
+Compare the fingerprints with what the server's console says (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub).
+The approval holds only if a fresh scan shows exactly the named fingerprints.")]
+    Approve(Fingerprints),
+    /// Replace the pinned host keys after a change that you know of
+    Repin(Fingerprints),
+    /// Remove pinned host keys
+    Remove(Fingerprints),
+}
+
+#[derive(Args)]
+pub struct Fingerprints {
+    /// `srv_…`
+    #[arg(value_name = "SERVER_ID", value_parser = id)]
+    server: String,
+    /// The host keys' fingerprints; on a terminal shown and asked for
+    #[arg(value_name = "SHA256:…")]
+    fingerprints: Vec<String>,
+}
+
+pub async fn run(command: Command, app: &App<'_>) -> Result<()> {
+    match command {
+        Command::List { server } => {
+            let answer = pinned(app, &server).await?;
+            show(app, &answer, view::pinned(items(&answer)), "No host key is pinned.");
+            Ok(())
+        }
+        Command::Scan { server } => {
+            let answer = scan(app, &server).await?;
+            show(app, &answer, view::scanned(items(&answer)), "The server showed no host key.");
+            Ok(())
+        }
+        Command::Approve(given) => update(app, given, "approve").await,
+        Command::Repin(given) => update(app, given, "repin").await,
+        Command::Remove(given) => update(app, given, "remove").await,
+    }
+}
+
+async fn update(app: &App<'_>, given: Fingerprints, action: &str) -> Result<()> {
+    let Fingerprints { server, mut fingerprints } = given;
+    if fingerprints.is_empty() {
+        fingerprints = ask(app, &server, action).await?;
+    }
+    let body = Body::new().put("action", action).texts("fingerprints", &fingerprints);
+    let answer = app.client.post(&["api", "servers", &server, "host-keys"], &body).await?;
+    show(app, &answer, view::pinned(items(&answer)), "No host key is pinned any more.");
+    Ok(())
+}
+
+/// Shows the keys and asks; off a terminal the fingerprints must be named.
+async fn ask(app: &App<'_>, server: &str, action: &str) -> Result<Vec<String>> {
+    if !app.prompt.is_terminal() {
+        return Err(CliError::Usage(
+            "the fingerprints (SHA256:…) are required: there is no terminal to ask at. `keywright server host-key scan` shows them".into(),
+        ));
+    }
+    let (answer, question) = if action == "remove" {
+        let answer = pinned(app, server).await?;
+        app.out.aside(&[view::pinned(items(&answer))]);
+        (answer, "Remove all of these?")
+    } else {
+        let answer = scan(app, server).await?;
+        app.out.aside(&[view::scanned(items(&answer))]);
+        (answer, "Are these the server's keys? Compare them with its console. Pin them?")
+    };
+    app.prompt.agree(question, "the fingerprints").await?;
+    Ok(items(&answer).iter().map(|item| fields::text(item, "/fingerprint").to_owned()).collect())
+}
+
+async fn pinned(app: &App<'_>, server: &str) -> Result<Answer> {
+    app.client.get(&["api", "servers", server, "host-keys"]).await
+}
+
+async fn scan(app: &App<'_>, server: &str) -> Result<Answer> {
+    app.client.post(&["api", "servers", server, "host-keys", "scan"], &Body::new()).await
+}
+
+fn items(answer: &Answer) -> &[serde_json::Value] {
+    fields::list(&answer.value, "/items")
+}
+
+fn show(app: &App<'_>, answer: &Answer, table: crate::output::Block, none: &str) {
+    if items(answer).is_empty() && !app.out.is_json() {
+        app.out.note(none);
+    } else {
+        app.out.answer(answer, vec![table]);
+    }
+}

@@ -1,0 +1,102 @@
+//! `keywright server …`
+
+mod bind;
+mod delete;
+mod host_key;
+mod lifecycle;
+mod manage;
+mod register;
+pub mod test;
+
+use clap::Subcommand;
+
+use crate::app::App;
+use crate::args::id;
+use crate::cmd::credential;
+use crate::error::Result;
+use crate::output::view::server as view;
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Register a server
+    Register(register::Register),
+    /// List servers, newest first
+    List(lifecycle::List),
+    /// Show a server
+    Show {
+        /// `srv_…`
+        #[arg(value_name = "SERVER_ID", value_parser = id)]
+        server: String,
+    },
+    /// Rename a server
+    Rename(lifecycle::Rename),
+    /// Take a server out of use, for good; revocations and removals still reach it
+    Deactivate(lifecycle::Deactivate),
+    /// What stands in the way of a deletion?
+    DeleteCheck {
+        /// `srv_…`
+        #[arg(value_name = "SERVER_ID", value_parser = id)]
+        server: String,
+    },
+    /// Delete a server that nothing uses
+    Delete(delete::Delete),
+    /// Bind a saved credential to a server, or unbind it
+    #[command(subcommand)]
+    Credential(bind::Command),
+    /// Install Keywright's own management key by a first login
+    Manage(manage::Manage),
+    /// Test a login in nine stages
+    #[command(visible_alias = "doctor")]
+    Test(test::Test),
+    /// List a server's tests, newest first
+    TestList(test::TestList),
+    /// Host keys: look, approve, re-pin, remove
+    #[command(subcommand)]
+    HostKey(host_key::Command),
+    /// Save a private key as a credential
+    CredentialCreate(credential::create::Create),
+    /// List saved credentials, newest first
+    CredentialList(credential::read::List),
+    /// Show a saved credential, without its key
+    CredentialShow(credential::read::Show),
+    /// Who uses a saved credential?
+    CredentialUsage(credential::read::Usage),
+    /// Replace the key of a saved credential; id and references stay
+    CredentialRotate(credential::rotate::Rotate),
+    /// Delete an unused saved credential and destroy its key
+    CredentialDelete(credential::delete::Delete),
+    /// Check a private key; nothing is stored
+    CredentialValidate(credential::validate::Validate),
+}
+
+pub async fn run(command: Command, app: &App<'_>) -> Result<()> {
+    match command {
+        Command::Register(command) => command.run(app).await,
+        Command::List(command) => command.run(app).await,
+        Command::Show { server } => {
+            let answer = app.client.get(&["api", "servers", &server]).await?;
+            app.out.answer(&answer, view::one(&answer.value));
+            Ok(())
+        }
+        Command::Rename(command) => command.run(app).await,
+        Command::Deactivate(command) => command.run(app).await,
+        Command::DeleteCheck { server } => {
+            let answer = app.client.get(&["api", "servers", &server, "delete-check"]).await?;
+            app.out.answer(&answer, view::delete_check(&answer.value));
+            Ok(())
+        }
+        Command::Delete(command) => command.run(app).await,
+        Command::Credential(command) => bind::run(command, app).await,
+        Command::Manage(command) => command.run(app).await,
+        Command::Test(command) => command.run(app).await,
+        Command::TestList(command) => command.run(app).await,
+        Command::HostKey(command) => host_key::run(command, app).await,
+        Command::CredentialCreate(command) => command.run(app).await,
+        Command::CredentialList(command) => command.run(app).await,
+        Command::CredentialShow(command) => command.run(app).await,
+        Command::CredentialUsage(command) => command.run(app).await,
+        Command::CredentialRotate(command) => command.run(app).await,
+        Command::CredentialDelete(command) => command.run(app).await,
+        Command::CredentialValidate(command) => command.run(app).await,
+    }
+}

@@ -1,0 +1,122 @@
+//! `keywright server test`, of a registered server or of a draft, and `test-list`
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::app::App;
+use crate::args::{PageArgs, id};
+use crate::client::{Answer, Body};
+use crate::cmd::key::{KeyArgs, WithKey};
+use crate::error::{CliError, Result};
+use crate::fields;
+use crate::output::view::connectivity as view;
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  keywright server test srv_…
+  keywright server test srv_… --credential sshcred_… --username deploy
+  keywright server test --host 192.0.2.10 --private-key-file ~/.ssh/deploy --username deploy --expect-host-key SHA256:…
+
+The checks, in order: key, passphrase, dns, tcp, handshake, host-key, authentication, session, runtime. A draft
+(--host) stores nothing. Exit code 9 unless HEALTHY.")]
+pub struct Test {
+    /// `srv_…`
+    #[arg(value_name = "SERVER_ID", value_parser = id, required_unless_present = "host", conflicts_with = "host")]
+    server: Option<String>,
+    /// Test this host, which is not registered, with a one-time key
+    #[arg(long)]
+    host: Option<String>,
+    /// With --host: the TCP port; default 22
+    #[arg(long, requires = "host", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// With --host: a host key's fingerprint to expect; may be repeated. Without any, no login is tried
+    #[arg(long = "expect-host-key", value_name = "SHA256:…", requires = "host")]
+    expected: Vec<String>,
+    /// Another saved credential than the bound one
+    #[arg(long, value_name = "ID", value_parser = id, conflicts_with_all = ["private_key_file", "host"])]
+    credential: Option<String>,
+    /// The user to log in as; default the binding's, then the credential's
+    #[arg(long)]
+    username: Option<String>,
+    #[command(flatten)]
+    key: KeyArgs,
+}
+
+#[derive(Args)]
+pub struct TestList {
+    /// `srv_…`
+    #[arg(value_name = "SERVER_ID", value_parser = id)]
+    server: String,
+    #[command(flatten)]
+    page: PageArgs,
+}
+
+/// A test with a key for this once.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OneTime<'a> {
+    one_time: WithKey<'a>,
+    #[serde(flatten)]
+    rest: &'a Body,
+}
+
+impl Test {
+    pub async fn run(self, app: &App<'_>) -> Result<()> {
+        let answer = match (&self.server, &self.host) {
+            (Some(server), _) if !self.key.is_given() => {
+                let body = Body::new()
+                    .text("credentialId", self.credential.as_deref())
+                    .text("username", self.username.as_deref());
+                run_test(app, server, &body).await?
+            }
+            (Some(server), _) => {
+                let route =
+                    ["api", "servers", server.clone().as_str(), "connectivity-tests"].map(str::to_owned);
+                self.one_time(app, &route, Body::new()).await?
+            }
+            (None, host) => {
+                let mut body =
+                    Body::new().text("host", host.as_deref()).texts("expectedHostKeys", &self.expected);
+                if let Some(port) = self.port {
+                    body = body.put("port", port);
+                }
+                let route = ["api", "servers", "connectivity-tests"].map(str::to_owned);
+                self.one_time(app, &route, body).await?
+            }
+        };
+        app.out.answer(&answer, view::one(&answer.value));
+        verdict(&answer.value)
+    }
+
+    async fn one_time(self, app: &App<'_>, route: &[String], rest: Body) -> Result<Answer> {
+        let key = self.key.read(app).await?;
+        let user = app.prompt.text(self.username, "User to log in as", "--username").await?;
+        let user = Body::new().put("username", user);
+        let route: Vec<&str> = route.iter().map(String::as_str).collect();
+        app.client.post(&route, &OneTime { one_time: key.with(&user), rest: &rest }).await
+    }
+}
+
+impl TestList {
+    pub async fn run(self, app: &App<'_>) -> Result<()> {
+        let route = ["api", "servers", &self.server, "connectivity-tests"];
+        let page = app.client.list(&route, &[], &self.page).await?;
+        app.out.page(&page, view::list(page.items()));
+        Ok(())
+    }
+}
+
+/// Tests a registered server.
+pub async fn run_test(app: &App<'_>, server: &str, body: &Body) -> Result<Answer> {
+    app.client.post(&["api", "servers", server, "connectivity-tests"], body).await
+}
+
+/// # Errors
+/// `Unproven` unless the test is HEALTHY.
+pub fn verdict(test: &Value) -> Result<()> {
+    match fields::word(test, "/status").as_str() {
+        "HEALTHY" => Ok(()),
+        status => Err(CliError::Unproven(format!("the server is {status} ({})", view::first_failure(test)))),
+    }
+}

@@ -1,0 +1,48 @@
+//! `keywright logout`
+
+use clap::Args;
+
+use crate::app::{App, Setup};
+use crate::error::{CliError, Result};
+use crate::fields;
+use crate::interrupt::Interrupts;
+use crate::output::Output;
+use crate::profile::Environment;
+
+#[derive(Args)]
+#[command(after_help = "Example:\n  keywright --profile owner logout --revoke")]
+pub struct Logout {
+    /// Also revoke the token, so that no copy of it works
+    #[arg(long)]
+    revoke: bool,
+}
+
+impl Logout {
+    pub async fn run(self, mut setup: Setup, out: Output, interrupts: &Interrupts) -> Result<()> {
+        // A log-out is about the profile: a token in the environment is not ours to forget.
+        setup.env = Environment { token: None, url: None, ..setup.env };
+        let session = setup.session()?;
+        let name = session.profile.clone();
+        if session.token.is_none() {
+            return Err(CliError::Usage(format!("profile {name:?} is not logged in")));
+        }
+        let app = App::new(session, out, interrupts)?;
+        if self.revoke {
+            let me = app.client.get(&["api", "whoami"]).await?;
+            app.client.delete(&["api", "tokens", fields::text(&me.value, "/tokenId")]).await?;
+        }
+        let mut change = setup.store.begin()?;
+        change.profiles.profiles.remove(&name);
+        if change.profiles.current.as_deref() == Some(name.as_str()) {
+            change.profiles.current = None;
+        }
+        change.commit()?;
+        out.note(&match self.revoke {
+            true => format!("Logged out: profile {name:?} is forgotten and its token is revoked."),
+            false => format!(
+                "Logged out: profile {name:?} is forgotten. A copy of its token works until it expires; --revoke would end it."
+            ),
+        });
+        Ok(())
+    }
+}

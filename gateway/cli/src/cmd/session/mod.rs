@@ -1,0 +1,5 @@
+//! `keywright login`, `logout`, `whoami`
+
+pub mod login;
+pub mod logout;
+pub mod whoami;

@@ -1,0 +1,127 @@
+//! Saved credentials, their usage and the checks of key material.
+
+use serde_json::Value;
+
+use super::{count, table, titled, yes_no};
+use crate::fields::{flag, list as items_of, number, text, time, word};
+use crate::output::{Block, facts};
+
+pub fn list(items: &[Value]) -> Block {
+    let header = &[
+        "ID",
+        "NAME",
+        "USER",
+        "ALGORITHM",
+        "FINGERPRINT",
+        "VERSION",
+        "CREATED",
+        "ROTATED",
+        "LAST USED",
+        "TENANT",
+    ];
+    table(header, items, |item| {
+        vec![
+            text(item, "/id").into(),
+            text(item, "/name").into(),
+            text(item, "/username").into(),
+            text(item, "/algorithm").into(),
+            text(item, "/fingerprint").into(),
+            count(number(item, "/version")),
+            time(item, "/createdAt"),
+            time(item, "/rotatedAt"),
+            time(item, "/lastUsedAt"),
+            text(item, "/tenantId").into(),
+        ]
+    })
+}
+
+pub fn one(credential: &Value) -> Vec<Block> {
+    let intake = match flag(credential, "/encryptedAtIntake") {
+        true => "encrypted; the passphrase was dropped".to_owned(),
+        false => "not encrypted".into(),
+    };
+    let mut blocks = vec![
+        facts([
+            ("Id", text(credential, "/id").into()),
+            ("Tenant", text(credential, "/tenantId").into()),
+            ("Name", text(credential, "/name").into()),
+            ("User", text(credential, "/username").into()),
+            ("Algorithm", text(credential, "/algorithm").into()),
+            ("Bits", count(number(credential, "/bits"))),
+            ("Fingerprint", text(credential, "/fingerprint").into()),
+            ("Public key", text(credential, "/publicKey").into()),
+            ("Version", count(number(credential, "/version"))),
+            ("Key file came", intake),
+            ("Created", time(credential, "/createdAt")),
+            ("Rotated", time(credential, "/rotatedAt")),
+            ("Last used", time(credential, "/lastUsedAt")),
+        ]),
+        checks(items_of(credential, "/checks")),
+    ];
+    if let Some(used) = credential.pointer("/usage").filter(|used| used.is_object()) {
+        blocks.extend(usage(used));
+    }
+    blocks
+}
+
+pub fn checks(items: &[Value]) -> Block {
+    titled(
+        "Checks",
+        table(&["CHECK", "STATUS", "CODE", "MESSAGE", "REMEDY"], items, |item| {
+            vec![
+                text(item, "/name").into(),
+                word(item, "/status"),
+                text(item, "/code").into(),
+                text(item, "/message").into(),
+                text(item, "/remedy").into(),
+            ]
+        }),
+    )
+}
+
+pub fn usage(usage: &Value) -> Vec<Block> {
+    let servers = format!(
+        "{} ({} active, {} inactive)",
+        number(usage, "/totalServers"),
+        number(usage, "/activeServers"),
+        number(usage, "/inactiveServers")
+    );
+    vec![
+        facts([
+            ("Servers", servers),
+            ("Other references", number(usage, "/totalReferences").to_string()),
+            ("Revision", text(usage, "/revision").into()),
+        ]),
+        titled(
+            "Used by",
+            table(&["SERVER", "NAME", "STATE", "HOST", "USER"], items_of(usage, "/servers"), |item| {
+                vec![
+                    text(item, "/serverId").into(),
+                    text(item, "/serverName").into(),
+                    word(item, "/lifecycleStatus"),
+                    text(item, "/host").into(),
+                    text(item, "/username").into(),
+                ]
+            }),
+        ),
+        titled(
+            "References",
+            table(&["OWNER", "PURPOSE"], items_of(usage, "/references"), |item| {
+                vec![text(item, "/owner").into(), text(item, "/purpose").into()]
+            }),
+        ),
+    ]
+}
+
+pub fn validation(answer: &Value) -> Vec<Block> {
+    vec![
+        facts([
+            ("Valid", yes_no(flag(answer, "/valid"))),
+            ("Algorithm", text(answer, "/algorithm").into()),
+            ("Bits", count(number(answer, "/bits"))),
+            ("Fingerprint", text(answer, "/fingerprint").into()),
+            ("Public key", text(answer, "/publicKey").into()),
+        ]),
+        checks(items_of(answer, "/checks")),
+    ]
+}

@@ -1,0 +1,90 @@
+//! Saved credentials: exactly the flags and words of the reference.
+
+use serde_json::json;
+
+use crate::gateway::{Gateway, Reply};
+
+const USAGE: &str = r#"{"totalServers":1,"activeServers":1,"servers":[{"serverId":"srv_1","serverName":"web","lifecycleStatus":"ACTIVE"}],"revision":"5"}"#;
+
+fn gateway() -> Gateway {
+    Gateway::start(|request| match request.line().as_str() {
+        "GET /api/credentials/ssh/sshcred_1/usage" => Reply::json(200, USAGE),
+        "POST /api/credentials/ssh/sshcred_1/rotate"
+            if request.body["confirmation"]["acknowledgeServerUsage"] != true =>
+        {
+            Reply::error(409, 9, "USAGE_ACKNOWLEDGEMENT_REQUIRED")
+        }
+        "POST /api/credentials/ssh/sshcred_1/rotate" | "POST /api/credentials/ssh" => {
+            Reply::json(200, r#"{"id":"sshcred_1","name":"deploy","version":2}"#)
+        }
+        "DELETE /api/credentials/ssh/sshcred_1" => Reply::json(200, "{}"),
+        other => panic!("{other}"),
+    })
+}
+
+#[test]
+fn a_rotation_says_that_it_proves_nothing_and_names_the_test() {
+    let gateway = gateway();
+    let (key, pass) = (gateway.write("new", "PRIVATE\n"), gateway.write("pass", "pw\n"));
+    let run = gateway.run(&[
+        "server",
+        "credential-rotate",
+        "sshcred_1",
+        "--private-key-file",
+        &key,
+        "--passphrase-file",
+        &pass,
+        "--confirm",
+        "sshcred_1",
+        "--acknowledge-server-usage",
+        "--clear-username",
+        "-o",
+        "json",
+    ]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(
+        gateway.requests()[0].body,
+        json!({"privateKey": "PRIVATE\n", "passphrase": "pw", "clearUsername": true,
+            "confirmation": {"credentialId": "sshcred_1", "acknowledgeServerUsage": true}})
+    );
+    assert!(run.stderr.contains("does not prove that the new key reaches the servers"), "{}", run.stderr);
+    assert!(run.stderr.contains("keywright server test srv_1"), "{}", run.stderr);
+    assert!(!format!("{}{}", run.stdout, run.stderr).contains("PRIVATE"));
+}
+
+#[test]
+fn without_the_acknowledgement_the_gateway_refuses() {
+    let gateway = gateway();
+    let key = gateway.write("new", "PRIVATE\n");
+    let command =
+        ["server", "credential-rotate", "sshcred_1", "--private-key-file", &key, "--confirm", "sshcred_1"];
+    let run = gateway.run(&command);
+    assert_eq!(run.code, 6, "{}", run.stderr);
+    assert!(run.stderr.contains("reason: USAGE_ACKNOWLEDGEMENT_REQUIRED"), "{}", run.stderr);
+    assert_eq!(gateway.requests().len(), 1);
+}
+
+#[test]
+fn a_deletion_carries_the_confirmation_in_its_body() {
+    let gateway = gateway();
+    let run = gateway.run(&["server", "credential-delete", "sshcred_1", "--confirm", "sshcred_1"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(gateway.requests()[0].body, json!({"confirmation": {"credentialId": "sshcred_1"}}));
+}
+
+#[test]
+fn a_key_file_that_is_not_there_is_a_usage_error() {
+    let gateway = gateway();
+    let run = gateway.run(&["server", "credential-create", "--name", "n", "--private-key-file", "nowhere"]);
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert!(gateway.requests().is_empty());
+}
+
+#[test]
+fn what_is_not_given_is_not_sent() {
+    let gateway = gateway();
+    let key = gateway.write("key", "PRIVATE\n");
+    let run = gateway.run(&["server", "credential-create", "--name", "n", "--private-key-file", &key]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(gateway.requests()[0].body, json!({"name": "n", "privateKey": "PRIVATE\n"}));
+}

@@ -1,0 +1,94 @@
+//! The log, as people read it.
+
+use crate::app::get_event::GetEvent;
+use crate::app::list_events::ListEvents;
+use crate::store::event::{Event, Filter};
+use keywright_domain::clock::Instant;
+use keywright_proto::audit as proto;
+use keywright_runtime::audit::timestamp;
+use keywright_runtime::caller;
+use tonic::{Request, Response, Status};
+
+pub struct Events {
+    pub list: ListEvents,
+    pub get: GetEvent,
+}
+
+#[tonic::async_trait]
+impl proto::audit_service_server::AuditService for Events {
+    async fn list_audit_events(
+        &self,
+        request: Request<proto::ListAuditEventsRequest>,
+    ) -> Result<Response<proto::ListAuditEventsResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let filter = Filter {
+            outcome: outcome_word(request.outcome()).to_owned(),
+            tenant: request.tenant_id,
+            actor: request.actor,
+            action: request.action,
+            target: request.target,
+            from: request.from.map(instant),
+            until: request.until.map(instant),
+        };
+        let (events, next_page_token) =
+            self.list.run(&caller, filter, request.page_size, &request.page_token).await?;
+        let items = events.into_iter().map(encode).collect();
+        Ok(Response::new(proto::ListAuditEventsResponse { items, next_page_token }))
+    }
+
+    async fn get_audit_event(
+        &self,
+        request: Request<proto::GetAuditEventRequest>,
+    ) -> Result<Response<proto::GetAuditEventResponse>, Status> {
+        let caller = caller(&request)?;
+        let event = self.get.run(&caller, &request.into_inner().event_id).await?;
+        Ok(Response::new(proto::GetAuditEventResponse { event: Some(encode(event)) }))
+    }
+}
+
+fn instant(at: prost_types::Timestamp) -> Instant {
+    Instant::from_micros(at.seconds.saturating_mul(1_000_000).saturating_add(i64::from(at.nanos) / 1000))
+}
+
+fn outcome_word(outcome: proto::AuditOutcome) -> &'static str {
+    match outcome {
+        proto::AuditOutcome::Unspecified => "",
+        proto::AuditOutcome::Pending => "pending",
+        proto::AuditOutcome::Succeeded => "succeeded",
+        proto::AuditOutcome::Failed => "failed",
+        proto::AuditOutcome::Denied => "denied",
+        proto::AuditOutcome::Interrupted => "interrupted",
+    }
+}
+
+fn encode(event: Event) -> proto::AuditEvent {
+    let outcome = match event.outcome.as_str() {
+        "succeeded" => proto::AuditOutcome::Succeeded,
+        "failed" => proto::AuditOutcome::Failed,
+        "denied" => proto::AuditOutcome::Denied,
+        "interrupted" => proto::AuditOutcome::Interrupted,
+        _ => proto::AuditOutcome::Pending,
+    };
+    proto::AuditEvent {
+        id: event.id,
+        sequence: event.seq.to_string(),
+        outcome_sequence: event.outcome_seq.map(|seq| seq.to_string()).unwrap_or_default(),
+        time: Some(timestamp(event.time)),
+        finished_at: event.finished_at.map(timestamp),
+        actor: event.actor,
+        actor_kind: event.actor_kind,
+        tenant_id: event.tenant,
+        action: event.action,
+        target: event.target,
+        outcome: outcome.into(),
+        reason: event.reason,
+        comment: event.comment,
+        source_ip: event.source_ip,
+        user_agent: event.user_agent,
+        request_id: event.request_id,
+        trace_id: event.trace_id,
+        details: event.details,
+        leaf_hash: event.leaf_hash,
+    }
+}

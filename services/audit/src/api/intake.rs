@@ -1,0 +1,85 @@
+//! How Keywright's own services write the log.
+
+use crate::app::record_intent::{Intent, RecordIntent};
+use crate::app::record_outcomes::{Outcome, RecordOutcomes};
+use crate::leaf::Clear;
+use crate::store::event::Open;
+use keywright_domain::clock::Instant;
+use keywright_domain::ids::EventId;
+use keywright_proto::audit as proto;
+use keywright_runtime::failure::Failure;
+use tonic::{Request, Response, Status};
+
+pub struct Intake {
+    pub record_intent: RecordIntent,
+    pub record_outcomes: RecordOutcomes,
+}
+
+#[tonic::async_trait]
+impl proto::audit_intake_service_server::AuditIntakeService for Intake {
+    async fn record_intent(
+        &self,
+        request: Request<proto::RecordIntentRequest>,
+    ) -> Result<Response<proto::RecordIntentResponse>, Status> {
+        let intent = intent(request.into_inner())?;
+        let sequence = self.record_intent.run(&intent).await?;
+        Ok(Response::new(proto::RecordIntentResponse { sequence: sequence.to_string() }))
+    }
+
+    async fn record_outcomes(
+        &self,
+        request: Request<proto::RecordOutcomesRequest>,
+    ) -> Result<Response<proto::RecordOutcomesResponse>, Status> {
+        let outcomes = request.into_inner().outcomes;
+        if outcomes.len() > 100 {
+            return Err(Failure::violation("outcomes", "must be at most 100").into());
+        }
+        let outcomes = outcomes.into_iter().map(outcome).collect::<Result<Vec<_>, _>>()?;
+        self.record_outcomes.run(&outcomes).await?;
+        Ok(Response::new(proto::RecordOutcomesResponse {}))
+    }
+}
+
+fn intent(request: proto::RecordIntentRequest) -> Result<Intent, Failure> {
+    let event = EventId::parse(&request.event_id)
+        .map_err(|_| Failure::violation("eventId", "must be an event id"))?;
+    if request.action.is_empty() || request.actor.is_empty() {
+        return Err(Failure::violation("action", "and actor must be given"));
+    }
+    let spooled_at = request.spooled_at.map(|at| {
+        let micros = at.seconds.saturating_mul(1_000_000).saturating_add(i64::from(at.nanos) / 1000);
+        Instant::from_micros(micros)
+    });
+    Ok(Intent {
+        event,
+        open: Open {
+            actor_kind: request.actor_kind,
+            tenant: request.tenant_id,
+            action: request.action,
+            comment: request.comment,
+            request_id: request.request_id,
+            trace_id: request.trace_id,
+        },
+        clear: Clear {
+            actor: request.actor,
+            source_ip: request.source_ip,
+            user_agent: request.user_agent,
+            target: request.target,
+            details: request.details,
+        },
+        spooled_at,
+    })
+}
+
+fn outcome(outcome: proto::Outcome) -> Result<Outcome, Failure> {
+    let word = match outcome.outcome() {
+        proto::AuditOutcome::Succeeded => "succeeded",
+        proto::AuditOutcome::Failed => "failed",
+        proto::AuditOutcome::Denied => "denied",
+        proto::AuditOutcome::Interrupted => "interrupted",
+        proto::AuditOutcome::Pending | proto::AuditOutcome::Unspecified => {
+            return Err(Failure::violation("outcomes.outcome", "must be an outcome"));
+        }
+    };
+    Ok(Outcome { event: outcome.event_id, outcome: word, reason: outcome.reason, details: outcome.details })
+}

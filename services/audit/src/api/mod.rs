@@ -1,0 +1,4 @@
+//! gRPC: decode, one use case, encode.
+
+pub mod events;
+pub mod intake;

@@ -1,0 +1,51 @@
+//! The audit log: two leaves an operation, intent before the effect and outcome after it; append-only and in order.
+//!
+//! `leaf` is the committed form, `store` the tables, `app` the use cases, `api` the gRPC services.
+//! Invariant: a leaf, once written, is never changed; clear values of persons stand beside the log, not in it.
+
+mod api;
+mod app;
+mod leaf;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use keywright_proto::audit::audit_intake_service_server::AuditIntakeServiceServer;
+use keywright_proto::audit::audit_service_server::AuditServiceServer;
+use keywright_runtime::audit::Guard;
+use keywright_runtime::serve::{Assembled, Readiness};
+use keywright_storage::Db;
+use tokio_util::sync::CancellationToken;
+
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// What the service needs.
+pub struct Parts {
+    pub db: Db,
+    pub guard: Guard,
+    pub stop: CancellationToken,
+}
+
+pub fn build(parts: Parts) -> Assembled {
+    let Parts { db, guard, stop } = parts;
+    let intake = api::intake::Intake {
+        record_intent: app::record_intent::RecordIntent { db: db.clone() },
+        record_outcomes: app::record_outcomes::RecordOutcomes { db: db.clone() },
+    };
+    let events = api::events::Events {
+        list: app::list_events::ListEvents { db: db.clone(), guard: guard.clone() },
+        get: app::get_event::GetEvent { db: db.clone(), guard },
+    };
+    let readiness = {
+        let db = db.clone();
+        Readiness::new(move || {
+            let db = db.clone();
+            async move { db.ready().await.map_err(|_| "the audit database does not answer") }
+        })
+    };
+    let routes = tonic::service::Routes::new(readiness)
+        .add_service(AuditIntakeServiceServer::new(intake))
+        .add_service(AuditServiceServer::new(events));
+    let close = app::close_interrupted::CloseInterrupted { db };
+    Assembled { routes, tasks: vec![Box::pin(close.run(stop))] }
+}

@@ -1,0 +1,161 @@
+//! What credential-store says of servers and credentials, read at the moment of use, for the caller.
+//!
+//! Invariant: an object of another tenant is not seen here; credential-store answers as if it did not exist.
+
+use crate::report::{ConnectivityTest, Status};
+use keywright_domain::caller::{Caller, ServiceName};
+use keywright_domain::host::{HostName, Port};
+use keywright_domain::ids::{CredentialId, ServerId, TenantId};
+use keywright_domain::key::PublicKey;
+use keywright_domain::reason::Reason;
+use keywright_proto::credential as proto;
+use keywright_proto::credential::directory_service_client::DirectoryServiceClient;
+use keywright_runtime::clients::Outbound;
+use keywright_runtime::failure::Failure;
+use keywright_runtime::peer::Peer;
+use keywright_ssh::Target;
+
+/// A registered server, as far as a probe needs to know it.
+pub struct Server {
+    pub id: ServerId,
+    pub tenant: TenantId,
+    pub host: HostName,
+    pub port: Port,
+    pub active: bool,
+    pub pins: Vec<PublicKey>,
+    pub binding: Option<Binding>,
+}
+
+/// The saved credential that is bound to a server.
+pub struct Binding {
+    pub credential: CredentialId,
+    pub username: String,
+}
+
+/// A credential without its key.
+pub struct Credential {
+    pub id: CredentialId,
+    /// None for the platform's own.
+    pub tenant: Option<TenantId>,
+    pub managed: bool,
+    /// The default user; may be empty.
+    pub username: String,
+    pub public_key: PublicKey,
+    pub encrypted_at_intake: bool,
+}
+
+impl Server {
+    pub fn target(&self) -> Target {
+        Target::new(self.host.as_str(), self.port.get())
+    }
+
+    /// A server without approved host keys is not logged in to.
+    pub fn require_pins(&self) -> Result<&[PublicKey], Failure> {
+        if self.pins.is_empty() {
+            let message = "No host key of the server is approved yet.";
+            return Err(Failure::new(Reason::HostKeyUnpinned, message).with("serverId", self.id.as_str()));
+        }
+        Ok(&self.pins)
+    }
+}
+
+#[derive(Clone)]
+pub struct Directory {
+    outbound: Outbound,
+}
+
+impl Directory {
+    pub fn new(outbound: Outbound) -> Self {
+        Self { outbound }
+    }
+
+    fn client(&self) -> DirectoryServiceClient<Peer> {
+        DirectoryServiceClient::new(self.outbound.peer(ServiceName::CredentialStore))
+    }
+
+    async fn request<T>(&self, caller: &Caller, message: T) -> Result<tonic::Request<T>, Failure> {
+        self.outbound.request(ServiceName::CredentialStore, caller, message).await
+    }
+
+    pub async fn server(&self, caller: &Caller, id: &str) -> Result<Server, Failure> {
+        let missing = || Failure::not_found(Reason::ServerNotFound, id);
+        let known = ServerId::parse(id).map_err(|_| missing())?;
+        let request =
+            self.request(caller, proto::ResolveServerRequest { server_id: known.to_string() }).await?;
+        let answer = self.client().resolve_server(request).await?.into_inner();
+        decode_server(known, answer.server.ok_or_else(missing)?).ok_or_else(unreadable)
+    }
+
+    pub async fn credential(&self, caller: &Caller, id: &str) -> Result<Credential, Failure> {
+        let missing = || Failure::not_found(Reason::CredentialNotFound, id);
+        let known = CredentialId::parse(id).map_err(|_| missing())?;
+        let request = self
+            .request(caller, proto::ResolveCredentialRequest { credential_id: known.to_string() })
+            .await?;
+        let answer = self.client().resolve_credential(request).await?.into_inner();
+        decode_credential(known, answer.credential.ok_or_else(missing)?).ok_or_else(unreadable)
+    }
+
+    /// Tells credential-store how a server's test ended; `bound` is the credential where it is the bound one.
+    pub async fn record(
+        &self,
+        caller: &Caller,
+        test: &ConnectivityTest,
+        bound: Option<&CredentialId>,
+        server_version: &str,
+    ) -> Result<(), Failure> {
+        let (Some(id), Some(server)) = (&test.id, &test.server) else { return Ok(()) };
+        let status: Status = test.report.status();
+        let message = proto::RecordTestResultRequest {
+            server_id: server.to_string(),
+            credential_id: bound.map(ToString::to_string).unwrap_or_default(),
+            test_id: id.to_string(),
+            status: status.as_str().to_owned(),
+            server_version: server_version.to_owned(),
+        };
+        let request = self.request(caller, message).await?;
+        self.client().record_test_result(request).await?;
+        Ok(())
+    }
+}
+
+fn decode_server(id: ServerId, server: proto::Server) -> Option<Server> {
+    let active = server.lifecycle_status() == proto::ServerLifecycle::Active;
+    let pins = server.host_keys.iter().map(|key| PublicKey::parse_openssh(&key.public_key).ok());
+    let binding = match server.credential {
+        None => None,
+        Some(bound) => Some(Binding {
+            credential: CredentialId::parse(&bound.credential_id).ok()?,
+            username: bound.username,
+        }),
+    };
+    Some(Server {
+        id,
+        tenant: TenantId::parse(&server.tenant_id).ok()?,
+        host: HostName::parse(&server.host).ok()?,
+        port: Port::try_from(i64::from(server.port)).ok()?,
+        active,
+        pins: pins.collect::<Option<_>>()?,
+        binding,
+    })
+}
+
+fn decode_credential(id: CredentialId, credential: proto::SshCredential) -> Option<Credential> {
+    let managed = credential.kind() != proto::CredentialKind::Saved;
+    let tenant = match credential.tenant_id.as_str() {
+        "" => None,
+        tenant => Some(TenantId::parse(tenant).ok()?),
+    };
+    Some(Credential {
+        id,
+        tenant,
+        managed,
+        public_key: PublicKey::parse_openssh(&credential.public_key).ok()?,
+        username: credential.username,
+        encrypted_at_intake: credential.encrypted_at_intake,
+    })
+}
+
+fn unreadable() -> Failure {
+    Failure::new(Reason::Internal, "An answer of credential-store cannot be read.")
+}

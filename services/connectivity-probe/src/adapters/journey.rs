@@ -1,0 +1,336 @@
+//! The seven checks that need the network, in order, over one connection.
+//!
+//! Invariants: the verdict on the host key stands before any authentication; the journey ends at the first failure
+//! and at its deadline; a signature that could not be made is an error and not a finding about the server.
+
+use crate::adapters::known_keys::{KnownKeys, fingerprints};
+use crate::adapters::runtime::{self, Observed};
+use crate::adapters::shell::{Question, patiently};
+use crate::one_time::key_facts;
+use crate::report::{CheckName, Facts, Fault, Progress};
+use keywright_domain::clock::Clock;
+use keywright_domain::fingerprint::Fingerprint;
+use keywright_domain::key::PublicKey;
+use keywright_runtime::failure::Failure;
+use keywright_ssh::{
+    Dialer, FailureCode, Greeted, Handshaken, Identity, KeyExchange, LoginError, Resolved, Session, Stage,
+    Staged, Target, TargetRules, Timeouts,
+};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+use tracing::instrument;
+
+/// How long a whole test takes at most.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Of its parts; what they leave belongs to the facts.
+const STAGES: Timeouts = Timeouts {
+    dns: Duration::from_secs(5),
+    tcp: Duration::from_secs(8),
+    handshake: Duration::from_secs(8),
+    authentication: Duration::from_secs(10),
+    session: Duration::from_secs(5),
+};
+
+/// What one stage says when it failed.
+type Trouble = keywright_ssh::Failure;
+
+#[derive(Clone)]
+pub struct Journey {
+    dialer: Dialer,
+    clock: Clock,
+    limit: Duration,
+}
+
+/// What was found on the way.
+pub struct Seen {
+    pub progress: Progress,
+    /// The server's identification line; empty if it was not reached.
+    pub server_version: String,
+}
+
+struct Trip<'a> {
+    target: &'a Target,
+    known: &'a KnownKeys,
+    identity: &'a Identity,
+    deadline: Instant,
+    seen: Seen,
+}
+
+/// Why a journey ended before its end.
+enum Stop {
+    /// A check failed; it stands in the report.
+    Found,
+    /// The test itself could not be made.
+    Refused(Failure),
+}
+
+impl Journey {
+    pub fn new(rules: Arc<TargetRules>, clock: Clock) -> Self {
+        Self { dialer: Dialer::new(rules, STAGES), clock, limit: LIMIT }
+    }
+
+    /// Adds the checks from `dns` on to `progress`, as far as it gets.
+    #[instrument(skip_all)]
+    pub async fn travel(
+        &self,
+        progress: Progress,
+        target: &Target,
+        known: &KnownKeys,
+        identity: &Identity,
+    ) -> Result<Seen, Failure> {
+        let question = Question::random()?;
+        let deadline = Instant::now() + self.limit;
+        let seen = Seen { progress, server_version: String::new() };
+        let mut trip = Trip { target, known, identity, deadline, seen };
+        match self.stages(&mut trip, &question).await {
+            Ok(()) | Err(Stop::Found) => Ok(trip.seen),
+            Err(Stop::Refused(failure)) => Err(failure),
+        }
+    }
+
+    async fn stages(&self, trip: &mut Trip<'_>, question: &Question) -> Result<(), Stop> {
+        let resolved = self.resolve(trip).await?;
+        let greeted = self.greet(trip, &resolved).await?;
+        let server = self.recognize(trip, &resolved, greeted).await?;
+        let session = log_in(trip, server).await?;
+        let shell = ask_for_shell(trip, &session, question).await;
+        if shell.is_ok() {
+            self.read_facts(trip, &session).await;
+        }
+        session.close().await;
+        shell
+    }
+
+    async fn resolve(&self, trip: &mut Trip<'_>) -> Result<Resolved, Stop> {
+        let found = trip.within(Stage::Dns, self.dialer.resolve(trip.target)).await;
+        let found = found.map_err(|trouble| trip.fail(CheckName::Dns, trouble))?;
+        let addresses: Vec<String> = found.value.addresses().iter().map(|a| a.ip().to_string()).collect();
+        let facts = vec![("addresses", addresses.join(", "))];
+        trip.pass(CheckName::Dns, "The host has an address that may be dialled.", found.took, facts);
+        Ok(found.value)
+    }
+
+    async fn greet(&self, trip: &mut Trip<'_>, resolved: &Resolved) -> Result<Greeted, Stop> {
+        let dialed = trip.within(Stage::Tcp, self.dialer.dial(resolved)).await;
+        let dialed = dialed.map_err(|trouble| trip.fail(CheckName::Tcp, trouble))?;
+        let facts = vec![
+            ("address", dialed.value.address().to_string()),
+            ("sourcePort", dialed.value.local().port().to_string()),
+        ];
+        trip.pass(CheckName::Tcp, "The port accepts connections.", dialed.took, facts);
+        let greeted = self.dialer.handshake(dialed.value, trip.known.pins());
+        const SPEAKS: &str = "The server speaks SSH with algorithms that Keywright accepts.";
+        match trip.within(Stage::Handshake, greeted).await {
+            Ok(greeted) => {
+                trip.seen.server_version = greeted.value.server_version().to_owned();
+                let facts = vec![("serverVersion", trip.seen.server_version.clone())];
+                trip.pass(CheckName::Handshake, SPEAKS, greeted.took, facts);
+                Ok(greeted.value)
+            }
+            // A server that did not prove that it holds its host key shows during the exchange.
+            Err(trouble) if trouble.stage == Stage::HostKey => {
+                trip.pass(CheckName::Handshake, SPEAKS, trouble.took, Vec::new());
+                Err(trip.fail(CheckName::HostKey, trouble))
+            }
+            Err(trouble) => Err(trip.fail(CheckName::Handshake, trouble)),
+        }
+    }
+
+    async fn recognize(
+        &self,
+        trip: &mut Trip<'_>,
+        resolved: &Resolved,
+        greeted: Greeted,
+    ) -> Result<Handshaken, Stop> {
+        let presented = greeted.host_key().clone();
+        let verified = match trip.known {
+            KnownKeys::Expected(expected) if !expected.is_empty() => {
+                trip.within(
+                    Stage::HostKey,
+                    self.return_with_keys(trip.target, resolved, &presented, expected),
+                )
+                .await
+            }
+            _ => greeted.verify(),
+        };
+        match verified {
+            Ok(server) => {
+                let facts = vec![
+                    ("fingerprint", server.value.host_key().fingerprint().to_string()),
+                    ("algorithm", server.value.host_key().algorithm().to_string()),
+                ];
+                trip.seen.progress.add(CheckName::Handshake, exchange_facts(server.value.key_exchange()));
+                trip.pass(CheckName::HostKey, "The host key is an approved one.", server.took, facts);
+                Ok(server.value)
+            }
+            Err(trouble) if trouble.code == FailureCode::HostKeyUnknown => {
+                let all = self.shown(trip, presented).await;
+                Err(trip.fail(CheckName::HostKey, trouble.with("fingerprints", fingerprints(&all))))
+            }
+            Err(trouble) => Err(trip.fail(CheckName::HostKey, trouble)),
+        }
+    }
+
+    /// Fingerprints can be compared only with keys that were seen: the server is visited once more with those that
+    /// match.
+    async fn return_with_keys(
+        &self,
+        target: &Target,
+        resolved: &Resolved,
+        presented: &PublicKey,
+        expected: &[Fingerprint],
+    ) -> Result<Staged<Handshaken>, Trouble> {
+        let started = Instant::now();
+        let is_expected = |key: &PublicKey| expected.contains(&key.fingerprint());
+        let mut keys = vec![presented.clone()];
+        if !is_expected(presented) {
+            keys = self.dialer.scan_host_keys(target).await?;
+            keys.retain(is_expected);
+        }
+        if keys.is_empty() {
+            let pinned = expected.iter().map(Fingerprint::as_str).collect::<Vec<_>>().join(", ");
+            return Err(Trouble::new(Stage::HostKey, FailureCode::HostKeyMismatch)
+                .with("presented", presented.fingerprint().as_str())
+                .with("pinned", pinned)
+                .after(started.elapsed()));
+        }
+        let dialed = self.dialer.dial(resolved).await?;
+        let server = self.dialer.handshake(dialed.value, &keys).await?.value.verify()?;
+        Ok(Staged { value: server.value, took: started.elapsed() })
+    }
+
+    /// All host keys of an unknown server, so that somebody can approve them; at least the one it presented.
+    async fn shown(&self, trip: &Trip<'_>, presented: PublicKey) -> Vec<PublicKey> {
+        match trip.within(Stage::HostKey, self.dialer.scan_host_keys(trip.target)).await {
+            Ok(keys) if !keys.is_empty() => keys,
+            _ => vec![presented],
+        }
+    }
+
+    async fn read_facts(&self, trip: &mut Trip<'_>, session: &Session) {
+        let started = Instant::now();
+        let before = self.clock.now();
+        let script = || session.exec(runtime::COMMAND, runtime::SCRIPT, runtime::LIMITS);
+        let output = trip.within(Stage::Runtime, patiently(script)).await;
+        let observed = Observed { before, after: self.clock.now(), server_version: session.server_version() };
+        let stdout = output.as_ref().map(|output| output.stdout.as_slice()).unwrap_or_default();
+        let read = runtime::read(stdout, &observed);
+        let took = started.elapsed();
+        if read.missing.is_empty() {
+            trip.pass(CheckName::Runtime, "Facts about the system can be read.", took, read.facts);
+            return;
+        }
+        let trouble = Trouble::new(Stage::Runtime, FailureCode::RuntimeUnreadable).after(took);
+        let mut fault = fault_of(&trouble);
+        fault.facts = read.facts;
+        fault.facts.push(("missing", read.missing.join(", ")));
+        trip.seen.progress.failed(CheckName::Runtime, fault, took);
+    }
+}
+
+async fn log_in(trip: &mut Trip<'_>, server: Handshaken) -> Result<Session, Stop> {
+    let login = timeout_at(trip.deadline, server.authenticate(trip.identity)).await;
+    match login {
+        Err(_) => Err(trip.fail(CheckName::Authentication, late(Stage::Authentication))),
+        Ok(Err(LoginError::Server(trouble))) => Err(trip.fail(CheckName::Authentication, trouble)),
+        Ok(Err(LoginError::Signing(refused))) => {
+            Err(Stop::Refused(Failure::new(refused.reason, refused.message)))
+        }
+        Ok(Ok(session)) => {
+            let mut facts = key_facts(&trip.identity.public_key);
+            facts.push(("username", trip.identity.user.clone()));
+            trip.pass(CheckName::Authentication, "The server accepted the key.", session.took, facts);
+            Ok(session.value)
+        }
+    }
+}
+
+async fn ask_for_shell(trip: &mut Trip<'_>, session: &Session, question: &Question) -> Result<(), Stop> {
+    let started = Instant::now();
+    match trip.within(Stage::Session, question.ask(session, STAGES.session)).await {
+        Ok(()) => {
+            trip.pass(CheckName::Session, "The account runs commands.", started.elapsed(), Vec::new());
+            Ok(())
+        }
+        Err(trouble) => Err(trip.fail(CheckName::Session, trouble.after(started.elapsed()))),
+    }
+}
+
+impl Trip<'_> {
+    async fn within<T>(
+        &self,
+        stage: Stage,
+        work: impl Future<Output = Result<T, Trouble>>,
+    ) -> Result<T, Trouble> {
+        timeout_at(self.deadline, work).await.unwrap_or_else(|_| Err(late(stage)))
+    }
+
+    fn pass(&mut self, name: CheckName, message: &str, took: Duration, facts: Facts) {
+        self.seen.progress.passed(name, message, took, facts);
+    }
+
+    fn fail(&mut self, name: CheckName, trouble: Trouble) -> Stop {
+        self.seen.progress.failed(name, fault_of(&trouble), trouble.took);
+        Stop::Found
+    }
+}
+
+fn fault_of(trouble: &Trouble) -> Fault {
+    Fault {
+        code: trouble.code.as_str(),
+        message: trouble.message.to_string(),
+        remedy: trouble.remedy.to_string(),
+        facts: trouble.facts.clone(),
+    }
+}
+
+/// The whole test took too long while this stage was under way.
+fn late(stage: Stage) -> Trouble {
+    let code = match stage {
+        Stage::Dns => FailureCode::HostResolutionFailed,
+        Stage::Tcp => FailureCode::ConnectTimeout,
+        Stage::Handshake | Stage::HostKey | Stage::Authentication => FailureCode::HandshakeTimeout,
+        Stage::Session => FailureCode::SessionRefused,
+        Stage::Runtime => FailureCode::RuntimeUnreadable,
+    };
+    Trouble::new(stage, code).saying("The server did not answer within the time of the test.")
+}
+
+fn exchange_facts(exchange: &KeyExchange) -> Facts {
+    vec![
+        ("keyExchange", exchange.kex.clone()),
+        ("hostKeyAlgorithm", exchange.host_key_algorithm.clone()),
+        ("cipher", exchange.cipher.clone()),
+        ("strictKeyExchange", exchange.strict_kex.to_string()),
+        ("postQuantum", exchange.post_quantum.to_string()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keywright_domain::key::PrivateKey;
+    use keywright_domain::secret::Secret;
+    use keywright_kit::{KeyType, keygen};
+    use tokio::net::TcpListener;
+
+    /// A listener that says nothing holds a test no longer than its limit.
+    #[tokio::test]
+    async fn a_silent_server_ends_the_test_at_its_limit() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = Target::new("127.0.0.1", listener.local_addr().unwrap().port());
+        let key = keygen(KeyType::Ed25519, "").await.unwrap();
+        let key = PrivateKey::from_stored(&Secret::from_text(key.private_text())).unwrap();
+        let rules = Arc::new(TargetRules { allow_loopback: true, ..TargetRules::default() });
+        let journey = Journey { limit: Duration::from_millis(200), ..Journey::new(rules, Clock::System) };
+        let known = KnownKeys::Pinned(Vec::new());
+        let identity = Identity::one_time("root", key);
+        let travel = journey.travel(Progress::default(), &target, &known, &identity);
+        let seen = tokio::time::timeout(Duration::from_secs(5), travel).await.unwrap().unwrap();
+        let report = seen.progress.finish();
+        let failed = report.failed().unwrap();
+        assert_eq!((failed.name, failed.code.as_str()), (CheckName::Handshake, "HANDSHAKE_TIMEOUT"));
+    }
+}

@@ -1,0 +1,9 @@
+//! The outside: SSH journeys and the peers.
+
+pub mod custody;
+pub mod directory;
+pub mod journey;
+pub mod known_keys;
+pub mod prober;
+mod runtime;
+mod shell;

@@ -1,0 +1,5 @@
+//! gRPC: decode, one use case, encode.
+
+pub mod connectivity_test;
+pub mod host_key;
+pub mod proof;

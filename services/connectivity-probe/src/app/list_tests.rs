@@ -1,0 +1,40 @@
+//! Lists a server's tests, newest first.
+
+use crate::adapters::directory::Directory;
+use crate::report::ConnectivityTest;
+use crate::store::connectivity_test;
+use keywright_domain::caller::Caller;
+use keywright_domain::ids::TestId;
+use keywright_domain::reason::Reason;
+use keywright_runtime::audit::Guard;
+use keywright_runtime::failure::Failure;
+use keywright_runtime::page::Page;
+use keywright_storage::Db;
+use tracing::instrument;
+
+pub struct ListTests {
+    pub db: Db,
+    pub guard: Guard,
+    pub directory: Directory,
+}
+
+impl ListTests {
+    #[instrument(skip_all)]
+    pub async fn run(
+        &self,
+        caller: &Caller,
+        server: &str,
+        size: i32,
+        token: &str,
+    ) -> Result<(Vec<ConnectivityTest>, String), Failure> {
+        let server = self.directory.server(caller, server).await?;
+        let id = server.id.as_str();
+        let tenant = Some(&server.tenant);
+        self.guard.allow(caller, "connectivity_test.list", tenant, id, Reason::ServerNotFound).await?;
+        let page = Page::parse(size, token, id)?;
+        let tests = connectivity_test::list(&self.db, &server.id, &page).await?;
+        Ok(page.cut(tests, |test| {
+            (test.checked_at, test.id.as_ref().map(TestId::as_str).unwrap_or_default().to_owned())
+        }))
+    }
+}

@@ -1,0 +1,54 @@
+//! Proves by an unsigned offer that a public key is accepted or refused: needs no private key, opens no session.
+
+use crate::adapters::directory::Directory;
+use crate::adapters::prober::Prober;
+use crate::app::Receipt;
+use crate::app::prove_login::public_key;
+use crate::app::test_server::login_name;
+use keywright_domain::caller::Caller;
+use keywright_domain::reason::Reason;
+use keywright_runtime::audit::{Audit, Entry, Guard};
+use keywright_runtime::failure::Failure;
+use keywright_storage::Db;
+use tracing::instrument;
+
+const ACTION: &str = "proof.offer";
+
+pub struct ProveOffer {
+    pub db: Db,
+    pub audit: Audit,
+    pub guard: Guard,
+    pub directory: Directory,
+    pub prober: Prober,
+}
+
+/// What is to be proven, as it came.
+pub struct Claim {
+    pub server: String,
+    pub public_key: String,
+    pub username: String,
+}
+
+impl ProveOffer {
+    #[instrument(skip_all)]
+    pub async fn run(&self, caller: &Caller, claim: Claim) -> Result<Receipt, Failure> {
+        let server = self.directory.server(caller, &claim.server).await?;
+        let (tenant, target) = (Some(&server.tenant), server.id.as_str());
+        self.guard.allow(caller, ACTION, tenant, target, Reason::ServerNotFound).await?;
+        let key = public_key(&claim.public_key)?;
+        let username = login_name("username", &claim.username)?;
+        let pins = server.require_pins()?;
+        let entry = Entry::new(ACTION)
+            .tenant(tenant)
+            .target(target)
+            .detail("fingerprint", key.fingerprint().as_str())
+            .detail("username", username.as_str());
+        let intent = self.audit.intend(caller, entry).await?;
+        let result = match self.prober.offer(&server.target(), pins, username.as_str(), &key).await {
+            Ok(shown) => Receipt::record(&self.db, &intent, shown).await,
+            Err(failure) => Err(failure),
+        };
+        self.audit.conclude(&self.db, &intent, &result).await;
+        result
+    }
+}

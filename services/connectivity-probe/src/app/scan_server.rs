@@ -1,0 +1,58 @@
+//! Scans a registered server's host keys and says which are pinned. Nothing is trusted by this.
+
+use crate::adapters::directory::Directory;
+use crate::adapters::known_keys::fingerprints;
+use crate::adapters::prober::Prober;
+use keywright_domain::caller::Caller;
+use keywright_domain::key::PublicKey;
+use keywright_domain::reason::Reason;
+use keywright_runtime::audit::{Audit, Entry, Guard};
+use keywright_runtime::failure::{Error, Failure};
+use keywright_storage::{Db, Intent, Outcome};
+use tracing::instrument;
+
+const ACTION: &str = "server.host_key_scan";
+
+pub struct ScanServer {
+    pub db: Db,
+    pub audit: Audit,
+    pub guard: Guard,
+    pub directory: Directory,
+    pub prober: Prober,
+}
+
+/// A host key as the server shows it.
+pub struct ScannedKey {
+    pub key: PublicKey,
+    pub pinned: bool,
+}
+
+impl ScanServer {
+    #[instrument(skip_all)]
+    pub async fn run(&self, caller: &Caller, server: &str) -> Result<Vec<ScannedKey>, Failure> {
+        let server = self.directory.server(caller, server).await?;
+        let (tenant, target) = (Some(&server.tenant), server.id.as_str());
+        self.guard.allow(caller, ACTION, tenant, target, Reason::ServerNotFound).await?;
+        let intent = self.audit.intend(caller, Entry::new(ACTION).tenant(tenant).target(target)).await?;
+        let result = match self.prober.scan(&server.target()).await {
+            Ok(scan) => self.record(&intent, scan.keys).await,
+            Err(failure) => Err(failure),
+        };
+        self.audit.conclude(&self.db, &intent, &result).await;
+        let pinned = |key: PublicKey| ScannedKey { pinned: server.pins.contains(&key), key };
+        Ok(result?.into_iter().map(pinned).collect())
+    }
+
+    async fn record(&self, intent: &Intent, keys: Vec<PublicKey>) -> Result<Vec<PublicKey>, Failure> {
+        let done: Result<(), Error> = self
+            .db
+            .serialized(|| async {
+                let mut tx = self.db.begin(intent).await?;
+                intent.done(&mut tx, Outcome::succeeded().with("fingerprints", fingerprints(&keys))).await?;
+                Ok(tx.commit().await?)
+            })
+            .await;
+        done?;
+        Ok(keys)
+    }
+}

@@ -1,0 +1,117 @@
+//! Tests a server that is not registered, with a one-time key. Nothing is stored; the use of the key is audited.
+
+use crate::adapters::journey::{Journey, Seen};
+use crate::adapters::known_keys::KnownKeys;
+use crate::app::test_server::{OneTime, checked_one_time, outcome};
+use crate::login::LoginName;
+use crate::one_time::{GivenKey, Intake};
+use crate::report::{ConnectivityTest, Progress};
+use keywright_domain::caller::Caller;
+use keywright_domain::fingerprint::Fingerprint;
+use keywright_domain::host::{HostName, Port};
+use keywright_domain::reason::Reason;
+use keywright_runtime::audit::{Audit, Entry, Guard};
+use keywright_runtime::failure::{Error, Failure};
+use keywright_ssh::Target;
+use keywright_storage::{Db, Intent};
+use tracing::instrument;
+
+const ACTION: &str = "connectivity_test.draft";
+
+/// More fingerprints than a server has keys are a mistake.
+const MAX_EXPECTED: usize = 16;
+
+pub struct TestDraft {
+    pub db: Db,
+    pub audit: Audit,
+    pub guard: Guard,
+    pub intake: Intake,
+    pub journey: Journey,
+}
+
+/// What the caller asks for, as it came.
+pub struct Wanted {
+    pub host: String,
+    /// 0: the default.
+    pub port: i32,
+    pub one_time: Option<OneTime>,
+    pub expected_host_keys: Vec<String>,
+}
+
+struct Draft {
+    host: HostName,
+    port: Port,
+    key: GivenKey,
+    username: LoginName,
+    expected: Vec<Fingerprint>,
+}
+
+impl TestDraft {
+    #[instrument(skip_all)]
+    pub async fn run(&self, caller: &Caller, wanted: Wanted) -> Result<ConnectivityTest, Failure> {
+        let tenant = caller.principal.tenant.as_ref();
+        self.guard.allow(caller, ACTION, tenant, "", Reason::ServerNotFound).await?;
+        let draft = parse(wanted)?;
+        let target = format!("{}:{}", draft.host, draft.port);
+        let entry = Entry::new(ACTION)
+            .tenant(tenant)
+            .target(&target)
+            .detail("credential", "one-time")
+            .detail("username", draft.username.as_str());
+        let intent = self.audit.intend(caller, entry).await?;
+        let result = self.perform(&intent, draft).await;
+        self.audit.conclude(&self.db, &intent, &result).await;
+        result
+    }
+
+    async fn perform(&self, intent: &Intent, draft: Draft) -> Result<ConnectivityTest, Failure> {
+        let checked_at = self.db.now().await?;
+        let mut progress = Progress::default();
+        let target = Target::new(draft.host.as_str(), draft.port.get());
+        let seen = match self.intake.open(&mut progress, draft.key, &draft.username).await {
+            None => Seen { progress, server_version: String::new() },
+            Some(identity) => {
+                let known = KnownKeys::Expected(draft.expected);
+                self.journey.travel(progress, &target, &known, &identity).await?
+            }
+        };
+        let test = ConnectivityTest {
+            id: None,
+            server: None,
+            credential: None,
+            host: draft.host,
+            port: draft.port,
+            username: draft.username,
+            checked_at,
+            report: seen.progress.finish(),
+        };
+        let done: Result<(), Error> = self
+            .db
+            .serialized(|| async {
+                let mut tx = self.db.begin(intent).await?;
+                intent.done(&mut tx, outcome(&test)).await?;
+                Ok(tx.commit().await?)
+            })
+            .await;
+        done?;
+        Ok(test)
+    }
+}
+
+fn parse(wanted: Wanted) -> Result<Draft, Failure> {
+    let host = HostName::parse(&wanted.host).map_err(|bad| Failure::violation("host", bad.to_string()))?;
+    let port = match wanted.port {
+        0 => Port::SSH,
+        port => Port::try_from(i64::from(port)).map_err(|bad| Failure::violation("port", bad.to_string()))?,
+    };
+    if wanted.expected_host_keys.len() > MAX_EXPECTED {
+        return Err(Failure::violation("expectedHostKeys", format!("must be at most {MAX_EXPECTED}")));
+    }
+    let expected = wanted.expected_host_keys.iter().map(|text| Fingerprint::parse(text));
+    let expected = expected
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|bad| Failure::violation("expectedHostKeys", bad.to_string()))?;
+    let one_time = wanted.one_time.ok_or_else(|| Failure::violation("oneTime", "is missing"))?;
+    let (key, username) = checked_one_time(one_time)?;
+    Ok(Draft { host, port, key, username, expected })
+}

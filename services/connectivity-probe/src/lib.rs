@@ -1,0 +1,116 @@
+//! Probes by real connections: connectivity tests in nine checks, host-key scans, receipts about keys.
+//!
+//! `report` is what a test finds, `login` and `one_time` with what it logs in, `app` the use cases, `adapters` the
+//! SSH journeys and the peers, `store` the results, `api` the gRPC services.
+//! Invariant: no authentication is tried before the host key was found among the pinned ones, and no key leaves its
+//! place: credential-store signs, or the memory of this process for one operation.
+
+mod adapters;
+mod api;
+mod app;
+mod login;
+mod one_time;
+mod report;
+mod store;
+
+use crate::adapters::directory::Directory;
+use crate::adapters::journey::Journey;
+use crate::adapters::prober::Prober;
+use crate::one_time::Intake;
+use keywright_domain::clock::Clock;
+use keywright_proto::probe::connectivity_test_service_server::ConnectivityTestServiceServer;
+use keywright_proto::probe::host_key_scan_service_server::HostKeyScanServiceServer;
+use keywright_proto::probe::proof_service_server::ProofServiceServer;
+use keywright_runtime::audit::{Audit, Guard};
+use keywright_runtime::clients::Outbound;
+use keywright_runtime::serve::{Assembled, Readiness};
+
+use keywright_storage::Db;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+pub use keywright_ssh::TargetRules;
+
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// What the service needs.
+pub struct Parts {
+    pub db: Db,
+    pub audit: Audit,
+    pub guard: Guard,
+    pub outbound: Outbound,
+    pub clock: Clock,
+    /// Which addresses may be dialled.
+    pub rules: Arc<TargetRules>,
+    pub stop: CancellationToken,
+}
+
+pub fn build(parts: Parts) -> Assembled {
+    let Parts { db, audit, guard, outbound, clock, rules, stop } = parts;
+    let directory = Directory::new(outbound.clone());
+    let journey = Journey::new(rules.clone(), clock);
+    let prober = Prober::new(rules);
+    let intake = Intake::default();
+    let tests = api::connectivity_test::ConnectivityTests {
+        create: app::test_server::TestServer {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            directory: directory.clone(),
+            outbound: outbound.clone(),
+            intake: intake.clone(),
+            journey: journey.clone(),
+        },
+        list: app::list_tests::ListTests {
+            db: db.clone(),
+            guard: guard.clone(),
+            directory: directory.clone(),
+        },
+        draft: app::test_draft::TestDraft {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            intake,
+            journey,
+        },
+    };
+    let scans = api::host_key::HostKeyScans {
+        scan: app::scan_server::ScanServer {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            directory: directory.clone(),
+            prober: prober.clone(),
+        },
+    };
+    let proofs = api::proof::Proofs {
+        login: app::prove_login::ProveLogin {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            directory: directory.clone(),
+            outbound,
+            prober: prober.clone(),
+        },
+        offer: app::prove_offer::ProveOffer {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            directory,
+            prober: prober.clone(),
+        },
+        scan: app::scan_target::ScanTarget { guard, prober },
+    };
+    let readiness = {
+        let db = db.clone();
+        Readiness::new(move || {
+            let db = db.clone();
+            async move { db.ready().await.map_err(|_| "the probe's database does not answer") }
+        })
+    };
+    let routes = tonic::service::Routes::new(readiness)
+        .add_service(ConnectivityTestServiceServer::new(tests))
+        .add_service(HostKeyScanServiceServer::new(scans))
+        .add_service(ProofServiceServer::new(proofs));
+    Assembled { routes, tasks: vec![Box::pin(audit.drain(db, stop))] }
+}

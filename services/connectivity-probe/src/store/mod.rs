@@ -1,0 +1,3 @@
+//! The tables of the probe.
+
+pub mod connectivity_test;

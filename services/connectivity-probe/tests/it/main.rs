@@ -1,0 +1,14 @@
+//! The probe against real SSH servers, with small doubles of credential-store and audit behind its peers.
+//!
+//! Needs root, openssh-server and dropbear-bin (`apt-get install openssh-server dropbear-bin`).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod doubles;
+mod rig;
+
+mod drafts;
+mod findings;
+mod proofs;
+mod refusals;
+mod saved;
+mod scans;

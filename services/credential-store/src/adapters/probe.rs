@@ -1,0 +1,46 @@
+//! connectivity-probe: scans and tests, on behalf of the caller.
+
+use keywright_domain::caller::{Caller, ServiceName};
+use keywright_domain::host::{HostName, Port};
+use keywright_domain::ids::ServerId;
+use keywright_domain::key::PublicKey;
+use keywright_proto::probe as proto;
+use keywright_proto::probe::connectivity_test_service_client::ConnectivityTestServiceClient;
+use keywright_proto::probe::proof_service_client::ProofServiceClient;
+use keywright_runtime::clients::Outbound;
+use keywright_runtime::failure::Failure;
+
+#[derive(Clone)]
+pub struct Probe {
+    outbound: Outbound,
+}
+
+impl Probe {
+    pub fn new(outbound: Outbound) -> Self {
+        Self { outbound }
+    }
+
+    /// The host keys that an address shows now. Kinds of keys that Keywright does not know are left out.
+    pub async fn scan(
+        &self,
+        caller: &Caller,
+        host: &HostName,
+        port: Port,
+    ) -> Result<Vec<PublicKey>, Failure> {
+        let message = proto::ScanTargetRequest { host: host.to_string(), port: i32::from(port.get()) };
+        let request = self.outbound.request(ServiceName::ConnectivityProbe, caller, message).await?;
+        let mut client = ProofServiceClient::new(self.outbound.peer(ServiceName::ConnectivityProbe));
+        let shown = client.scan_target(request).await?.into_inner().items;
+        Ok(shown.iter().filter_map(|item| PublicKey::parse_openssh(&item.public_key).ok()).collect())
+    }
+
+    /// The full test of a server with its bound credential; the test's id.
+    pub async fn test(&self, caller: &Caller, server: &ServerId) -> Result<String, Failure> {
+        let message =
+            proto::CreateConnectivityTestRequest { server_id: server.to_string(), ..Default::default() };
+        let request = self.outbound.request(ServiceName::ConnectivityProbe, caller, message).await?;
+        let mut client =
+            ConnectivityTestServiceClient::new(self.outbound.peer(ServiceName::ConnectivityProbe));
+        Ok(client.create_connectivity_test(request).await?.into_inner().test.unwrap_or_default().id)
+    }
+}

@@ -1,0 +1,8 @@
+//! Saved credentials: created, checked, replaced in place, deleted. None of these returns a private key.
+
+pub mod create;
+pub mod delete;
+pub mod intake;
+pub mod read;
+pub mod rotate;
+pub mod validate;

@@ -1,0 +1,159 @@
+//! "Sign this login": the port through which connectivity-probe and key-lifecycle log in without ever holding a key.
+//!
+//! Invariant: what is signed is built here from the fields of a user-authentication request; the signature is handed
+//! out only after a transaction that found the version still usable.
+
+use super::shelf::Shelf;
+use crate::adapters::work::Works;
+use crate::app::find;
+use crate::domain::credential::{Credential, Kind};
+use crate::domain::server::Server;
+use crate::domain::version::Version;
+use crate::store;
+use keywright_domain::caller::{Caller, PrincipalKind, ServiceName};
+use keywright_domain::ids::{CredentialId, ServerId, VersionId};
+use keywright_domain::key::{PrivateKey, SignatureAlgorithm, UserauthRequest};
+use keywright_domain::reason::Reason;
+use keywright_runtime::Decision;
+use keywright_runtime::audit::{Audit, Entry, Guard};
+use keywright_runtime::failure::{Error, Failure};
+use keywright_storage::{Db, Outcome};
+use tracing::instrument;
+
+const ACTION: &str = "credential.sign";
+
+/// What a person who has a login signed must be allowed on the server: to test it, or to put it under management.
+const USES: &[&str] = &["connectivity_test.create", "server.manage"];
+
+pub struct SignUserauth {
+    pub db: Db,
+    pub audit: Audit,
+    pub guard: Guard,
+    pub works: Works,
+    pub shelf: Shelf,
+}
+
+/// The fields, as they came.
+pub struct Login {
+    pub credential_id: String,
+    /// Empty: the version in use.
+    pub version_id: String,
+    pub server_id: String,
+    pub session_id: Vec<u8>,
+    pub username: String,
+    pub algorithm: String,
+}
+
+impl SignUserauth {
+    #[instrument(skip_all, fields(credential = login.credential_id, server = login.server_id))]
+    pub async fn run(&self, caller: &Caller, login: Login) -> Result<Vec<u8>, Failure> {
+        let missing = || find::no_credential(&login.credential_id);
+        let id = CredentialId::parse(&login.credential_id).map_err(|_| missing())?;
+        let server_id = ServerId::parse(&login.server_id).map_err(|_| find::no_server(&login.server_id))?;
+        let credential = store::credential::find(&self.db, &id).await?.ok_or_else(missing)?;
+        let server = store::server::find(&self.db, &server_id).await?;
+        let server = server.ok_or_else(|| find::no_server(server_id.as_str()))?;
+        self.authorize(caller, &credential, &server).await?;
+        let version = self.version(&credential, &login.version_id).await?;
+        let request = parse(&login, &version)?;
+        let entry = Entry::new(ACTION)
+            .tenant(credential.tenant.as_ref())
+            .target(id.as_str())
+            .detail("server", server.id.as_str())
+            .detail("version", version.id.as_str())
+            .detail("fingerprint", version.public.fingerprint().as_str())
+            .detail("username", login.username.as_str());
+        let intent = self.audit.intend(caller, entry).await?;
+        let result = async {
+            let stored = self.shelf.take(&version.id).await?;
+            let signature = tokio::task::spawn_blocking(move || {
+                PrivateKey::from_stored(&stored)?.sign(request.algorithm(), &request.signed_bytes())
+            });
+            let signature = signature.await.map_err(|_| broken())?.map_err(|_| broken())?;
+            let recorded: Result<(), Error> = self
+                .db
+                .serialized(|| async {
+                    let mut tx = self.db.begin(&intent).await?;
+                    // Revoked meanwhile: the signature is never seen.
+                    let now = store::version::find_in(&mut tx, &id, &version.id).await?;
+                    if !now.is_some_and(|version| version.is_usable()) {
+                        return Err(find::no_version(version.id.as_str()).into());
+                    }
+                    store::credential::used(&mut tx, &id).await?;
+                    intent.done(&mut tx, Outcome::succeeded()).await?;
+                    Ok(tx.commit().await?)
+                })
+                .await;
+            recorded?;
+            Ok(signature)
+        }
+        .await;
+        self.audit.conclude(&self.db, &intent, &result).await;
+        result
+    }
+
+    /// For a work that is open and covers both; or for a person whose request connectivity-probe or key-lifecycle
+    /// carries, who may use the server, and a saved credential of the same tenant.
+    async fn authorize(
+        &self,
+        caller: &Caller,
+        credential: &Credential,
+        server: &Server,
+    ) -> Result<(), Failure> {
+        let inside =
+            matches!(caller.acting, Some(ServiceName::ConnectivityProbe | ServiceName::KeyLifecycle));
+        let same_tenant = credential.tenant.as_ref() == Some(&server.tenant);
+        let mut hidden = false;
+        let allowed = if !inside {
+            false
+        } else if caller.principal.kind == PrincipalKind::System {
+            match caller.principal.work.as_deref() {
+                Some(work) if !work.is_empty() && (same_tenant || credential.tenant.is_none()) => {
+                    self.works.is_open(work, &credential.id, &server.id).await?
+                }
+                _ => false,
+            }
+        } else {
+            let decisions = USES.iter().map(|action| self.guard.decide(caller, action, Some(&server.tenant)));
+            let decisions: Vec<Decision> = decisions.collect();
+            hidden = decisions.contains(&Decision::Hidden);
+            decisions.contains(&Decision::Allow) && credential.kind == Kind::Saved && same_tenant
+        };
+        if allowed {
+            return Ok(());
+        }
+        let reason = if hidden { Reason::CredentialNotFound } else { Reason::PermissionDenied };
+        let entry = Entry::new(ACTION).tenant(credential.tenant.as_ref()).target(credential.id.as_str());
+        self.audit.denied(caller, entry.detail("server", server.id.as_str()), reason).await;
+        Err(match reason {
+            Reason::CredentialNotFound => find::no_credential(credential.id.as_str()),
+            _ => Failure::new(reason, "This credential is not signed with for this caller on this server."),
+        })
+    }
+
+    async fn version(&self, credential: &Credential, named: &str) -> Result<Version, Failure> {
+        let found = if named.is_empty() {
+            credential.current.clone()
+        } else {
+            let id = VersionId::parse(named).map_err(|_| find::no_version(named))?;
+            store::version::find(&self.db, &credential.id, &id).await?
+        };
+        found.filter(Version::is_usable).ok_or_else(|| find::no_version(named))
+    }
+}
+
+fn parse(login: &Login, version: &Version) -> Result<UserauthRequest, Failure> {
+    let algorithm = SignatureAlgorithm::parse(&login.algorithm)
+        .map_err(|_| Failure::violation("algorithm", "is no signature algorithm that is used"))?;
+    let key = version.public.clone();
+    UserauthRequest::new(login.session_id.clone(), login.username.clone(), algorithm, key).map_err(|_| {
+        Failure::violation(
+            "sessionId",
+            "and the other fields make no user-authentication request of this key",
+        )
+    })
+}
+
+fn broken() -> Failure {
+    Failure::new(Reason::Internal, "The key could not be used.")
+}

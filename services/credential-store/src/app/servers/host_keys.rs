@@ -1,0 +1,191 @@
+//! Pins, re-pins and removes host keys.
+//!
+//! Invariant: a key is pinned only if a fresh scan shows it; the pins of a managed server are changed by operators
+//! alone, by whichever action.
+
+use crate::adapters::probe::Probe;
+use crate::app::find;
+use crate::domain::server::{HostKey, Server};
+use crate::store;
+use keywright_domain::caller::Caller;
+use keywright_domain::fingerprint::Fingerprint;
+use keywright_domain::ids::ServerId;
+use keywright_domain::key::PublicKey;
+use keywright_domain::reason::Reason;
+use keywright_runtime::audit::{Audit, Entry, Guard};
+use keywright_runtime::failure::{Error, Failure};
+use keywright_storage::{Db, Intent, Outcome, Tx};
+use tracing::instrument;
+
+const ACTION: &str = "server.host_key";
+const MANAGED: &str = "server.repin_managed";
+
+pub struct UpdateHostKeys {
+    pub db: Db,
+    pub audit: Audit,
+    pub guard: Guard,
+    pub probe: Probe,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// The first keys of an unpinned server.
+    Approve,
+    /// Others in place of the pinned ones.
+    Repin,
+    Remove,
+}
+
+impl Change {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Repin => "repin",
+            Self::Remove => "remove",
+        }
+    }
+}
+
+impl UpdateHostKeys {
+    /// The pinned keys afterwards.
+    #[instrument(skip_all, fields(server = id, change = change.as_str()))]
+    pub async fn run(
+        &self,
+        caller: &Caller,
+        id: &str,
+        change: Change,
+        named: &[String],
+    ) -> Result<Vec<HostKey>, Failure> {
+        let server = find::server(&self.db, &self.guard, caller, ACTION, id).await?;
+        self.allow_managed(caller, &server).await?;
+        let named = parse(named)?;
+        let list = named.iter().map(Fingerprint::as_str).collect::<Vec<_>>().join(" ");
+        let entry = Entry::new(ACTION)
+            .tenant(Some(&server.tenant))
+            .target(id)
+            .detail("change", change.as_str())
+            .detail("fingerprints", list);
+        let intent = self.audit.intend(caller, entry).await?;
+        let result = self.change(caller, &server, change, &named, &intent).await;
+        self.audit.conclude(&self.db, &intent, &result).await;
+        result
+    }
+
+    async fn allow_managed(&self, caller: &Caller, server: &Server) -> Result<(), Failure> {
+        if server.management.is_none() {
+            return Ok(());
+        }
+        self.guard
+            .allow(caller, MANAGED, Some(&server.tenant), server.id.as_str(), Reason::ServerNotFound)
+            .await
+    }
+
+    async fn change(
+        &self,
+        caller: &Caller,
+        server: &Server,
+        change: Change,
+        named: &[Fingerprint],
+        intent: &Intent,
+    ) -> Result<Vec<HostKey>, Failure> {
+        // The scan stands before the transaction: no peer is awaited inside of one.
+        let approved = match change {
+            Change::Remove => Vec::new(),
+            Change::Approve | Change::Repin => {
+                let shown = self.probe.scan(caller, &server.host, server.port).await?;
+                select(&shown, named)?
+            }
+        };
+        let changed: Result<Vec<HostKey>, Error> = self
+            .db
+            .serialized(|| async {
+                let mut tx = self.db.begin(intent).await?;
+                let now = find::server_in(&mut tx, &server.id).await?;
+                if now.management != server.management {
+                    return Err(Failure::new(
+                        Reason::RevisionMismatch,
+                        "The server's management has just changed.",
+                    )
+                    .into());
+                }
+                if (&now.host, now.port) != (&server.host, server.port) {
+                    return Err(Failure::new(
+                        Reason::RevisionMismatch,
+                        "The server's address has just changed.",
+                    )
+                    .into());
+                }
+                match change {
+                    Change::Remove => remove(&mut tx, &now, named).await?,
+                    Change::Approve if !is_same(&now.host_keys, named) && !now.host_keys.is_empty() => {
+                        return Err(already_pinned(&now).into());
+                    }
+                    Change::Approve => pin(&mut tx, &server.id, &approved, caller).await?,
+                    Change::Repin => {
+                        store::server::unpin_all(&mut tx, &server.id).await?;
+                        pin(&mut tx, &server.id, &approved, caller).await?;
+                    }
+                }
+                store::server::touch(&mut tx, &server.id).await?;
+                let after = find::server_in(&mut tx, &server.id).await?;
+                intent.done(&mut tx, Outcome::succeeded()).await?;
+                tx.commit().await?;
+                Ok(after.host_keys)
+            })
+            .await;
+        Ok(changed?)
+    }
+}
+
+fn parse(named: &[String]) -> Result<Vec<Fingerprint>, Failure> {
+    if named.is_empty() {
+        return Err(Failure::violation("fingerprints", "must name at least one key"));
+    }
+    let parsed = named.iter().map(|text| Fingerprint::parse(text));
+    parsed.collect::<Result<_, _>>().map_err(|error| Failure::violation("fingerprints", error.to_string()))
+}
+
+/// The named keys among those shown; all of them must be there.
+fn select(shown: &[PublicKey], named: &[Fingerprint]) -> Result<Vec<PublicKey>, Failure> {
+    let found = named.iter().map(|wanted| shown.iter().find(|key| key.fingerprint() == *wanted).cloned());
+    found.collect::<Option<Vec<_>>>().ok_or_else(|| {
+        let join = |all: Vec<String>| all.join(" ");
+        Failure::new(Reason::HostKeyMismatch, "The server does not show these host keys now.")
+            .with("named", join(named.iter().map(ToString::to_string).collect()))
+            .with("shown", join(shown.iter().map(|key| key.fingerprint().to_string()).collect()))
+    })
+}
+
+fn is_same(pinned: &[HostKey], named: &[Fingerprint]) -> bool {
+    pinned.iter().all(|pin| named.contains(&pin.key.fingerprint()))
+        && named.iter().all(|wanted| pinned.iter().any(|pin| pin.key.fingerprint() == *wanted))
+}
+
+fn already_pinned(server: &Server) -> Failure {
+    let pinned =
+        server.host_keys.iter().map(|pin| pin.key.fingerprint().to_string()).collect::<Vec<_>>().join(" ");
+    Failure::new(
+        Reason::HostKeyMismatch,
+        "The server has other pinned host keys already; replace them by a re-pin.",
+    )
+    .with("pinned", pinned)
+}
+
+async fn pin(tx: &mut Tx, server: &ServerId, keys: &[PublicKey], caller: &Caller) -> Result<(), Error> {
+    for key in keys {
+        let pin =
+            HostKey { key: key.clone(), approved_at: tx.now(), approved_by: caller.principal.id.clone() };
+        store::server::pin(tx, server, &pin).await?;
+    }
+    Ok(())
+}
+
+async fn remove(tx: &mut Tx, server: &Server, named: &[Fingerprint]) -> Result<(), Error> {
+    for fingerprint in named {
+        if !server.host_keys.iter().any(|pin| pin.key.fingerprint() == *fingerprint) {
+            return Err(Failure::violation("fingerprints", format!("{fingerprint} is not pinned")).into());
+        }
+        store::server::unpin(tx, &server.id, fingerprint).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,10 @@
+//! Servers: registered, bound, pinned, deactivated, deleted.
+
+pub mod bind;
+pub mod deactivate;
+pub mod delete;
+pub mod host_keys;
+pub mod read;
+pub mod register;
+pub mod rename;
+pub mod unbind;

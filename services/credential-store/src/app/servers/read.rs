@@ -1,0 +1,59 @@
+//! Reads and lists servers, and says what stands in the way of a deletion.
+
+use crate::app::find;
+use crate::domain::server::Server;
+use crate::domain::text::search_pattern;
+use crate::domain::usage::Reference;
+use crate::store;
+use crate::store::server::Filter;
+use keywright_domain::caller::Caller;
+use keywright_runtime::audit::Guard;
+use keywright_runtime::failure::Failure;
+use keywright_storage::Db;
+
+pub struct ReadServers {
+    pub db: Db,
+    pub guard: Guard,
+}
+
+pub struct Listing {
+    pub tenant_id: String,
+    pub search: String,
+    pub page_size: i32,
+    pub page_token: String,
+}
+
+impl ReadServers {
+    pub async fn get(&self, caller: &Caller, id: &str) -> Result<Server, Failure> {
+        find::server(&self.db, &self.guard, caller, "server.read", id).await
+    }
+
+    /// The page, and where the next one begins.
+    pub async fn list(&self, caller: &Caller, listing: Listing) -> Result<(Vec<Server>, String), Failure> {
+        let tenant = find::tenant_of_list(&self.guard, caller, "server.list", &listing.tenant_id).await?;
+        let pattern = search_pattern(&listing.search)?;
+        let page = find::page(listing.page_size, &listing.page_token, tenant.as_ref(), &pattern)?;
+        let rows = store::server::list(&self.db, &Filter { tenant, pattern }, &page).await?;
+        Ok(page.cut(rows, |server| (server.created_at, server.id.to_string())))
+    }
+
+    /// Empty where a deletion would be accepted.
+    pub async fn deletion_blockers(&self, caller: &Caller, id: &str) -> Result<Vec<String>, Failure> {
+        let server = self.get(caller, id).await?;
+        let references = store::usage::references_on(&self.db, server.id.as_str()).await?;
+        Ok(blockers(&server, &references))
+    }
+}
+
+/// What uses the server, in plain words.
+pub(super) fn blockers(server: &Server, references: &[Reference]) -> Vec<String> {
+    let mut blockers = Vec::new();
+    if let Some(binding) = &server.binding {
+        blockers.push(format!("The credential {} is bound to it: unbind it.", binding.credential));
+    }
+    if let Some(management) = &server.management {
+        blockers.push(format!("The management key {} is installed on it: remove it.", management.credential));
+    }
+    blockers.extend(references.iter().map(|held| format!("{} holds it: {}.", held.owner, held.purpose)));
+    blockers
+}

@@ -1,0 +1,4 @@
+//! Tenants.
+
+pub mod create;
+pub mod read;

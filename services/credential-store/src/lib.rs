@@ -1,0 +1,221 @@
+//! Identity, tenants, servers with their pinned host keys, credentials, and the custody of material.
+//!
+//! `app` the use cases, `domain` what they speak of, `store` the tables, `api` gRPC, `adapters` the custody backends
+//! and the peers.
+//! Invariant: stored private keys never leave this process but by `ReleaseService` (the body of a download).
+
+mod adapters;
+mod api;
+mod app;
+mod domain;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use app::credentials::intake::KeyIntake;
+use app::custody::shelf::Shelf;
+use keywright_domain::clock::Clock;
+use keywright_proto::credential::custody_service_server::CustodyServiceServer;
+use keywright_proto::credential::directory_service_server::DirectoryServiceServer;
+use keywright_proto::credential::release_service_server::ReleaseServiceServer;
+use keywright_proto::credential::server_service_server::ServerServiceServer;
+use keywright_proto::credential::ssh_credential_service_server::SshCredentialServiceServer;
+use keywright_proto::credential::tenant_service_server::TenantServiceServer;
+use keywright_proto::identity::exchange_service_server::ExchangeServiceServer;
+use keywright_proto::identity::invitation_service_server::InvitationServiceServer;
+use keywright_proto::identity::session_service_server::SessionServiceServer;
+use keywright_proto::identity::token_service_server::TokenServiceServer;
+use keywright_runtime::audit::{Audit, Guard};
+use keywright_runtime::clients::Outbound;
+use keywright_runtime::idempotency::Idempotency;
+use keywright_runtime::serve::{Assembled, Readiness, Task};
+use keywright_runtime::token::{Signer, Verifier};
+use keywright_storage::Db;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+pub use adapters::custody::{
+    Custody, CustodyError, Kek, KekError, OpenError, SealedStore, VaultError, VaultSettings, VaultStore,
+};
+pub use app::identity::first_operator::first_operator;
+
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// What the service needs.
+#[derive(Clone)]
+pub struct Parts {
+    pub db: Db,
+    pub audit: Audit,
+    pub guard: Guard,
+    pub outbound: Outbound,
+    pub clock: Clock,
+    pub idempotency: Idempotency,
+    /// Signs users' and exchanged tokens.
+    pub issuer: Signer,
+    pub verifier: Verifier,
+    pub custody: Custody,
+    pub stop: CancellationToken,
+}
+
+pub fn build(parts: Parts) -> Assembled {
+    let db = parts.db.clone();
+    let readiness = Readiness::new(move || {
+        let db = db.clone();
+        async move { db.ready().await.map_err(|_| "the credential database does not answer") }
+    });
+    let shelf = Shelf::new(parts.db.clone(), parts.custody.clone());
+    let routes = identity(&parts, Routes::new(readiness));
+    let routes = servers(&parts, routes);
+    let routes = credentials(&parts, &shelf, routes);
+    let routes = keys(&parts, &shelf, routes);
+    let sweep: Task = Box::pin(shelf.sweep(parts.stop));
+    Assembled { routes, tasks: vec![sweep] }
+}
+
+/// Servers and the directory of them.
+fn servers(parts: &Parts, routes: Routes) -> Routes {
+    use app::{directory, servers};
+    let Parts { db, audit, guard, outbound, idempotency, .. } = parts.clone();
+    let probe = adapters::probe::Probe::new(outbound);
+    let (db, audit, guard) = (|| db.clone(), || audit.clone(), || guard.clone());
+    let service = api::server::Servers {
+        register: servers::register::RegisterServer {
+            db: db(),
+            audit: audit(),
+            guard: guard(),
+            probe: probe.clone(),
+        },
+        read: servers::read::ReadServers { db: db(), guard: guard() },
+        rename: servers::rename::RenameServer { db: db(), audit: audit(), guard: guard() },
+        deactivate: servers::deactivate::DeactivateServer { db: db(), audit: audit(), guard: guard() },
+        delete: servers::delete::DeleteServer { db: db(), audit: audit(), guard: guard() },
+        bind: servers::bind::BindCredential {
+            db: db(),
+            audit: audit(),
+            guard: guard(),
+            probe: probe.clone(),
+        },
+        unbind: servers::unbind::UnbindCredential { db: db(), audit: audit(), guard: guard() },
+        host_keys: servers::host_keys::UpdateHostKeys { db: db(), audit: audit(), guard: guard(), probe },
+        idempotency,
+    };
+    let directory = api::directory::Directory {
+        read: directory::read::ReadDirectory { db: db(), guard: guard() },
+        management: directory::management::SetManagementKey { db: db(), audit: audit(), guard: guard() },
+        references: directory::reference::HoldReferences { db: db(), audit: audit(), guard: guard() },
+        record: directory::record_test::RecordTestResult { db: db(), audit: audit(), guard: guard() },
+    };
+    routes.add_service(ServerServiceServer::new(service)).add_service(DirectoryServiceServer::new(directory))
+}
+
+/// Saved credentials.
+fn credentials(parts: &Parts, shelf: &Shelf, routes: Routes) -> Routes {
+    use app::credentials;
+    let Parts { db, audit, guard, idempotency, .. } = parts.clone();
+    let intake = KeyIntake::default();
+    let service = api::credential::Credentials {
+        create: credentials::create::CreateCredential {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            intake: intake.clone(),
+            shelf: shelf.clone(),
+        },
+        read: credentials::read::ReadCredentials { db: db.clone(), guard: guard.clone() },
+        rotate: credentials::rotate::RotateCredential {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            intake: intake.clone(),
+            shelf: shelf.clone(),
+        },
+        delete: credentials::delete::DeleteCredential {
+            db,
+            audit,
+            guard: guard.clone(),
+            shelf: shelf.clone(),
+        },
+        validate: credentials::validate::ValidateCredential { guard, intake },
+        idempotency,
+    };
+    routes.add_service(SshCredentialServiceServer::new(service))
+}
+
+/// Signatures, managed versions, and the release of a download.
+fn keys(parts: &Parts, shelf: &Shelf, routes: Routes) -> Routes {
+    use app::custody;
+    let Parts { db, audit, guard, outbound, clock, .. } = parts.clone();
+    let service = api::custody::Keys {
+        sign: custody::sign::SignUserauth {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            works: adapters::work::Works::new(outbound),
+            shelf: shelf.clone(),
+        },
+        create: custody::create_managed::CreateManaged {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+        },
+        generate: custody::generate::GenerateVersion {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            shelf: shelf.clone(),
+        },
+        set_state: custody::set_state::SetVersionState {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            shelf: shelf.clone(),
+            clock,
+        },
+        read: custody::read::ReadManaged { db: db.clone(), guard: guard.clone() },
+    };
+    let release = custody::release::ReleaseVersion { db, audit, guard, shelf: shelf.clone() };
+    routes
+        .add_service(CustodyServiceServer::new(service))
+        .add_service(ReleaseServiceServer::new(api::custody::Releases { release }))
+}
+
+/// Tenants, tokens, invitations and the exchange.
+fn identity(parts: &Parts, routes: Routes) -> Routes {
+    let Parts { db, audit, guard, issuer, verifier, idempotency, .. } = parts.clone();
+    let tenants = api::tenant::Tenants {
+        create: app::tenants::create::CreateTenant {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+        },
+        read: app::tenants::read::ReadTenants { db: db.clone(), guard: guard.clone() },
+        idempotency,
+    };
+    let tokens = api::token::Tokens {
+        create: app::identity::create_token::CreateToken {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            issuer: issuer.clone(),
+        },
+        tokens: app::identity::tokens::Tokens { db: db.clone(), audit: audit.clone(), guard: guard.clone() },
+    };
+    let redeem = app::identity::redeem::Redeem {
+        db: db.clone(),
+        audit: audit.clone(),
+        issuer: issuer.clone(),
+        wrong: app::identity::redeem::WrongCodes::default(),
+    };
+    let sessions = api::session::Sessions { redeem, db: db.clone() };
+    let invitations = api::invitation::Invitations {
+        invite: app::identity::invite::Invite { db: db.clone(), audit, guard },
+    };
+    let exchanges =
+        api::exchange::Exchanges { exchange: app::identity::exchange::Exchange { db, verifier, issuer } };
+    routes
+        .add_service(TenantServiceServer::new(tenants))
+        .add_service(TokenServiceServer::new(tokens))
+        .add_service(SessionServiceServer::new(sessions))
+        .add_service(InvitationServiceServer::new(invitations))
+        .add_service(ExchangeServiceServer::new(exchanges))
+}

@@ -1,0 +1,148 @@
+//! What custody needs of the database: the fate of material, and the embedded store's sealed bytes.
+//!
+//! Invariant: plaintext and unwrapped data keys never come here.
+
+use keywright_domain::clock::Instant;
+use keywright_domain::ids::VersionId;
+use keywright_storage::{Columns, Db, Dialect, Error, Tx};
+
+/// Announces material that no version names yet. False where the id is doomed already.
+pub async fn announce(tx: &mut Tx, id: &VersionId) -> Result<bool, Error> {
+    let now = tx.now().micros();
+    let done = sqlx::query(
+        "INSERT INTO material_fate (version_id, fate, since) VALUES ($1, 'pending', $2)
+         ON CONFLICT (version_id) DO UPDATE SET since = $2 WHERE material_fate.fate = 'pending'",
+    )
+    .bind(id.as_str())
+    .bind(now)
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// The version's row names the material from now on. False where it is no longer pending.
+pub async fn adopt(tx: &mut Tx, id: &VersionId) -> Result<bool, Error> {
+    let done = sqlx::query("DELETE FROM material_fate WHERE version_id = $1 AND fate = 'pending'")
+        .bind(id.as_str())
+        .execute(tx.conn())
+        .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// The material is to be destroyed, and nothing stops that any more.
+pub async fn doom(tx: &mut Tx, id: &VersionId) -> Result<(), Error> {
+    let now = tx.now().micros();
+    sqlx::query(
+        "INSERT INTO material_fate (version_id, fate, since) VALUES ($1, 'doomed', $2)
+         ON CONFLICT (version_id) DO UPDATE SET fate = 'doomed'",
+    )
+    .bind(id.as_str())
+    .bind(now)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Dooms material that no version's row names. False where one does: the write may have committed though its answer
+/// was lost.
+pub async fn doom_pending(tx: &mut Tx, id: &VersionId) -> Result<bool, Error> {
+    let done =
+        sqlx::query("UPDATE material_fate SET fate = 'doomed' WHERE version_id = $1 AND fate = 'pending'")
+            .bind(id.as_str())
+            .execute(tx.conn())
+            .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Dooms what was announced before `oldest` and never adopted: its request died.
+pub async fn doom_forgotten(tx: &mut Tx, oldest: Instant) -> Result<(), Error> {
+    sqlx::query("UPDATE material_fate SET fate = 'doomed' WHERE fate = 'pending' AND since < $1")
+        .bind(oldest.micros())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+pub async fn doomed(db: &Db) -> Result<Vec<VersionId>, Error> {
+    let rows =
+        sqlx::query("SELECT version_id FROM material_fate WHERE fate = 'doomed' ORDER BY since LIMIT 100")
+            .fetch_all(db.read())
+            .await?;
+    rows.iter().map(|row| row.text("version_id")).collect()
+}
+
+/// The material is gone.
+pub async fn buried(tx: &mut Tx, id: &VersionId) -> Result<(), Error> {
+    let now = tx.now().micros();
+    sqlx::query("DELETE FROM material_fate WHERE version_id = $1")
+        .bind(id.as_str())
+        .execute(tx.conn())
+        .await?;
+    sqlx::query("UPDATE credential_version SET destroyed_at = $2 WHERE id = $1 AND destroyed_at IS NULL")
+        .bind(id.as_str())
+        .bind(now)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// A version's sealed material and its wrapped data key.
+pub struct Sealed {
+    pub wrapped: Vec<u8>,
+    pub sealed: Vec<u8>,
+}
+
+pub async fn insert(tx: &mut Tx, id: &VersionId, material: &Sealed) -> Result<(), Error> {
+    sqlx::query("INSERT INTO data_key (version_id, wrapped) VALUES ($1, $2)")
+        .bind(id.as_str())
+        .bind(material.wrapped.as_slice())
+        .execute(tx.conn())
+        .await?;
+    sqlx::query("INSERT INTO material (version_id, sealed) VALUES ($1, $2)")
+        .bind(id.as_str())
+        .bind(material.sealed.as_slice())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+pub async fn find(db: &Db, id: &VersionId) -> Result<Option<Sealed>, Error> {
+    let row = sqlx::query(
+        "SELECT k.wrapped, m.sealed FROM data_key k JOIN material m ON m.version_id = k.version_id
+          WHERE k.version_id = $1",
+    )
+    .bind(id.as_str())
+    .fetch_optional(db.read())
+    .await?;
+    row.map(|row| Ok(Sealed { wrapped: row.blob("wrapped")?, sealed: row.blob("sealed")? })).transpose()
+}
+
+pub async fn delete(tx: &mut Tx, id: &VersionId) -> Result<(), Error> {
+    sqlx::query("DELETE FROM data_key WHERE version_id = $1").bind(id.as_str()).execute(tx.conn()).await?;
+    sqlx::query("DELETE FROM material WHERE version_id = $1").bind(id.as_str()).execute(tx.conn()).await?;
+    Ok(())
+}
+
+/// Empties SQLite's log, where deleted bytes would otherwise stay until they are overwritten. False where a reader
+/// was in the way.
+pub async fn scrub(db: &Db) -> Result<bool, Error> {
+    if db.dialect() != Dialect::Sqlite {
+        return Ok(true);
+    }
+    let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(db.read()).await?;
+    Ok(row.int::<i64>("busy")? == 0)
+}
+
+pub async fn key_check(db: &Db) -> Result<Option<Vec<u8>>, Error> {
+    let row =
+        sqlx::query("SELECT sealed FROM key_check WHERE id = 'current'").fetch_optional(db.read()).await?;
+    row.map(|row| row.blob("sealed")).transpose()
+}
+
+pub async fn insert_key_check(tx: &mut Tx, sealed: &[u8]) -> Result<(), Error> {
+    sqlx::query("INSERT INTO key_check (id, sealed) VALUES ('current', $1) ON CONFLICT (id) DO NOTHING")
+        .bind(sealed)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,310 @@
+//! Servers with their pinned host keys.
+
+use super::labels;
+use crate::domain::server::{Binding, Capabilities, HostKey, Lifecycle, Management, Server, UNVERIFIED};
+use keywright_domain::clock::Instant;
+use keywright_domain::fingerprint::Fingerprint;
+use keywright_domain::ids::{CredentialId, ServerId, TenantId};
+use keywright_runtime::page::Page;
+use keywright_storage::{Columns, Db, Error, Tx};
+use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
+
+/// Which servers a list holds.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    pub tenant: Option<TenantId>,
+    /// For `LIKE .. ESCAPE '!'`, in lower case.
+    pub pattern: String,
+}
+
+fn decode(row: &AnyRow) -> Result<Server, Error> {
+    let binding = row.opt_text::<CredentialId>("bound_credential_id")?.map(|credential| {
+        Ok::<_, Error>(Binding {
+            credential,
+            username: row.opt_text("effective_username")?.unwrap_or_default(),
+            test_status: row.opt_text("bound_test_status")?.unwrap_or_else(|| UNVERIFIED.to_owned()),
+            last_test: row.opt_text("bound_test_id")?,
+        })
+    });
+    let management = row.opt_text::<CredentialId>("management_credential_id")?.map(|credential| {
+        Ok::<_, Error>(Management {
+            credential,
+            username: row.opt_text("management_username")?.unwrap_or_default(),
+        })
+    });
+    let capabilities = row.opt_text::<String>("server_version")?.map(|server_version| {
+        Ok::<_, Error>(Capabilities {
+            server_version,
+            seen_at: row.opt_int("seen_at")?.unwrap_or(Instant::from_micros(0)),
+        })
+    });
+    Ok(Server {
+        id: row.text("id")?,
+        tenant: row.text("tenant_id")?,
+        name: row.text("name")?,
+        host: row.text("host")?,
+        port: row.int("port")?,
+        group: row.text("group_name")?,
+        labels: labels::decode(&row.text::<String>("labels")?)?,
+        lifecycle: row.text("lifecycle")?,
+        host_keys: Vec::new(),
+        binding: binding.transpose()?,
+        management: management.transpose()?,
+        capabilities: capabilities.transpose()?,
+        created_at: row.int("created_at")?,
+        revision: row.int("revision")?,
+    })
+}
+
+async fn read(conn: &mut AnyConnection, id: &ServerId) -> Result<Option<Server>, Error> {
+    let row = sqlx::query(
+        "SELECT s.id, s.tenant_id, s.name, s.host, s.port, s.group_name, s.labels, s.lifecycle,
+                s.bound_credential_id, COALESCE(s.bound_username, c.username) AS effective_username,
+                s.bound_test_status, s.bound_test_id, s.management_credential_id, s.management_username,
+                s.server_version, s.seen_at, s.created_at, s.revision
+           FROM server s LEFT JOIN credential c ON c.id = s.bound_credential_id
+          WHERE s.id = $1",
+    )
+    .bind(id.as_str())
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let mut server = decode(&row)?;
+    server.host_keys = host_keys(conn, id).await?;
+    Ok(Some(server))
+}
+
+async fn host_keys(conn: &mut AnyConnection, id: &ServerId) -> Result<Vec<HostKey>, Error> {
+    let rows = sqlx::query(
+        "SELECT public_key, approved_at, approved_by FROM host_key WHERE server_id = $1 ORDER BY approved_at, fingerprint",
+    )
+    .bind(id.as_str())
+    .fetch_all(conn)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(HostKey {
+                key: row.text("public_key")?,
+                approved_at: row.int("approved_at")?,
+                approved_by: row.text("approved_by")?,
+            })
+        })
+        .collect()
+}
+
+pub async fn find(db: &Db, id: &ServerId) -> Result<Option<Server>, Error> {
+    let mut conn = db.read().acquire().await?;
+    read(&mut conn, id).await
+}
+
+pub async fn find_in(tx: &mut Tx, id: &ServerId) -> Result<Option<Server>, Error> {
+    read(tx.conn(), id).await
+}
+
+/// Newest first, one row more than the page holds.
+pub async fn list(db: &Db, filter: &Filter, page: &Page) -> Result<Vec<Server>, Error> {
+    let (before, before_id) = page.key();
+    let mut conn = db.read().acquire().await?;
+    let rows = sqlx::query(
+        "SELECT s.id, s.tenant_id, s.name, s.host, s.port, s.group_name, s.labels, s.lifecycle,
+                s.bound_credential_id, COALESCE(s.bound_username, c.username) AS effective_username,
+                s.bound_test_status, s.bound_test_id, s.management_credential_id, s.management_username,
+                s.server_version, s.seen_at, s.created_at, s.revision
+           FROM server s LEFT JOIN credential c ON c.id = s.bound_credential_id
+          WHERE ($1 = '' OR s.tenant_id = $1)
+            AND (s.id LIKE $2 ESCAPE '!' OR LOWER(s.name) LIKE $2 ESCAPE '!' OR LOWER(s.host) LIKE $2 ESCAPE '!')
+            AND (s.created_at < $3 OR (s.created_at = $3 AND s.id < $4))
+          ORDER BY s.created_at DESC, s.id DESC
+          LIMIT $5",
+    )
+    .bind(filter.tenant.as_ref().map_or("", TenantId::as_str))
+    .bind(&filter.pattern)
+    .bind(before)
+    .bind(before_id)
+    .bind(page.size.saturating_add(1))
+    .fetch_all(&mut *conn)
+    .await?;
+    let mut servers = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let mut server = decode(row)?;
+        server.host_keys = host_keys(&mut conn, &server.id).await?;
+        servers.push(server);
+    }
+    Ok(servers)
+}
+
+pub async fn insert(tx: &mut Tx, server: &Server) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO server (id, tenant_id, name, host, port, group_name, labels, lifecycle, created_at, revision)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+    )
+    .bind(server.id.as_str())
+    .bind(server.tenant.as_str())
+    .bind(&server.name)
+    .bind(server.host.as_str())
+    .bind(i64::from(server.port))
+    .bind(&server.group)
+    .bind(labels::encode(&server.labels))
+    .bind(server.lifecycle.as_str())
+    .bind(server.created_at.micros())
+    .bind(server.revision)
+    .execute(tx.conn())
+    .await?;
+    for key in &server.host_keys {
+        pin(tx, &server.id, key).await?;
+    }
+    Ok(())
+}
+
+pub async fn rename(tx: &mut Tx, id: &ServerId, name: &str) -> Result<(), Error> {
+    sqlx::query("UPDATE server SET name = $2, revision = revision + 1 WHERE id = $1")
+        .bind(id.as_str())
+        .bind(name)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+pub async fn deactivate(tx: &mut Tx, id: &ServerId) -> Result<(), Error> {
+    sqlx::query("UPDATE server SET lifecycle = $2, revision = revision + 1 WHERE id = $1")
+        .bind(id.as_str())
+        .bind(Lifecycle::Inactive.as_str())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+pub async fn delete(tx: &mut Tx, id: &ServerId) -> Result<(), Error> {
+    unpin_all(tx, id).await?;
+    sqlx::query("DELETE FROM server WHERE id = $1").bind(id.as_str()).execute(tx.conn()).await?;
+    Ok(())
+}
+
+/// A new binding has not been tested, even where the credential is the same.
+pub async fn bind(
+    tx: &mut Tx,
+    id: &ServerId,
+    credential: &CredentialId,
+    username: Option<&str>,
+) -> Result<(), Error> {
+    sqlx::query(
+        "UPDATE server SET bound_credential_id = $2, bound_username = $3, bound_test_status = NULL,
+                bound_test_id = NULL, revision = revision + 1
+          WHERE id = $1",
+    )
+    .bind(id.as_str())
+    .bind(credential.as_str())
+    .bind(username)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub async fn unbind(tx: &mut Tx, id: &ServerId) -> Result<(), Error> {
+    sqlx::query(
+        "UPDATE server SET bound_credential_id = NULL, bound_username = NULL, bound_test_status = NULL,
+                bound_test_id = NULL, revision = revision + 1
+          WHERE id = $1",
+    )
+    .bind(id.as_str())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// The result of a test counts for the binding only if the credential is still the bound one.
+pub async fn record_test(
+    tx: &mut Tx,
+    id: &ServerId,
+    credential: &CredentialId,
+    test: &str,
+    status: &str,
+) -> Result<(), Error> {
+    sqlx::query(
+        "UPDATE server SET bound_test_status = $3, bound_test_id = $4, revision = revision + 1
+          WHERE id = $1 AND bound_credential_id = $2",
+    )
+    .bind(id.as_str())
+    .bind(credential.as_str())
+    .bind(status)
+    .bind(test)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// After a rotation nothing is proven any more.
+pub async fn forget_tests_of(tx: &mut Tx, credential: &CredentialId) -> Result<(), Error> {
+    sqlx::query(
+        "UPDATE server SET bound_test_status = NULL, bound_test_id = NULL, revision = revision + 1
+          WHERE bound_credential_id = $1",
+    )
+    .bind(credential.as_str())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub async fn record_seen(tx: &mut Tx, id: &ServerId, server_version: &str) -> Result<(), Error> {
+    let now = tx.now().micros();
+    sqlx::query("UPDATE server SET server_version = $2, seen_at = $3, revision = revision + 1 WHERE id = $1")
+        .bind(id.as_str())
+        .bind(server_version)
+        .bind(now)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+pub async fn set_management(tx: &mut Tx, id: &ServerId, management: &Management) -> Result<(), Error> {
+    sqlx::query(
+        "UPDATE server SET management_credential_id = $2, management_username = $3, revision = revision + 1
+          WHERE id = $1",
+    )
+    .bind(id.as_str())
+    .bind(management.credential.as_str())
+    .bind(&management.username)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub async fn pin(tx: &mut Tx, id: &ServerId, key: &HostKey) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO host_key (server_id, fingerprint, public_key, approved_at, approved_by)
+         VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (server_id, fingerprint) DO NOTHING",
+    )
+    .bind(id.as_str())
+    .bind(key.key.fingerprint().as_str())
+    .bind(key.key.openssh())
+    .bind(key.approved_at.micros())
+    .bind(&key.approved_by)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub async fn unpin(tx: &mut Tx, id: &ServerId, fingerprint: &Fingerprint) -> Result<(), Error> {
+    sqlx::query("DELETE FROM host_key WHERE server_id = $1 AND fingerprint = $2")
+        .bind(id.as_str())
+        .bind(fingerprint.as_str())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+pub async fn unpin_all(tx: &mut Tx, id: &ServerId) -> Result<(), Error> {
+    sqlx::query("DELETE FROM host_key WHERE server_id = $1").bind(id.as_str()).execute(tx.conn()).await?;
+    Ok(())
+}
+
+/// Pins, removals and the like: whoever read the server before reads a new revision.
+pub async fn touch(tx: &mut Tx, id: &ServerId) -> Result<(), Error> {
+    sqlx::query("UPDATE server SET revision = revision + 1 WHERE id = $1")
+        .bind(id.as_str())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}

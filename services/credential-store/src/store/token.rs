@@ -1,0 +1,138 @@
+//! Tokens and the principals that they stand for. The secret itself is not stored: it is a signature.
+
+use keywright_domain::caller::{PrincipalKind, Role};
+use keywright_domain::clock::Instant;
+use keywright_domain::ids::{PrincipalId, TenantId, TokenId};
+use keywright_storage::{Columns, Db, Error, Tx};
+use sqlx::any::AnyRow;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    pub id: TokenId,
+    pub name: String,
+    pub principal: PrincipalId,
+    pub kind: PrincipalKind,
+    pub role: Role,
+    pub tenant: Option<TenantId>,
+    pub permissions: Vec<String>,
+    pub created_at: Instant,
+    pub expires_at: Instant,
+    pub revoked_at: Option<Instant>,
+    pub last_used_at: Option<Instant>,
+    pub created_by: String,
+}
+
+pub async fn insert_principal(
+    tx: &mut Tx,
+    id: &PrincipalId,
+    name: &str,
+    kind: PrincipalKind,
+) -> Result<(), Error> {
+    let now = tx.now().micros();
+    sqlx::query("INSERT INTO principal (id, name, kind, created_at) VALUES ($1, $2, $3, $4)")
+        .bind(id.as_str())
+        .bind(name)
+        .bind(kind.as_str())
+        .bind(now)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Whether anybody exists yet.
+pub async fn any_principal(tx: &mut Tx) -> Result<bool, Error> {
+    Ok(sqlx::query("SELECT id FROM principal LIMIT 1").fetch_optional(tx.conn()).await?.is_some())
+}
+
+pub async fn insert(tx: &mut Tx, token: &Token) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO token (id, name, principal_id, role, tenant_id, permissions, created_at, expires_at, created_by)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(token.id.as_str())
+    .bind(&token.name)
+    .bind(token.principal.as_str())
+    .bind(token.role.as_str())
+    .bind(token.tenant.as_ref().map(TenantId::as_str))
+    .bind(token.permissions.join(" "))
+    .bind(token.created_at.micros())
+    .bind(token.expires_at.micros())
+    .bind(&token.created_by)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub async fn get(db: &Db, id: &TokenId) -> Result<Option<Token>, Error> {
+    let row = sqlx::query(
+        "SELECT t.id, t.name, t.principal_id, p.kind, t.role, t.tenant_id, t.permissions, t.created_at, t.expires_at,
+                t.revoked_at, t.last_used_at, t.created_by
+           FROM token t JOIN principal p ON p.id = t.principal_id WHERE t.id = $1",
+    )
+    .bind(id.as_str())
+    .fetch_optional(db.read())
+    .await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// Of one tenant, or (none) of the platform; older than `before`, newest first.
+pub async fn list(
+    db: &Db,
+    tenant: Option<&TenantId>,
+    before: (i64, String),
+    limit: i64,
+) -> Result<Vec<Token>, Error> {
+    let rows = sqlx::query(
+        "SELECT t.id, t.name, t.principal_id, p.kind, t.role, t.tenant_id, t.permissions, t.created_at, t.expires_at,
+                t.revoked_at, t.last_used_at, t.created_by
+           FROM token t JOIN principal p ON p.id = t.principal_id
+          WHERE (t.created_at < $1 OR (t.created_at = $1 AND t.id < $2)) AND COALESCE(t.tenant_id, '') = $3
+          ORDER BY t.created_at DESC, t.id DESC LIMIT $4",
+    )
+    .bind(before.0)
+    .bind(before.1)
+    .bind(tenant.map_or("", TenantId::as_str))
+    .bind(limit)
+    .fetch_all(db.read())
+    .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Keeps the first instant of revocation.
+pub async fn revoke(tx: &mut Tx, id: &TokenId) -> Result<(), Error> {
+    let now = tx.now().micros();
+    sqlx::query("UPDATE token SET revoked_at = COALESCE(revoked_at, $2) WHERE id = $1")
+        .bind(id.as_str())
+        .bind(now)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+pub async fn touch(tx: &mut Tx, id: &TokenId) -> Result<(), Error> {
+    let now = tx.now().micros();
+    sqlx::query("UPDATE token SET last_used_at = $2 WHERE id = $1")
+        .bind(id.as_str())
+        .bind(now)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+fn read(row: &AnyRow) -> Result<Token, Error> {
+    let permissions: String = row.text("permissions")?;
+    Ok(Token {
+        id: row.text("id")?,
+        name: row.text("name")?,
+        principal: row.text("principal_id")?,
+        kind: row.text("kind")?,
+        role: row.text("role")?,
+        tenant: row.opt_text("tenant_id")?,
+        permissions: permissions.split_whitespace().map(ToOwned::to_owned).collect(),
+        created_at: row.int("created_at")?,
+        expires_at: row.int("expires_at")?,
+        revoked_at: row.opt_int("revoked_at")?,
+        last_used_at: row.opt_int("last_used_at")?,
+        created_by: row.text("created_by")?,
+    })
+}

@@ -1,0 +1,131 @@
+//! The audit log, connectivity-probe, key-lifecycle and the exchange, as far as credential-store calls them.
+
+use keywright_proto::{audit, identity, lifecycle, probe};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use tonic::{Request, Response, Status};
+
+type Answer<T> = Result<Response<T>, Status>;
+
+/// Keeps every intent; refuses them all while `down`.
+#[derive(Clone, Default)]
+pub struct Log {
+    pub intents: Arc<Mutex<Vec<audit::RecordIntentRequest>>>,
+    pub outcomes: Arc<Mutex<Vec<audit::Outcome>>>,
+    pub down: Arc<AtomicBool>,
+}
+
+impl Log {
+    pub fn actions(&self) -> Vec<String> {
+        self.intents.lock().unwrap().iter().map(|intent| intent.action.clone()).collect()
+    }
+}
+
+#[tonic::async_trait]
+impl audit::audit_intake_service_server::AuditIntakeService for Log {
+    async fn record_intent(
+        &self,
+        request: Request<audit::RecordIntentRequest>,
+    ) -> Answer<audit::RecordIntentResponse> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(Status::unavailable("down"));
+        }
+        self.intents.lock().unwrap().push(request.into_inner());
+        Ok(Response::new(audit::RecordIntentResponse::default()))
+    }
+
+    async fn record_outcomes(
+        &self,
+        request: Request<audit::RecordOutcomesRequest>,
+    ) -> Answer<audit::RecordOutcomesResponse> {
+        self.outcomes.lock().unwrap().extend(request.into_inner().outcomes);
+        Ok(Response::new(audit::RecordOutcomesResponse::default()))
+    }
+}
+
+/// Shows the host keys it is given, and remembers which servers it was asked to test.
+#[derive(Clone, Default)]
+pub struct Prober {
+    pub shown: Arc<Mutex<Vec<String>>>,
+    pub tested: Arc<Mutex<Vec<String>>>,
+    pub down: Arc<AtomicBool>,
+}
+
+pub const TEST_ID: &str = "ctest_aaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+#[tonic::async_trait]
+impl probe::proof_service_server::ProofService for Prober {
+    async fn prove_login(&self, _: Request<probe::ProveLoginRequest>) -> Answer<probe::ProveLoginResponse> {
+        Err(Status::unimplemented("not called by credential-store"))
+    }
+
+    async fn prove_offer(&self, _: Request<probe::ProveOfferRequest>) -> Answer<probe::ProveOfferResponse> {
+        Err(Status::unimplemented("not called by credential-store"))
+    }
+
+    async fn scan_target(&self, _: Request<probe::ScanTargetRequest>) -> Answer<probe::ScanTargetResponse> {
+        let shown = self.shown.lock().unwrap().clone();
+        let items =
+            shown.into_iter().map(|public_key| probe::ScannedHostKey { public_key, ..Default::default() });
+        Ok(Response::new(probe::ScanTargetResponse { items: items.collect(), server_version: String::new() }))
+    }
+}
+
+#[tonic::async_trait]
+impl probe::connectivity_test_service_server::ConnectivityTestService for Prober {
+    async fn create_connectivity_test(
+        &self,
+        request: Request<probe::CreateConnectivityTestRequest>,
+    ) -> Answer<probe::CreateConnectivityTestResponse> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(Status::unavailable("down"));
+        }
+        self.tested.lock().unwrap().push(request.into_inner().server_id);
+        let test = probe::ConnectivityTest { id: TEST_ID.to_owned(), ..Default::default() };
+        Ok(Response::new(probe::CreateConnectivityTestResponse { test: Some(test) }))
+    }
+
+    async fn list_connectivity_tests(
+        &self,
+        _: Request<probe::ListConnectivityTestsRequest>,
+    ) -> Answer<probe::ListConnectivityTestsResponse> {
+        Err(Status::unimplemented("not called by credential-store"))
+    }
+
+    async fn create_draft_connectivity_test(
+        &self,
+        _: Request<probe::CreateDraftConnectivityTestRequest>,
+    ) -> Answer<probe::CreateDraftConnectivityTestResponse> {
+        Err(Status::unimplemented("not called by credential-store"))
+    }
+}
+
+/// Knows which (work, credential, server) are open.
+#[derive(Clone, Default)]
+pub struct Lifecycle {
+    pub open: Arc<Mutex<BTreeSet<(String, String, String)>>>,
+}
+
+#[tonic::async_trait]
+impl lifecycle::work_service_server::WorkService for Lifecycle {
+    async fn check_work(
+        &self,
+        request: Request<lifecycle::CheckWorkRequest>,
+    ) -> Answer<lifecycle::CheckWorkResponse> {
+        let asked = request.into_inner();
+        let open = self.open.lock().unwrap().contains(&(asked.work, asked.credential_id, asked.server_id));
+        Ok(Response::new(lifecycle::CheckWorkResponse { open }))
+    }
+}
+
+/// Gives every caller a token that the fakes do not look at.
+#[derive(Clone, Default)]
+pub struct Exchange;
+
+#[tonic::async_trait]
+impl identity::exchange_service_server::ExchangeService for Exchange {
+    async fn exchange(&self, _: Request<identity::ExchangeRequest>) -> Answer<identity::ExchangeResponse> {
+        Ok(Response::new(identity::ExchangeResponse { token: "exchanged".to_owned() }))
+    }
+}

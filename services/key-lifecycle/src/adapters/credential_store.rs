@@ -1,0 +1,259 @@
+//! credential-store: servers, managed credentials and their versions, references, release.
+
+use crate::model::VersionState;
+use keywright_domain::caller::{Caller, ServiceName};
+use keywright_domain::ids::{CredentialId, ServerId, TenantId, VersionId};
+use keywright_domain::key::{KeyAlgorithm, PublicKey};
+use keywright_domain::reason::Reason;
+use keywright_domain::secret::Secret;
+use keywright_proto::credential as proto;
+use keywright_proto::credential::custody_service_client::CustodyServiceClient;
+use keywright_proto::credential::directory_service_client::DirectoryServiceClient;
+use keywright_proto::credential::release_service_client::ReleaseServiceClient;
+use keywright_proto::credential::tenant_service_client::TenantServiceClient;
+use keywright_runtime::clients::Outbound;
+use keywright_runtime::failure::Failure;
+use keywright_runtime::peer::Peer;
+
+const STORE: ServiceName = ServiceName::CredentialStore;
+
+/// What the lifecycle needs to know of a server.
+#[derive(Debug, Clone)]
+pub struct Server {
+    pub id: ServerId,
+    pub tenant: TenantId,
+    pub name: String,
+    pub host: String,
+    pub port: u16,
+    pub active: bool,
+    pub host_keys: Vec<PublicKey>,
+    /// The management credential and the account it logs in to.
+    pub management: Option<(CredentialId, String)>,
+}
+
+/// A saved credential, to log in with once.
+#[derive(Debug, Clone)]
+pub struct Saved {
+    pub tenant: Option<TenantId>,
+    pub username: String,
+    pub public_key: PublicKey,
+}
+
+#[derive(Clone)]
+pub struct CredentialStore {
+    outbound: Outbound,
+}
+
+impl CredentialStore {
+    pub fn new(outbound: Outbound) -> Self {
+        Self { outbound }
+    }
+
+    pub async fn server(&self, id: &ServerId) -> Result<Server, Failure> {
+        let request = self.own(None, proto::ResolveServerRequest { server_id: id.to_string() })?;
+        let answer = self.directory().resolve_server(request).await?.into_inner();
+        answer.server.and_then(server).ok_or_else(|| unreadable("server"))
+    }
+
+    pub async fn saved(&self, id: &CredentialId) -> Result<Saved, Failure> {
+        let request = self.own(None, proto::ResolveCredentialRequest { credential_id: id.to_string() })?;
+        let answer = self.directory().resolve_credential(request).await?.into_inner();
+        let found = answer.credential.ok_or_else(|| unreadable("credential"))?;
+        if found.kind() == proto::CredentialKind::Managed {
+            return Err(Failure::new(Reason::CredentialIsManaged, "Keywright manages this credential."));
+        }
+        let public_key = PublicKey::parse_openssh(&found.public_key).map_err(|_| unreadable("credential"))?;
+        Ok(Saved { tenant: TenantId::parse(&found.tenant_id).ok(), username: found.username, public_key })
+    }
+
+    /// TENANT_NOT_FOUND if there is none for this caller.
+    pub async fn require_tenant(&self, caller: &Caller, id: &TenantId) -> Result<(), Failure> {
+        let message = proto::GetTenantRequest { tenant_id: id.to_string() };
+        let request = self.outbound.request(STORE, caller, message).await?;
+        TenantServiceClient::new(self.outbound.peer(STORE)).get_tenant(request).await?;
+        Ok(())
+    }
+
+    /// Idempotent by id.
+    pub async fn create_credential(
+        &self,
+        work: &str,
+        id: &CredentialId,
+        tenant: Option<&TenantId>,
+        name: &str,
+        owner: &str,
+    ) -> Result<(), Failure> {
+        let message = proto::CreateManagedCredentialRequest {
+            credential_id: id.to_string(),
+            tenant_id: tenant.map(ToString::to_string).unwrap_or_default(),
+            name: name.to_owned(),
+            owner: owner.to_owned(),
+        };
+        self.custody().create_managed_credential(self.own(Some(work), message)?).await?;
+        Ok(())
+    }
+
+    /// Durable before it answers; the same version id gives the same key.
+    pub async fn generate(
+        &self,
+        work: &str,
+        credential: &CredentialId,
+        version: &VersionId,
+        algorithm: KeyAlgorithm,
+    ) -> Result<PublicKey, Failure> {
+        let message = proto::GenerateVersionRequest {
+            credential_id: credential.to_string(),
+            version_id: version.to_string(),
+            algorithm: algorithm.as_str().to_owned(),
+        };
+        let answer = self.custody().generate_version(self.own(Some(work), message)?).await?.into_inner();
+        let generated = answer.version.ok_or_else(|| unreadable("version"))?;
+        PublicKey::parse_openssh(&generated.public_key).map_err(|_| unreadable("version"))
+    }
+
+    /// Idempotent.
+    pub async fn set_state(&self, work: Option<&str>, credential: &CredentialId, change: &Change<'_>) -> Result<(), Failure> {
+        let message = proto::SetVersionStateRequest {
+            credential_id: credential.to_string(),
+            version_id: change.version.to_string(),
+            state: state(change.state).into(),
+            destroy_material: change.destroy,
+            compromised: change.compromised,
+        };
+        self.custody().set_version_state(self.own(work, message)?).await?;
+        Ok(())
+    }
+
+    /// The key in use of a managed credential.
+    pub async fn active_key(&self, credential: &CredentialId, work: &str) -> Result<PublicKey, Failure> {
+        let message = proto::GetManagedCredentialRequest { credential_id: credential.to_string() };
+        let answer = self.custody().get_managed_credential(self.own(Some(work), message)?).await?.into_inner();
+        let active = answer.versions.iter().find(|version| version.state() == proto::VersionState::Active);
+        let active = active.ok_or_else(|| unreadable("credential"))?;
+        PublicKey::parse_openssh(&active.public_key).map_err(|_| unreadable("version"))
+    }
+
+    pub async fn set_management_key(
+        &self,
+        work: &str,
+        server: &ServerId,
+        credential: &CredentialId,
+        username: &str,
+    ) -> Result<(), Failure> {
+        let message = proto::SetManagementKeyRequest {
+            server_id: server.to_string(),
+            credential_id: credential.to_string(),
+            username: username.to_owned(),
+        };
+        self.directory().set_management_key(self.own(Some(work), message)?).await?;
+        Ok(())
+    }
+
+    /// Nobody can delete the server from under `owner`. Idempotent.
+    pub async fn hold_server(&self, work: &str, server: &ServerId, owner: &str) -> Result<(), Failure> {
+        self.hold(work, server.to_string(), String::new(), owner).await
+    }
+
+    /// Nobody can delete the credential from under `owner`. Idempotent.
+    pub async fn hold_credential(&self, work: &str, credential: &CredentialId, owner: &str) -> Result<(), Failure> {
+        self.hold(work, String::new(), credential.to_string(), owner).await
+    }
+
+    async fn hold(&self, work: &str, server_id: String, credential_id: String, owner: &str) -> Result<(), Failure> {
+        let (owner, purpose) = (owner.to_owned(), PURPOSE.to_owned());
+        let message = proto::AddReferenceRequest { server_id, credential_id, owner, purpose };
+        self.directory().add_reference(self.own(Some(work), message)?).await?;
+        Ok(())
+    }
+
+    pub async fn let_go_of_server(&self, work: &str, server: &ServerId, owner: &str) -> Result<(), Failure> {
+        self.let_go(work, server.to_string(), String::new(), owner).await
+    }
+
+    pub async fn let_go_of_credential(&self, work: &str, credential: &CredentialId, owner: &str) -> Result<(), Failure> {
+        self.let_go(work, String::new(), credential.to_string(), owner).await
+    }
+
+    async fn let_go(&self, work: &str, server_id: String, credential_id: String, owner: &str) -> Result<(), Failure> {
+        let (owner, purpose) = (owner.to_owned(), PURPOSE.to_owned());
+        let message = proto::RemoveReferenceRequest { server_id, credential_id, owner, purpose };
+        self.directory().remove_reference(self.own(Some(work), message)?).await?;
+        Ok(())
+    }
+
+    /// The private key file, for the person who asked.
+    pub async fn release(&self, caller: &Caller, wanted: Release<'_>) -> Result<Secret, Failure> {
+        let message = proto::ReleaseVersionRequest {
+            credential_id: wanted.credential.to_string(),
+            version_id: wanted.version.to_string(),
+            format: wanted.format.to_owned(),
+            passphrase: wanted.passphrase.expose_text().unwrap_or_default().to_owned(),
+        };
+        let request = self.outbound.request(STORE, caller, message).await?;
+        let answer = ReleaseServiceClient::new(self.outbound.peer(STORE)).release_version(request).await?;
+        Ok(Secret::new(answer.into_inner().file))
+    }
+
+    fn own<T>(&self, work: Option<&str>, message: T) -> Result<tonic::Request<T>, Failure> {
+        self.outbound.own_request(STORE, work, message)
+    }
+
+    fn custody(&self) -> CustodyServiceClient<Peer> {
+        CustodyServiceClient::new(self.outbound.peer(STORE))
+    }
+
+    fn directory(&self) -> DirectoryServiceClient<Peer> {
+        DirectoryServiceClient::new(self.outbound.peer(STORE))
+    }
+}
+
+/// What the lifecycle's references are for.
+const PURPOSE: &str = "ssh-access";
+
+/// A version's new state.
+#[derive(Debug, Clone, Copy)]
+pub struct Change<'a> {
+    pub version: &'a VersionId,
+    pub state: VersionState,
+    pub destroy: bool,
+    pub compromised: bool,
+}
+
+/// What a download asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Release<'a> {
+    pub credential: &'a CredentialId,
+    pub version: &'a VersionId,
+    pub format: &'a str,
+    pub passphrase: &'a Secret,
+}
+
+const fn state(state: VersionState) -> proto::VersionState {
+    match state {
+        VersionState::Staged => proto::VersionState::Staged,
+        VersionState::Active => proto::VersionState::Active,
+        VersionState::Grace => proto::VersionState::Grace,
+        VersionState::Retired => proto::VersionState::Retired,
+        VersionState::Revoked => proto::VersionState::Revoked,
+        VersionState::Failed => proto::VersionState::Failed,
+    }
+}
+
+fn server(found: proto::Server) -> Option<Server> {
+    let active = found.lifecycle_status() == proto::ServerLifecycle::Active;
+    let keys: Result<Vec<_>, _> = found.host_keys.iter().map(|key| PublicKey::parse_openssh(&key.public_key)).collect();
+    Some(Server {
+        id: ServerId::parse(&found.id).ok()?,
+        tenant: TenantId::parse(&found.tenant_id).ok()?,
+        management: CredentialId::parse(&found.management_key_id).ok().map(|id| (id, found.management_username)),
+        name: found.name,
+        host: found.host,
+        port: u16::try_from(found.port).ok()?,
+        active,
+        host_keys: keys.ok()?,
+    })
+}
+
+fn unreadable(what: &str) -> Failure {
+    Failure::new(Reason::Internal, format!("credential-store answered with a {what} that cannot be read."))
+}

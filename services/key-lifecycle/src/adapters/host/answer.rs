@@ -1,0 +1,102 @@
+//! What a script said: `key=value` lines between a first and a last line of ours.
+//!
+//! Invariant: whatever a login shell prints before is skipped; without the last line there is no answer.
+
+use keywright_domain::reason::Reason;
+
+use super::failure::{HostFailure, reason_of};
+
+const BEGIN: &str = "@@keywright";
+const END: &str = "@@end";
+
+#[derive(Debug, Default)]
+pub(super) struct Answer(Vec<(String, String)>);
+
+impl Answer {
+    pub(super) fn parse(stdout: &[u8]) -> Result<Self, HostFailure> {
+        let text = String::from_utf8_lossy(stdout);
+        let mut lines = text.lines();
+        let mut login = None;
+        loop {
+            match lines.next() {
+                Some(BEGIN) => break,
+                Some(line) => login = line.strip_prefix("login=").map(str::to_owned).or(login),
+                // The script never began: root's own shell always does.
+                None if login.is_some_and(|uid| uid != "0") => {
+                    return Err(HostFailure::refused(Reason::SudoUnavailable));
+                }
+                None => return Err(HostFailure::refused(Reason::HostEditFailed)),
+            }
+        }
+        let mut pairs = Vec::new();
+        for line in lines {
+            if line == END {
+                return Ok(Self(pairs));
+            }
+            if let Some((key, value)) = line.split_once('=') {
+                pairs.push((key.to_owned(), value.to_owned()));
+            }
+        }
+        Err(HostFailure::refused(Reason::HostEditFailed))
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&str> {
+        self.all(key).next()
+    }
+
+    pub(super) fn all(&self, key: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(name, _)| name == key).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn number<N: std::str::FromStr>(&self, key: &str) -> Option<N> {
+        self.get(key)?.parse().ok()
+    }
+
+    pub(super) fn is(&self, key: &str, value: &str) -> bool {
+        self.get(key) == Some(value)
+    }
+
+    /// The answer, if its result is `done`.
+    pub(super) fn done(self) -> Result<Self, HostFailure> {
+        let result = self.get("result").unwrap_or_default();
+        if result == "superseded" {
+            let found = self.number("found").unwrap_or(u64::MAX);
+            return Err(HostFailure::Superseded { found });
+        }
+        match reason_of(result) {
+            None => Ok(self),
+            Some(reason) => Err(HostFailure::refused(reason)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(text: &str) -> Reason {
+        Answer::parse(text.as_bytes()).and_then(Answer::done).unwrap_err().reason()
+    }
+
+    #[test]
+    fn noise_before_is_skipped() {
+        let answer = Answer::parse(b"Welcome!\nlogin=0\n@@keywright\na=b=c\nresult=done\n@@end\n").unwrap();
+        assert_eq!(answer.done().unwrap().get("a"), Some("b=c"));
+    }
+
+    #[test]
+    fn a_script_that_never_began_or_never_ended_is_no_answer() {
+        assert_eq!(reason("login=1000\n"), Reason::SudoUnavailable);
+        assert_eq!(reason("login=0\n"), Reason::HostEditFailed);
+        assert_eq!(reason(""), Reason::HostEditFailed);
+        assert_eq!(reason("login=0\n@@keywright\nresult=done\n"), Reason::HostEditFailed);
+        assert_eq!(reason("@@keywright\n@@end\n"), Reason::HostEditFailed);
+        assert_eq!(reason("@@keywright\nresult=disk_full\n@@end\n"), Reason::HostFileDiskFull);
+    }
+
+    #[test]
+    fn a_newer_revision_is_told() {
+        let answer = Answer::parse(b"@@keywright\nfound=9\nresult=superseded\n@@end\n").unwrap();
+        assert!(matches!(answer.done(), Err(HostFailure::Superseded { found: 9 })));
+    }
+}

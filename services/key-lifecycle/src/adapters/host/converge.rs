@@ -1,0 +1,242 @@
+//! Makes an account's key files hold what they should: read, edit, look again.
+//!
+//! Invariant: keys are added to the first effective file only and removed from all of them; success means that a
+//! reading after the last edit asked for no further change.
+
+use keywright_domain::account::AccountName;
+use keywright_domain::authorized_keys::{
+    self as editor, Desired, DesiredLine, Document, EditError, ExpiryTime, LineOption, Owner, foreign_keys,
+};
+use keywright_domain::clock::Instant;
+use keywright_domain::key::PublicKey;
+use keywright_domain::reason::Reason;
+use tracing::instrument;
+
+use super::Host;
+use super::edit::Edit;
+use super::facts::{Facts, ResidualAccess};
+use super::failure::HostFailure;
+use super::files::{FileState, KeysFileContent};
+use super::grace::{Grace, expiry_option};
+
+/// How often a file that changes under us is read anew.
+const TRIES: usize = 4;
+
+/// What of ours the account's files should hold.
+#[derive(Debug, Clone)]
+pub struct DesiredKeys {
+    pub owner: Owner,
+    pub revision: u64,
+    pub keys: Vec<DesiredKey>,
+    /// The blob of every version that ever was: each is removed unless `keys` names it.
+    pub all_blobs: Vec<Vec<u8>>,
+    /// A revision that a file carries though it was never issued: an account may write what it likes into its file.
+    pub overruled: Option<u64>,
+}
+
+#[derive(Debug, Clone)]
+pub struct DesiredKey {
+    pub public_key: PublicKey,
+    pub version: u32,
+    /// The host is to end the key at this instant, if it can be trusted with it.
+    pub until: Option<Instant>,
+    pub options: Vec<LineOption>,
+}
+
+/// Who ends the key of a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GraceOfKey {
+    pub version: u32,
+    pub until: Instant,
+    pub by: Grace,
+}
+
+#[derive(Debug, Clone)]
+pub struct Converged {
+    pub facts: Facts,
+    /// Paths of the files that were edited.
+    pub changed: Vec<String>,
+    /// An append during an edit was carried over.
+    pub merged: bool,
+    /// All of it, foreign keys included; nobody says "access revoked" while it is not empty.
+    pub residual: Vec<ResidualAccess>,
+    pub grace: Vec<GraceOfKey>,
+}
+
+impl Converged {
+    pub fn foreign_keys(&self) -> usize {
+        self.residual
+            .iter()
+            .map(|way| if let ResidualAccess::ForeignKeys(count) = way { *count } else { 0 })
+            .sum()
+    }
+}
+
+impl Host<'_> {
+    /// `revision` must be higher than that of any earlier desired state of this owner, or equal to repeat it.
+    #[instrument(skip_all, fields(revision = wanted.revision))]
+    pub async fn converge(
+        &self,
+        account: &AccountName,
+        wanted: &DesiredKeys,
+    ) -> Result<Converged, HostFailure> {
+        let until = wanted.keys.iter().find_map(|key| key.until);
+        let facts = self.inspect(account, until).await?;
+        if facts.account.is_none() {
+            return Err(HostFailure::refused(Reason::AccountNotFound));
+        }
+        if facts.files.is_empty() && !wanted.keys.is_empty() {
+            // The server reads no file for this account: a key could not be installed.
+            return Err(HostFailure::refused(Reason::HostEditFailed));
+        }
+        let grace: Vec<GraceOfKey> = wanted.keys.iter().filter_map(|key| grace_of(key, &facts)).collect();
+        let first = desired(wanted, &grace);
+        let others = Desired { lines: Vec::new(), ..first.clone() };
+        let (mut changed, mut merged, mut foreign) = (Vec::new(), false, 0usize);
+        for (at, file) in facts.files.iter().enumerate() {
+            let goal = Goal { state: if at == 0 { &first } else { &others }, first: at == 0, wanted };
+            let settled = self.settle(account, file, &goal).await.map_err(|e| e.at(&file.path))?;
+            foreign = foreign.saturating_add(foreign_keys(settled.found.bytes(), &wanted.all_blobs));
+            merged |= settled.merged;
+            if settled.edited {
+                changed.push(file.path.clone());
+            }
+        }
+        let residual = (foreign > 0).then_some(ResidualAccess::ForeignKeys(foreign));
+        let residual = residual.into_iter().chain(facts.residual.iter().copied()).collect();
+        Ok(Converged { facts, changed, merged, residual, grace })
+    }
+
+    /// Edits one file until a reading asks for no change.
+    async fn settle(
+        &self,
+        account: &AccountName,
+        file: &super::KeysFile,
+        goal: &Goal<'_>,
+    ) -> Result<Settled, HostFailure> {
+        let (mut edited, mut merged, mut last) = (false, false, Reason::HostFileChanged);
+        for _ in 0..=TRIES {
+            let found = self.read_file(account, file).await?;
+            let Some(bytes) = goal.next(&found)? else { return Ok(Settled { found, edited, merged }) };
+            let edit = Edit {
+                path: &file.path,
+                expected: &found.version(),
+                owner: &goal.wanted.owner,
+                revision: goal.wanted.revision,
+                overruled: goal.wanted.overruled,
+                bytes: &bytes,
+            };
+            match self.edit(account, edit).await {
+                Ok(done) => {
+                    edited = true;
+                    merged |= done.merged;
+                }
+                Err(HostFailure::Refused { reason: reason @ Reason::HostFileChanged, .. }) => last = reason,
+                // No file, no key: a marker that cannot be written (there is no home) holds back no revocation.
+                Err(HostFailure::Refused { .. }) if goal.nothing_there(&found) => {
+                    return Ok(Settled { found, edited, merged });
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Err(HostFailure::refused(last))
+    }
+}
+
+struct Settled {
+    found: KeysFileContent,
+    edited: bool,
+    merged: bool,
+}
+
+struct Goal<'a> {
+    state: &'a Desired,
+    first: bool,
+    wanted: &'a DesiredKeys,
+}
+
+impl Goal<'_> {
+    /// The bytes that the file should have, if they differ from those it has.
+    fn next(&self, found: &KeysFileContent) -> Result<Option<Vec<u8>>, HostFailure> {
+        let refuse = |reason| Err(HostFailure::refused(reason));
+        match (&found.state, self.first) {
+            (FileState::TooLarge, _) => return refuse(Reason::HostFileTooLarge),
+            (_, true) if found.link => return refuse(Reason::HostFileSymlink),
+            (FileState::NotRegular, true) => return refuse(Reason::HostFileNotRegular),
+            (FileState::Unreadable, true) => return refuse(Reason::HostFileOwner),
+            // The server finds no key there either.
+            (FileState::NotRegular | FileState::Unreadable | FileState::Absent, false) => return Ok(None),
+            (FileState::Absent | FileState::Regular(_), _) => {}
+        }
+        let has = found.bytes();
+        if !self.first && !self.concerns_us(has) {
+            return Ok(None);
+        }
+        let judged = self.without_overruled(has);
+        let bytes = editor::apply(&judged, self.state).map_err(|error| match error {
+            EditError::Superseded { found } => HostFailure::Superseded { found },
+            EditError::TooLarge => HostFailure::refused(Reason::HostFileTooLarge),
+        })?;
+        if bytes == has && found.state != FileState::Absent {
+            return Ok(None);
+        }
+        if found.link { refuse(Reason::HostFileSymlink) } else { Ok(Some(bytes)) }
+    }
+
+    fn nothing_there(&self, found: &KeysFileContent) -> bool {
+        self.wanted.keys.is_empty() && found.state == FileState::Absent && !found.link
+    }
+
+    /// Whether a line of ours, or our marker, stands in the file.
+    fn concerns_us(&self, bytes: &[u8]) -> bool {
+        let ours = |blob: &[u8]| {
+            self.wanted.all_blobs.iter().any(|of_ours| of_ours == blob)
+                || self.wanted.keys.iter().any(|key| key.public_key.blob() == blob)
+        };
+        Document::parse(bytes).keys().any(|key| ours(key.blob()))
+            || editor::revision(bytes, &self.wanted.owner).is_some()
+    }
+
+    fn without_overruled(&self, bytes: &[u8]) -> Vec<u8> {
+        let Some(overruled) = self.wanted.overruled else { return bytes.to_vec() };
+        let document = Document::parse(bytes);
+        let forged = |line: &[u8]| editor::revision(line, &self.wanted.owner) == Some(overruled);
+        document
+            .lines()
+            .iter()
+            .map(editor::Line::raw)
+            .filter(|line| !forged(line))
+            .collect::<Vec<_>>()
+            .concat()
+    }
+}
+
+fn grace_of(key: &DesiredKey, facts: &Facts) -> Option<GraceOfKey> {
+    let until = key.until?;
+    let by = match (facts.version.as_deref(), facts.skew) {
+        (Some(version), Some(skew)) => expiry_option(version, until, skew, facts.local_end.as_ref()),
+        _ => Grace::Keywright,
+    };
+    Some(GraceOfKey { version: key.version, until, by })
+}
+
+fn desired(wanted: &DesiredKeys, grace: &[GraceOfKey]) -> Desired {
+    let expiry = |version: u32| -> Option<ExpiryTime> {
+        grace.iter().find(|key| key.version == version).and_then(|key| match &key.by {
+            Grace::Sshd(time) => Some(time.clone()),
+            Grace::Keywright => None,
+        })
+    };
+    let lines = wanted.keys.iter().map(|key| DesiredLine {
+        public_key: key.public_key.clone(),
+        version: key.version,
+        expiry: expiry(key.version),
+        options: key.options.clone(),
+    });
+    Desired {
+        owner: wanted.owner.clone(),
+        revision: wanted.revision,
+        lines: lines.collect(),
+        all_blobs: wanted.all_blobs.clone(),
+    }
+}

@@ -1,0 +1,78 @@
+//! Replaces one key file, if it still is what was read.
+
+use keywright_domain::account::AccountName;
+use keywright_domain::authorized_keys::Owner;
+use keywright_domain::clock::fill_random;
+use keywright_domain::reason::Reason;
+use tracing::instrument;
+
+use super::Host;
+use super::digest::FileVersion;
+use super::failure::HostFailure;
+use super::script::{Script, inner};
+
+const EDIT: &str = include_str!("scripts/edit.sh");
+const OUTER: &str = r#"guard 30
+lookup
+[ -n "$passwd" ] || result account_missing
+choose_drop
+# A home that is missing is not ours to make.
+case $path in "$home"/*) [ -d "$home" ] || result owner ;; esac
+private=no
+[ "$uid" != 0 ] || private=yes
+in_directory "${path%/*}" "private=$private
+$inner_script"
+finish
+"#;
+
+/// One edit. The file is only replaced if it still is `expected` and carries no newer revision of `owner`.
+#[derive(Debug, Clone, Copy)]
+pub struct Edit<'a> {
+    pub path: &'a str,
+    pub expected: &'a FileVersion,
+    pub owner: &'a Owner,
+    pub revision: u64,
+    /// A revision in the file that was never issued and does not count.
+    pub overruled: Option<u64>,
+    pub bytes: &'a [u8],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edited {
+    /// Somebody appended during the edit; his lines stand at the end of the new file.
+    pub merged: bool,
+}
+
+impl Host<'_> {
+    #[instrument(skip_all, fields(revision = edit.revision))]
+    pub async fn edit(&self, account: &AccountName, edit: Edit<'_>) -> Result<Edited, HostFailure> {
+        let token = token()?;
+        let new = FileVersion::of(edit.bytes);
+        let overruled = edit.overruled.map(|revision| revision.to_string()).unwrap_or_default();
+        let assignments = [
+            ("F", edit.path),
+            ("sha", edit.expected.sha256()),
+            ("ck", edit.expected.cksum()),
+            ("new_sha", new.sha256()),
+            ("new_ck", new.cksum()),
+            ("size", &edit.bytes.len().to_string()),
+            ("tag", edit.owner.as_str()),
+            ("rev", &edit.revision.to_string()),
+            ("overruled", &overruled),
+            ("token", &token),
+        ];
+        let script = Script::new(account, OUTER)
+            .with("path", edit.path)
+            .with("inner_script", &inner(&assignments, EDIT));
+        let answer = self.shell.run(&script, edit.bytes).await?;
+        let answer = answer.done().map_err(|failure| failure.at(edit.path))?;
+        Ok(Edited { merged: answer.is("merged", "yes") })
+    }
+}
+
+/// Tells the lock and the temporary files of this edit from those of any other.
+fn token() -> Result<String, HostFailure> {
+    let mut bytes = [0; 8];
+    fill_random(&mut bytes).map_err(|_| HostFailure::refused(Reason::HostEditFailed))?;
+    Ok(data_encoding::HEXLOWER.encode(&bytes))
+}

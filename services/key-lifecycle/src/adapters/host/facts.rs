@@ -1,0 +1,82 @@
+//! What is known about a host and one account on it.
+
+use keywright_domain::clock::Instant;
+
+use super::grace::{LocalTime, Skew};
+
+/// The first uid that is not the system's.
+const FIRST_ORDINARY_UID: u32 = 1000;
+/// `nobody`, and the uid of what has none.
+const NOBODY: u32 = 65_534;
+
+/// One line of passwd. Whether an access may use it is the caller's rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    pub uid: u32,
+    pub gid: u32,
+    pub home: String,
+    pub shell: String,
+}
+
+impl Account {
+    /// uid 0 or of the system: `ACCOUNT_NOT_ALLOWED` for an access.
+    pub const fn is_system(&self) -> bool {
+        self.uid < FIRST_ORDINARY_UID || self.uid == NOBODY
+    }
+}
+
+/// The server that serves our connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerKind {
+    OpenSsh,
+    Dropbear,
+    Unknown,
+}
+
+/// How a script gets from root to the account's uid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drop {
+    /// The account is root.
+    NotNeeded,
+    Setpriv,
+    Su,
+    Chroot,
+    /// There is no way: nothing can be edited.
+    None,
+}
+
+/// One file that the server reads for the account, in its order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeysFile {
+    pub path: String,
+}
+
+/// Ways in besides the keys that we manage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResidualAccess {
+    ForeignKeys(usize),
+    KeysCommand,
+    UserCa,
+    Password,
+}
+
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// `None`: the host has no such account.
+    pub account: Option<Account>,
+    pub server: ServerKind,
+    /// Such as `OpenSSH_9.2p1`; the server's own word where it greeted us, else its binary's.
+    pub version: Option<String>,
+    /// The server's settings for this account could be read; otherwise its defaults are assumed.
+    pub settings_read: bool,
+    /// The first is where keys are added; keys are removed from all.
+    pub files: Vec<KeysFile>,
+    /// Without the foreign keys, which only reading the files tells.
+    pub residual: Vec<ResidualAccess>,
+    pub skew: Option<Skew>,
+    /// The end that was asked for, in the host's local time.
+    pub local_end: Option<LocalTime>,
+    pub drop: Drop,
+    /// The host's clock, in whole seconds.
+    pub host_time: Option<Instant>,
+}

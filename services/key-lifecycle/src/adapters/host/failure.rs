@@ -1,0 +1,55 @@
+//! Why work on a host failed, in the reasons that receipts carry.
+
+use keywright_domain::reason::Reason;
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum HostFailure {
+    /// The host said no, or is not as it must be; nothing was changed.
+    #[error("the host refused: {reason}")]
+    Refused { reason: Reason, file: Option<String> },
+    /// The file carries the marker of a newer revision: read the recorded state again. If no such revision was ever
+    /// issued, somebody forged it: say so in `DesiredKeys::overruled`.
+    #[error("a newer edit (revision {found}) has been made on the host")]
+    Superseded { found: u64 },
+    #[error("the connection to the host failed")]
+    Connection(#[source] keywright_ssh::Failure),
+}
+
+impl HostFailure {
+    pub(super) const fn refused(reason: Reason) -> Self {
+        Self::Refused { reason, file: None }
+    }
+
+    pub(super) fn at(self, path: &str) -> Self {
+        match self {
+            Self::Refused { reason, file: None } => Self::Refused { reason, file: Some(path.to_owned()) },
+            other => other,
+        }
+    }
+
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Refused { reason, .. } => *reason,
+            Self::Superseded { .. } => Reason::RevisionMismatch,
+            Self::Connection(_) => Reason::HostUnreachable,
+        }
+    }
+}
+
+/// The one table from the scripts' `result` words to reasons; `done` is no failure.
+pub(super) fn reason_of(result: &str) -> Option<Reason> {
+    Some(match result {
+        "done" => return None,
+        "sudo_unavailable" => Reason::SudoUnavailable,
+        "account_missing" => Reason::AccountNotFound,
+        "symlink" => Reason::HostFileSymlink,
+        "not_regular" => Reason::HostFileNotRegular,
+        "too_large" => Reason::HostFileTooLarge,
+        "read_only" => Reason::HostFileReadOnly,
+        "disk_full" => Reason::HostFileDiskFull,
+        "changed" | "locked" => Reason::HostFileChanged,
+        "owner" => Reason::HostFileOwner,
+        // failed, incomplete, drop_failed, and whatever no script of ours says.
+        _ => Reason::HostEditFailed,
+    })
+}

@@ -1,0 +1,117 @@
+//! Reads key files, each under the uid that may.
+
+use keywright_domain::account::AccountName;
+use keywright_domain::authorized_keys::MAX_FILE;
+use keywright_domain::reason::Reason;
+use tracing::instrument;
+
+use super::Host;
+use super::answer::Answer;
+use super::digest::FileVersion;
+use super::facts::{Facts, KeysFile};
+use super::failure::HostFailure;
+use super::script::{Script, inner};
+
+const READ: &str = include_str!("scripts/read.sh");
+const OUTER: &str = r#"guard 30
+lookup
+[ -n "$passwd" ] || result account_missing
+choose_drop
+in_directory "${path%/*}" "$inner_script"
+result done
+"#;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileState {
+    Absent,
+    Regular(Vec<u8>),
+    NotRegular,
+    TooLarge,
+    /// The server, which reads with the account's uid, cannot read it either.
+    Unreadable,
+}
+
+/// One key file as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeysFileContent {
+    pub file: KeysFile,
+    pub state: FileState,
+    /// The file or its directory is a link: the server reads what it leads to, an edit refuses it.
+    pub link: bool,
+    /// Root alone can change the directory: the file is edited as root.
+    pub central: bool,
+}
+
+impl KeysFileContent {
+    /// The keys that the server finds here.
+    pub fn bytes(&self) -> &[u8] {
+        match &self.state {
+            FileState::Regular(bytes) => bytes,
+            _ => &[],
+        }
+    }
+
+    pub fn version(&self) -> FileVersion {
+        match &self.state {
+            FileState::Regular(bytes) => FileVersion::of(bytes),
+            _ => FileVersion::Absent,
+        }
+    }
+}
+
+impl Host<'_> {
+    /// Every effective file of the account, in the server's order.
+    #[instrument(skip_all)]
+    pub async fn read_keys(
+        &self,
+        account: &AccountName,
+        facts: &Facts,
+    ) -> Result<Vec<KeysFileContent>, HostFailure> {
+        let mut contents = Vec::with_capacity(facts.files.len());
+        for file in &facts.files {
+            contents.push(self.read_file(account, file).await.map_err(|failure| failure.at(&file.path))?);
+        }
+        Ok(contents)
+    }
+
+    pub(super) async fn read_file(
+        &self,
+        account: &AccountName,
+        file: &KeysFile,
+    ) -> Result<KeysFileContent, HostFailure> {
+        let script = Script::new(account, OUTER)
+            .with("path", &file.path)
+            .with("inner_script", &inner(&[("F", &file.path)], READ));
+        let answer = self.shell.run(&script, b"").await?.done()?;
+        let state = state(&answer)?;
+        Ok(KeysFileContent {
+            file: file.clone(),
+            state,
+            link: answer.is("link", "yes"),
+            central: answer.is("as", "root"),
+        })
+    }
+}
+
+fn state(answer: &Answer) -> Result<FileState, HostFailure> {
+    Ok(match answer.get("state") {
+        Some("absent") => FileState::Absent,
+        Some("not_regular") => FileState::NotRegular,
+        Some("too_large") => FileState::TooLarge,
+        Some("unreadable") => FileState::Unreadable,
+        Some("regular") => match content(answer) {
+            Some(bytes) if bytes.len() > MAX_FILE => FileState::TooLarge,
+            Some(bytes) => FileState::Regular(bytes),
+            None => return Err(HostFailure::refused(Reason::HostEditFailed)),
+        },
+        _ => return Err(HostFailure::refused(Reason::HostEditFailed)),
+    })
+}
+
+fn content(answer: &Answer) -> Option<Vec<u8>> {
+    match (answer.get("base64"), answer.get("hex")) {
+        (Some(text), _) => data_encoding::BASE64.decode(text.as_bytes()).ok(),
+        (None, Some(text)) => data_encoding::HEXLOWER.decode(text.as_bytes()).ok(),
+        (None, None) => None,
+    }
+}

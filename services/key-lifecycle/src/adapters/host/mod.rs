@@ -1,0 +1,66 @@
+//! Work on a host: accounts, `authorized_keys`, open sessions. Each operation is one `sh` script over one command.
+//!
+//! Invariants:
+//! - whatever lies below a directory that an account can change is read and written with that account's uid; as root
+//!   only what root alone can change. The scripts check their uid before they touch anything;
+//! - key content goes by standard input, never in an argument;
+//! - a failed edit leaves the file as it was; an edit whose end was not seen is a failure, and the next one reads anew;
+//! - scripts and hosts only answer in words of ours: no text of a host reaches a message. What an account's own
+//!   processes say (they run with its uid) is believed about its own files only.
+//!
+//! | file | |
+//! |---|---|
+//! | `shell`, `script`, `answer` | how a script gets there and how its answer is read |
+//! | `facts`, `inspect`, `grace` | what is known of host and account; who ends a key at grace end |
+//! | `create` | new accounts |
+//! | `files`, `digest`, `edit`, `converge` | reading and replacing key files until they are as desired |
+//! | `sessions` | ending what is open |
+//! | `failure` | the reasons |
+
+mod answer;
+mod converge;
+mod create;
+mod digest;
+mod edit;
+mod facts;
+mod failure;
+mod files;
+mod grace;
+mod inspect;
+mod script;
+mod sessions;
+mod shell;
+
+pub use converge::{Converged, DesiredKey, DesiredKeys, GraceOfKey};
+pub use create::Created;
+pub use digest::FileVersion;
+pub use edit::{Edit, Edited};
+pub use facts::{Account, Drop, Facts, KeysFile, ResidualAccess, ServerKind};
+pub use failure::HostFailure;
+pub use files::{FileState, KeysFileContent};
+pub use grace::{Grace, LocalTime, MAX_SKEW_SECS, Skew, expiry_option};
+pub use script::SUDOERS_COMMAND;
+pub use sessions::{EndedSessions, Process, SessionCount, SessionScope};
+
+use keywright_domain::clock::Clock;
+
+/// A host we are logged in to, as root or as an account that may `sudo -n`.
+#[derive(Debug)]
+pub struct Host<'a> {
+    shell: shell::Shell<'a>,
+    clock: &'a Clock,
+}
+
+impl<'a> Host<'a> {
+    pub fn new(session: &'a keywright_ssh::Session, clock: &'a Clock) -> Self {
+        Self { shell: shell::Shell::Ssh(session), clock }
+    }
+
+    #[cfg(test)]
+    fn local(shell: &'a shell::local::LocalShell, clock: &'a Clock) -> Self {
+        Self { shell: shell::Shell::Local(shell), clock }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+# Replaces one file if it still is what the caller read; runs with the uid that may. The new bytes come by
+# standard input. Every way out but "done" leaves the file as it was.
+# Set before: U, W, F, sha, ck (of the bytes read, or "absent"), new_sha, new_ck, size, tag, rev, overruled, token.
+set -fu
+umask 077
+fail() {
+  printf 'result=%s\n' "$1"
+  exit 0
+}
+# By the words of the C library, in the C locale.
+fail_by() {
+  case $1 in
+    *'No space'* | *uota*) fail disk_full ;;
+    *'Read-only'* | *'ermission denied'* | *'not permitted'*) fail read_only ;;
+    *) fail failed ;;
+  esac
+}
+[ "$(id -u)" = "$U" ] || fail drop_failed
+dir=${F%/*} base=${F##*/}
+lock=.$base.keywright-lock temporary= old= held=
+clean() {
+  [ -z "$temporary" ] || rm -f "$temporary"
+  [ -z "$old" ] || rm -f "$old"
+  [ -z "$held" ] || { [ "$(readlink "$lock")" = "$held" ] && rm -f "$lock"; }
+  [ -z "${guard_pid-}" ] || kill "$guard_pid" 2>/dev/null
+}
+trap clean EXIT
+trap 'exit 1' HUP INT TERM PIPE
+guard 20
+
+if command -v sha256sum >/dev/null 2>&1; then
+  expected=$sha new=$new_sha
+  digest() { sha256sum | cut -c1-64; }
+else
+  expected=$ck new=$new_ck
+  digest() { cksum; }
+fi
+digest_of() { digest <"$1"; }
+count() { echo $(($(wc -c <"$1"))); }
+flush() { sync "$1" 2>/dev/null || sync; }
+
+# An account's directory is private; root's central one is read by sshd as the account.
+if [ "$W" = root ] && [ "${private-no}" = no ]; then dir_mode=755 file_mode=644; else dir_mode=700 file_mode=600; fi
+[ ! -L "$dir" ] || fail symlink
+if [ ! -e "$dir" ]; then
+  [ "$expected" = absent ] || fail changed
+  if [ "$W" = root ]; then
+    said=$(umask 022 && mkdir -p "${dir%/*}/" 2>&1) || fail_by "$said"
+  fi
+  said=$(mkdir -m "$dir_mode" "$dir" 2>&1) || [ -d "$dir" ] || fail_by "$said"
+fi
+[ -d "$dir" ] || fail not_regular
+cd -P "$dir" 2>/dev/null || fail read_only
+set -- $(ls -ldn .)
+[ "${3-}" = "$U" ] || fail owner
+
+# The lock is a dangling link that says since when: made at once or not at all.
+waited=0
+while :; do
+  now=$(date +%s)
+  if said=$(ln -s "$now.$token" "$lock" 2>&1) && [ "$(readlink "$lock")" = "$now.$token" ]; then
+    held=$now.$token
+    break
+  fi
+  [ -L "$lock" ] || [ -e "$lock" ] || case $said in
+    *'File exists'*) continue ;;
+    *) fail_by "$said" ;;
+  esac
+  other=$(readlink "$lock")
+  since=${other%%.*}
+  case $since in '' | *[!0-9]* | ????????????????*) since=0 ;; esac
+  if [ $((now - since)) -gt 60 ] || [ $((since - now)) -gt 60 ]; then
+    # Stale. Of two that see it, one moves it away; who moved a fresh one puts it back.
+    if mv -f "$lock" "$lock.$token" 2>/dev/null; then
+      moved=$(readlink "$lock.$token")
+      [ "$moved" = "$other" ] || ln -s "$moved" "$lock" 2>/dev/null
+      rm -rf "./$lock.$token"
+    fi
+  elif [ "$waited" -ge 50 ]; then
+    fail locked
+  else
+    sleep 0.1 2>/dev/null || sleep 1
+  fi
+  waited=$((waited + 1))
+  [ "$waited" -le 60 ] || fail locked
+done
+# What a killed edit left behind.
+set +f
+rm -f ".$base.keywright-new."* ".$base.keywright-old."*
+set -f
+
+[ ! -L "$base" ] || fail symlink
+if [ -e "$base" ]; then
+  [ -f "$base" ] || fail not_regular
+  set -- $(ls -ldn "$base")
+  mode=$1 owner=$3 group=$4
+  [ "$owner" = "$U" ] || [ "$W" = root ] || fail owner
+  [ -r "$base" ] || fail read_only
+  old_size=$(count "$base")
+  [ "$old_size" -le 1048576 ] || fail too_large
+  [ "$(digest_of "$base")" = "$expected" ] || fail changed
+  for found in $(sed -n "s/^# keywright:$tag rev=\([0-9]\{1,18\}\)[[:space:]]*\$/\1/p" "$base"); do
+    if [ "$found" -gt "$rev" ] && [ "$found" != "$overruled" ]; then
+      printf 'found=%s\n' "$found"
+      fail superseded
+    fi
+  done
+elif [ "$expected" != absent ]; then
+  fail changed
+fi
+
+# The new file, complete and on disk before anything points to it.
+temporary=.$base.keywright-new.$token
+said=$( { set -C && : >"$temporary"; } 2>&1) || fail_by "$said"
+said=$( { cat >>"$temporary"; } 2>&1) || fail_by "$said"
+[ "$(count "$temporary")" = "$size" ] || fail incomplete
+[ "$(digest_of "$temporary")" = "$new" ] || fail incomplete
+if [ "$expected" = absent ]; then
+  chmod "$file_mode" "$temporary" || fail failed
+else
+  if [ "$W" = root ]; then
+    chown "$owner:$group" "$temporary" || fail failed
+  else
+    chgrp "$group" "$temporary" 2>/dev/null
+  fi
+  part() { printf '%s' "$mode" | cut -c"$1" | tr -d 'sStT-'; }
+  chmod "u=$(part 2-4),g=$(part 5-7),o=$(part 8-10)" "$temporary" || fail failed
+fi
+flush "$temporary"
+
+if [ "$expected" = absent ]; then
+  # A link, not a rename: it fails if somebody made the file meanwhile.
+  said=$(ln "$temporary" "$base" 2>&1) || { [ -e "$base" ] || [ -L "$base" ] || fail_by "$said"; fail changed; }
+  rm -f "$temporary"
+  temporary=
+  flush .
+else
+  # Who holds the old file open may still append to it: its inode is kept until it was looked at again.
+  old=.$base.keywright-old.$token
+  said=$(ln "$base" "$old" 2>&1) || { old= && fail_by "$said"; }
+  [ ! -L "$old" ] && [ -f "$old" ] || fail changed
+  [ "$(digest_of "$old")" = "$expected" ] || fail changed
+  said=$(mv -f "$temporary" "$base" 2>&1) || fail_by "$said"
+  temporary=
+  undo() {
+    mv -f "$old" "$base"
+    old=
+    fail "$1"
+  }
+  look_again() {
+    seen=$(digest_of "$old")
+    [ "$seen" != "$expected" ] || return 0
+    total=$(count "$old")
+    [ "$total" -gt "$old_size" ] && [ "$(head -c "$old_size" "$old" | digest)" = "$expected" ] || undo changed
+    { tail -c "+$((old_size + 1))" "$old" | head -c "$((total - old_size))" >>"$base"; } 2>/dev/null || undo disk_full
+    expected=$(head -c "$total" "$old" | digest) old_size=$total
+    echo merged=yes
+  }
+  look_again
+  flush .
+  look_again
+fi
+fail done

@@ -1,0 +1,137 @@
+# What every script starts with, as root: a known environment, the account, and the way to its uid.
+# Set before: account, and what the operation needs.
+set -fu
+umask 077
+PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin
+LC_ALL=C
+export PATH LC_ALL
+unset TZ ENV BASH_ENV CDPATH IFS
+cd / || exit 1
+echo '@@keywright'
+finish() {
+  [ -z "${guard_pid-}" ] || kill "$guard_pid" 2>/dev/null
+  echo '@@end'
+  exit 0
+}
+result() {
+  printf 'result=%s\n' "$1"
+  finish
+}
+[ "$(id -u)" = 0 ] || result sudo_unavailable
+
+# Reads the account's line of passwd: passwd, uid, gid, gecos, home, shell. passwd is empty if there is none.
+lookup() {
+  passwd=$(getent passwd "$account" 2>/dev/null) || passwd=
+  if [ -z "$passwd" ]; then
+    while IFS= read -r entry; do
+      case $entry in "$account":*) passwd=$entry && break ;; esac
+    done </etc/passwd
+  fi
+  [ -n "$passwd" ] || return 0
+  IFS=:
+  set -- $passwd
+  unset IFS
+  uid=$3 gid=$4 gecos=${5-} home=${6-} shell=${7-}
+  case $uid:$gid in *[!0-9:]* | :* | *:) result failed ;; esac
+}
+
+# The account's password field: none (no password can match), locked (sshd refuses the account), empty, set.
+password_state() {
+  field=x found=no
+  for file in /etc/shadow /etc/passwd; do
+    [ "$field" = x ] && [ -r "$file" ] || continue
+    while IFS=: read -r name value rest; do
+      [ "$name" = "$account" ] && field=$value && found=yes && break
+    done <"$file"
+  done
+  case $found:$field in
+    no:* | yes:x) echo unknown ;;
+    yes:!*) echo locked ;;
+    yes:\**) echo none ;;
+    yes:) echo empty ;;
+    *) echo set ;;
+  esac
+}
+
+# How to get to the account's uid; each way is tried before it is believed.
+choose_drop() {
+  if [ "$uid" = 0 ]; then
+    drop=root
+  elif [ "$(setpriv --reuid="$uid" --regid="$gid" --init-groups id -u 2>/dev/null)" = "$uid" ]; then
+    drop=setpriv
+  elif [ "$(env -i PATH="$PATH" su -s /bin/sh -c 'id -u' "$account" 2>/dev/null </dev/null)" = "$uid" ]; then
+    drop=su
+  elif [ "$(chroot --userspec="$uid:$gid" / id -u 2>/dev/null)" = "$uid" ]; then
+    drop=chroot
+  else
+    drop=none
+  fi
+}
+
+# Runs a script with the account's uid and nothing of root's but the three standard streams.
+as_account() {
+  inner="U=$uid W=account
+$1"
+  case $drop in
+    root) sh -c "U=0 W=root
+$1" ;;
+    setpriv)
+      env -i PATH="$PATH" LC_ALL=C setpriv --reuid="$uid" --regid="$gid" --init-groups /bin/sh -c "$inner" ;;
+    su) env -i PATH="$PATH" LC_ALL=C su -s /bin/sh -c "$inner" "$account" ;;
+    chroot) env -i PATH="$PATH" LC_ALL=C chroot --userspec="$uid:$gid" / /bin/sh -c "$inner" ;;
+    *) echo result=drop_failed ;;
+  esac
+}
+
+# Whether a directory (no links in its path) and all above it can be changed by root alone.
+physical_is_roots() {
+  dir=$1
+  while :; do
+    set -- $(ls -ldn "${dir:-/}" 2>/dev/null)
+    [ "${3-}" = 0 ] || return 1
+    case $1 in
+      d???????w*) return 1 ;;
+      d????w*) [ "$4" = 0 ] || return 1 ;;
+      d*) ;;
+      *) return 1 ;;
+    esac
+    [ -n "$dir" ] || return 0
+    dir=${dir%/*}
+  done
+}
+
+# Whether nobody but root can change what this path leads to. Each part is judged before the next is looked at,
+# so a link that an account made is never followed: the directory it lies in is not root's alone.
+only_root_changes() {
+  done_part= rest=${1#/}
+  physical_is_roots '' || return 1
+  while [ -n "$rest" ]; do
+    done_part=$done_part/${rest%%/*}
+    case $rest in */*) rest=${rest#*/} ;; *) rest= ;; esac
+    if [ -L "$done_part" ]; then
+      real=$(cd -P "$done_part" 2>/dev/null && pwd -P) || return 1
+      physical_is_roots "$real" || return 1
+    elif [ -d "$done_part" ]; then
+      set -- $(ls -ldn "$done_part")
+      [ "${3-}" = 0 ] || return 1
+      case $1 in
+        d???????w*) return 1 ;;
+        d????w*) [ "$4" = 0 ] || return 1 ;;
+      esac
+    elif [ -e "$done_part" ]; then
+      return 1
+    else
+      return 0
+    fi
+  done
+}
+
+# Runs a script that works in directory $1: as root only where no account can change that directory.
+in_directory() {
+  if [ "$drop" = root ] || only_root_changes "$1"; then
+    sh -c "U=0 W=root
+$2"
+  else
+    as_account "$2"
+  fi
+}

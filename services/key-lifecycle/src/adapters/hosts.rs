@@ -1,0 +1,159 @@
+//! Work on hosts, as the lifecycle asks for it: one fresh login with the management key per operation.
+
+use super::credential_store::Server;
+use super::host::{self, DesiredKeys, Drop, Grace, HostFailure, ResidualAccess, SessionCount, SessionScope};
+use super::login::Login;
+use crate::model::Enforcer;
+use async_trait::async_trait;
+use keywright_domain::account::AccountName;
+use keywright_domain::clock::Clock;
+use keywright_domain::fingerprint::Fingerprint;
+use keywright_domain::reason::Reason;
+use keywright_runtime::failure::Failure;
+
+/// A server and the work under which it is entered.
+#[derive(Debug, Clone)]
+pub struct Door {
+    pub server: Server,
+    pub work: String,
+}
+
+/// What an edit did and saw.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Edited {
+    /// Who ends the key, by version, for those that were to end.
+    pub enforced: Vec<(u32, Enforcer)>,
+    /// Other ways in: FOREIGN_KEYS n, KEYS_COMMAND, USER_CA, PASSWORD.
+    pub residual: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// The host carries a newer revision.
+    Superseded { found: u64 },
+    Failed(Failure),
+}
+
+/// What became of open sessions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sessions {
+    /// A number, or UNKNOWN.
+    pub ended: String,
+    pub processes: Vec<String>,
+    pub crontabs: Vec<String>,
+}
+
+/// Hosts over SSH, or simulated ones.
+#[async_trait]
+pub trait Hosts: Send + Sync {
+    /// The account is there and an access may use it; created where asked.
+    async fn account(&self, door: &Door, account: &AccountName, create: bool) -> Result<(), Failure>;
+
+    async fn converge(&self, door: &Door, account: &AccountName, wanted: &DesiredKeys) -> Result<Edited, Trouble>;
+
+    /// Ends the sessions that these keys opened; of `None`, all of the account.
+    async fn end_sessions(
+        &self,
+        door: &Door,
+        account: &AccountName,
+        keys: Option<&[Fingerprint]>,
+    ) -> Result<Sessions, Failure>;
+}
+
+/// The real ones.
+#[derive(Clone)]
+pub struct SshHosts {
+    pub login: Login,
+    pub clock: Clock,
+}
+
+#[async_trait]
+impl Hosts for SshHosts {
+    async fn account(&self, door: &Door, account: &AccountName, create: bool) -> Result<(), Failure> {
+        let session = self.login.with_management_key(&door.server, &door.work).await?;
+        let host = host::Host::new(&session, &self.clock);
+        let mut facts = host.inspect(account, None).await.map_err(failure)?;
+        if facts.account.is_none() && create {
+            host.create_account(account).await.map_err(failure)?;
+            facts = host.inspect(account, None).await.map_err(failure)?;
+        }
+        session.close().await;
+        let Some(found) = facts.account else {
+            return Err(Failure::new(Reason::AccountNotFound, "The account does not exist on the server."));
+        };
+        if found.is_system() {
+            return Err(Failure::new(Reason::AccountNotAllowed, "The account belongs to the system."));
+        }
+        if facts.drop == Drop::None {
+            return Err(Failure::new(Reason::SudoUnavailable, "There is no way to act as the account on the server."));
+        }
+        Ok(())
+    }
+
+    async fn converge(&self, door: &Door, account: &AccountName, wanted: &DesiredKeys) -> Result<Edited, Trouble> {
+        let session = self.login.with_management_key(&door.server, &door.work).await.map_err(Trouble::Failed)?;
+        let host = host::Host::new(&session, &self.clock);
+        let done = host.converge(account, wanted).await;
+        session.close().await;
+        let done = done.map_err(|error| match error {
+            HostFailure::Superseded { found } => Trouble::Superseded { found },
+            error => Trouble::Failed(failure(error)),
+        })?;
+        let enforced = done.grace.iter().map(|key| (key.version, enforcer(&key.by))).collect();
+        Ok(Edited { enforced, residual: done.residual.iter().map(words).collect() })
+    }
+
+    async fn end_sessions(
+        &self,
+        door: &Door,
+        account: &AccountName,
+        keys: Option<&[Fingerprint]>,
+    ) -> Result<Sessions, Failure> {
+        let session = self.login.with_management_key(&door.server, &door.work).await?;
+        let scope = keys.map_or(SessionScope::All, SessionScope::OpenedBy);
+        let done = host::Host::new(&session, &self.clock).end_sessions(account, scope).await;
+        session.close().await;
+        let done = done.map_err(failure)?;
+        let ended = match done.sessions {
+            SessionCount::Ended(count) => count.to_string(),
+            SessionCount::Unknown { .. } => "UNKNOWN".to_owned(),
+        };
+        let processes = done.processes.iter().map(|process| format!("{} {}", process.pid, process.name)).collect();
+        let crontabs = if done.crontab { vec![account.to_string()] } else { Vec::new() };
+        Ok(Sessions { ended, processes, crontabs })
+    }
+}
+
+const fn enforcer(grace: &Grace) -> Enforcer {
+    match grace {
+        Grace::Sshd(_) => Enforcer::Sshd,
+        Grace::Keywright => Enforcer::Keywright,
+    }
+}
+
+/// As receipts list it.
+pub fn words(way: &ResidualAccess) -> String {
+    match way {
+        ResidualAccess::ForeignKeys(count) => format!("FOREIGN_KEYS {count}"),
+        ResidualAccess::KeysCommand => "KEYS_COMMAND".to_owned(),
+        ResidualAccess::UserCa => "USER_CA".to_owned(),
+        ResidualAccess::Password => "PASSWORD".to_owned(),
+    }
+}
+
+/// In our words; the host's own stay inside.
+pub fn failure(error: HostFailure) -> Failure {
+    match error {
+        HostFailure::Connection(error) => super::login::unreachable(&error),
+        HostFailure::Refused { reason, file } => {
+            let failure = Failure::new(reason, "The work on the server was refused.");
+            match file {
+                Some(file) => failure.with("file", file),
+                None => failure,
+            }
+        }
+        HostFailure::Superseded { .. } => {
+            Failure::new(Reason::RevisionMismatch, "A newer edit has been made on the server.")
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Logging in to servers with a key that credential-store holds, or with one that a caller lent for one operation.
+
+use super::credential_store::{CredentialStore, Server};
+use async_trait::async_trait;
+use keywright_domain::caller::{Caller, ServiceName};
+use keywright_domain::ids::{CredentialId, ServerId, VersionId};
+use keywright_domain::key::{PublicKey, UserauthRequest};
+use keywright_domain::reason::Reason;
+use keywright_proto::credential as proto;
+use keywright_proto::credential::custody_service_client::CustodyServiceClient;
+use keywright_runtime::clients::Outbound;
+use keywright_runtime::failure::Failure;
+use keywright_ssh::{Dialer, FailureCode, Identity, LoginError, PortFailure, Session, SigningPort, Target};
+use std::sync::Arc;
+
+#[derive(Clone)]
+pub struct Login {
+    pub outbound: Outbound,
+    pub store: CredentialStore,
+    pub dialer: Dialer,
+}
+
+impl Login {
+    /// As the server's management account, under `work`.
+    pub async fn with_management_key(&self, server: &Server, work: &str) -> Result<Session, Failure> {
+        let Some((credential, username)) = &server.management else {
+            return Err(Failure::new(Reason::ServerNotManaged, "The server has no management key.")
+                .with("serverId", server.id.as_str()));
+        };
+        let public_key = self.store.active_key(credential, work).await?;
+        let caller = Caller::background(ServiceName::KeyLifecycle, work);
+        let identity = self.identity(caller, server, credential, None, username, public_key);
+        self.open(server, &identity).await
+    }
+
+    /// An identity whose signatures credential-store makes for `caller`.
+    pub fn identity(
+        &self,
+        caller: Caller,
+        server: &Server,
+        credential: &CredentialId,
+        version: Option<&VersionId>,
+        username: &str,
+        public_key: PublicKey,
+    ) -> Identity {
+        let port = StoreSigner {
+            outbound: self.outbound.clone(),
+            caller,
+            server: server.id.clone(),
+            credential: credential.clone(),
+            version: version.cloned(),
+        };
+        Identity { user: username.to_owned(), public_key, port: Arc::new(port) }
+    }
+
+    pub async fn open(&self, server: &Server, identity: &Identity) -> Result<Session, Failure> {
+        if server.host_keys.is_empty() {
+            return Err(Failure::new(Reason::HostKeyUnpinned, "No host key of the server is approved."));
+        }
+        let target = Target::new(server.host.clone(), server.port);
+        let connected = self.dialer.connect(&target, &server.host_keys, identity).await;
+        connected.map(|connected| connected.session).map_err(|error| match error {
+            LoginError::Server(error) => unreachable(&error),
+            LoginError::Signing(error) => Failure::new(error.reason, error.message),
+        })
+    }
+}
+
+/// A failure of the connection, in the reasons of the contract.
+pub fn unreachable(error: &keywright_ssh::Failure) -> Failure {
+    let reason = match error.code {
+        FailureCode::TargetNotAllowed => Reason::TargetNotAllowed,
+        FailureCode::HostKeyUnknown => Reason::HostKeyUnpinned,
+        FailureCode::HostKeyMismatch => Reason::HostKeyMismatch,
+        _ => Reason::HostUnreachable,
+    };
+    let failure = Failure::new(reason, format!("{} {}", error.message, error.remedy));
+    let failure = failure.with("check", error.stage.as_str()).with("checkCode", error.code.as_str());
+    error.facts.iter().fold(failure, |failure, (name, value)| failure.with(name, value.clone()))
+}
+
+struct StoreSigner {
+    outbound: Outbound,
+    caller: Caller,
+    server: ServerId,
+    credential: CredentialId,
+    version: Option<VersionId>,
+}
+
+#[async_trait]
+impl SigningPort for StoreSigner {
+    async fn sign(&self, request: UserauthRequest) -> Result<Vec<u8>, PortFailure> {
+        let message = proto::SignUserauthRequest {
+            credential_id: self.credential.to_string(),
+            version_id: self.version.as_ref().map(ToString::to_string).unwrap_or_default(),
+            server_id: self.server.to_string(),
+            session_id: request.session_id().to_vec(),
+            username: request.user().to_owned(),
+            algorithm: request.algorithm().as_str().to_owned(),
+        };
+        let refused = |failure: Failure| PortFailure::new(failure.reason, failure.message);
+        let to = ServiceName::CredentialStore;
+        let request = self.outbound.request(to, &self.caller, message).await.map_err(refused)?;
+        let answer = CustodyServiceClient::new(self.outbound.peer(to)).sign_userauth(request).await;
+        answer.map(|answer| answer.into_inner().signature).map_err(|status| refused(status.into()))
+    }
+}

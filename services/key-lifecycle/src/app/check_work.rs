@@ -1,0 +1,65 @@
+//! Whether a work is open and covers a credential on a server: what credential-store asks before it signs.
+
+use crate::model::ManagementState;
+use crate::store::{self, Connection};
+use keywright_domain::ids::{AccessId, CredentialId, ManagementId, RevocationId, RotationId, ServerId};
+use keywright_runtime::failure::{Error, Failure};
+use keywright_storage::Db;
+use tracing::instrument;
+
+#[derive(Clone)]
+pub struct CheckWork {
+    pub db: Db,
+}
+
+impl CheckWork {
+    /// What cannot be read is not open.
+    #[instrument(skip_all, fields(work))]
+    pub async fn run(&self, work: &str, credential: &str, server: &str) -> Result<bool, Failure> {
+        let (Ok(credential), Ok(server)) = (CredentialId::parse(credential), ServerId::parse(server)) else {
+            return Ok(false);
+        };
+        let mut reader = store::reader(&self.db).await?;
+        if let Ok(id) = ManagementId::parse(work) {
+            let found = store::management::find(&mut reader, &id).await?;
+            return Ok(found.is_some_and(|found| {
+                found.state == ManagementState::Running && found.server == server && found.credential == credential
+            }));
+        }
+        match open_on(&mut reader, work).await? {
+            Some(access) => Ok(covers(&mut reader, &access, &credential, &server).await?),
+            None => Ok(false),
+        }
+    }
+}
+
+/// The access that an open work is about. A grace end counts under its rotation.
+async fn open_on(conn: &mut Connection, work: &str) -> Result<Option<AccessId>, Error> {
+    if let Ok(id) = RotationId::parse(work) {
+        let found = store::rotation::find(conn, &id).await?;
+        return Ok(found.filter(|rotation| rotation.is_open()).map(|rotation| rotation.access));
+    }
+    if let Ok(id) = RevocationId::parse(work) {
+        let found = store::revocation::find(conn, &id).await?;
+        return Ok(found.filter(|revocation| revocation.finished_at.is_none()).map(|revocation| revocation.access));
+    }
+    Ok(None)
+}
+
+/// The access's own credential, or the management key of one of its hosts.
+async fn covers(
+    conn: &mut Connection,
+    access: &AccessId,
+    credential: &CredentialId,
+    server: &ServerId,
+) -> Result<bool, Error> {
+    let hosts = store::access::hosts(conn, access).await?;
+    if !hosts.iter().any(|host| host.server == *server) {
+        return Ok(false);
+    }
+    if store::access::find(conn, access).await?.is_some_and(|access| access.credential == *credential) {
+        return Ok(true);
+    }
+    let installed = store::management::standing(conn, server).await?;
+    Ok(installed.iter().any(|key| key.state == ManagementState::Succeeded && key.credential == *credential))
+}

@@ -1,0 +1,69 @@
+//! The checks that several use cases share.
+
+use crate::adapters::credential_store::Server;
+use crate::model::Access;
+use crate::store::{self, Connection};
+use keywright_domain::ids::{AccessId, TenantId};
+use keywright_domain::reason::Reason;
+use keywright_runtime::failure::{Error, Failure};
+
+/// A reason of the caller's has at most this many characters.
+const LONGEST_COMMENT: usize = 500;
+
+pub fn tenant(id: &str) -> Result<TenantId, Failure> {
+    TenantId::parse(id).map_err(|_| Failure::not_found(Reason::TenantNotFound, id))
+}
+
+/// For routes below a tenant whose object is the access: what is malformed does not exist.
+pub fn tenant_and_access(tenant: &str, access: &str) -> Result<(TenantId, AccessId), Failure> {
+    let missing = || Failure::not_found(Reason::AccessNotFound, access);
+    Ok((TenantId::parse(tenant).map_err(|_| missing())?, AccessId::parse(access).map_err(|_| missing())?))
+}
+
+/// The access, if it is this tenant's.
+pub async fn find(conn: &mut Connection, tenant: &TenantId, id: &AccessId) -> Result<Access, Error> {
+    let found = store::access::find(conn, id).await?;
+    let found = found.filter(|access| access.tenant == *tenant);
+    found.ok_or_else(|| Failure::not_found(Reason::AccessNotFound, id.as_str()).into())
+}
+
+/// The same, if it ever came into use or still may.
+pub async fn find_usable(conn: &mut Connection, tenant: &TenantId, id: &AccessId) -> Result<Access, Error> {
+    let access = find(conn, tenant, id).await?;
+    if access.closed_at.is_none() {
+        return Ok(access);
+    }
+    let failure = Failure::new(Reason::AccessNotFound, "This access was never provisioned: its first key failed.");
+    Err(failure.with("id", id.as_str()).into())
+}
+
+/// The typed confirmation equals the id exactly.
+pub fn confirmed(typed: Option<&str>, id: &AccessId) -> Result<(), Failure> {
+    match typed.map(str::trim) {
+        None | Some("") => Err(Failure::new(Reason::ConfirmationRequired, "The confirmation is missing.")),
+        Some(typed) if typed == id.as_str() => Ok(()),
+        Some(_) => Err(Failure::new(Reason::ConfirmationMismatch, "The confirmation is not the id of the access.")),
+    }
+}
+
+pub fn comment(text: &str) -> Result<(), Failure> {
+    if text.chars().count() > LONGEST_COMMENT || text.chars().any(|c| c.is_control() && c != '\n') {
+        return Err(Failure::violation("reason", format!("must be text of at most {LONGEST_COMMENT} characters")));
+    }
+    Ok(())
+}
+
+/// New work may begin on the server.
+pub fn usable(server: &Server) -> Result<(), Failure> {
+    let refuse = |reason, message: &str| Err(Failure::new(reason, message).with("serverId", server.id.as_str()));
+    if !server.active {
+        return refuse(Reason::ServerInactive, "The server is deactivated.");
+    }
+    if server.host_keys.is_empty() {
+        return refuse(Reason::HostKeyUnpinned, "No host key of the server is approved.");
+    }
+    if server.management.is_none() {
+        return refuse(Reason::ServerNotManaged, "The server has no management key.");
+    }
+    Ok(())
+}

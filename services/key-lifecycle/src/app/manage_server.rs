@@ -1,0 +1,307 @@
+//! Takes a server under management: logs in once with a bootstrap credential, installs Keywright's own key, proves it,
+//! forgets the bootstrap.
+//!
+//! Invariant: a management key counts only after it was proven. One that was not is destroyed, so that a line which
+//! could not be removed any more (the bootstrap is gone) opens nothing.
+
+use crate::adapters::bootstrap::{Bootstrap, Bootstrapper, Entered};
+use crate::adapters::credential_store::{Change, CredentialStore, Server};
+use crate::adapters::probe::{KeyToProve, Probe};
+use crate::model::{Management, ManagementState, Receipt, VersionState};
+use crate::store;
+use keywright_domain::caller::Caller;
+use keywright_domain::ids::{CredentialId, ManagementId, ServerId, VersionId};
+use keywright_domain::key::{KeyAlgorithm, PublicKey};
+use keywright_domain::reason::Reason;
+use keywright_runtime::audit::{Audit, Entry, Guard};
+use keywright_runtime::failure::{Error, Failure};
+use keywright_storage::{Db, Intent, Outcome};
+use std::time::Duration;
+use tracing::instrument;
+
+/// Longer than any request: after it an installation that still runs was interrupted.
+const INTERRUPTED_AFTER: Duration = Duration::from_secs(90);
+
+#[derive(Clone)]
+pub struct ManageServer {
+    pub db: Db,
+    pub audit: Audit,
+    pub guard: Guard,
+    pub store: CredentialStore,
+    pub probe: Probe,
+    pub bootstrapper: Bootstrapper,
+}
+
+/// The management key of a server.
+#[derive(Debug, Clone)]
+pub struct Managed {
+    pub server: ServerId,
+    pub credential: CredentialId,
+    pub username: String,
+    pub fingerprint: String,
+    pub receipt: Receipt,
+}
+
+impl ManageServer {
+    #[instrument(skip_all, fields(server))]
+    pub async fn run(&self, caller: &Caller, server: &str, bootstrap: Bootstrap) -> Result<Managed, Failure> {
+        let missing = || Failure::not_found(Reason::ServerNotFound, server);
+        let id = ServerId::parse(server).map_err(|_| missing())?;
+        let server = self.store.server(&id).await?;
+        let tenant = Some(&server.tenant);
+        self.guard.allow(caller, "server.manage", tenant, id.as_str(), Reason::ServerNotFound).await?;
+        let entrance = self.bootstrapper.parse(caller, &server, bootstrap).await?;
+        let entry = Entry::new("server.manage").tenant(tenant).target(id.as_str());
+        let intent = self.audit.intend(caller, entry.detail("username", entrance.username())).await?;
+        let result = match self.begin(&server, entrance.username(), &intent).await {
+            Ok(management) => match self.bootstrapper.enter(&server, &entrance).await {
+                Ok(entered) => self.install(&server, &management, entered, &intent).await,
+                Err(failure) => self.fail(&management, failure).await,
+            },
+            Err(failure) => Err(failure),
+        };
+        self.audit.conclude(&self.db, &intent, &result).await;
+        result
+    }
+
+    /// Ids are durable before anything exists under them.
+    async fn begin(&self, server: &Server, username: &str, intent: &Intent) -> Result<Management, Failure> {
+        if !server.active {
+            return Err(Failure::new(Reason::ServerInactive, "The server is deactivated."));
+        }
+        if server.host_keys.is_empty() {
+            return Err(Failure::new(Reason::HostKeyUnpinned, "No host key of the server is approved."));
+        }
+        let (id, credential, version) = (ManagementId::random()?, CredentialId::random()?, VersionId::random()?);
+        let begun = self.db.serialized(|| async {
+            let mut tx = self.db.begin(intent).await?;
+            if let Some(running) = store::management::running(tx.conn(), &server.id).await? {
+                let failure = Failure::new(Reason::RequestInProgress, "A management key is being installed there.");
+                return Err(Error::from(failure.with("managementId", running.as_str())));
+            }
+            if store::access::of_account(tx.conn(), &server.id, username).await?.is_some() {
+                return Err(Failure::new(Reason::AccountNotAllowed, "A tenant's access uses this account.").into());
+            }
+            let management = Management {
+                id: id.clone(),
+                server: server.id.clone(),
+                credential: credential.clone(),
+                version: version.clone(),
+                public_key: None,
+                username: username.to_owned(),
+                state: ManagementState::Running,
+                created_at: tx.now(),
+            };
+            let look_again = tx.now().plus(INTERRUPTED_AFTER);
+            store::management::insert(&mut tx, &management, look_again).await?;
+            tx.commit().await?;
+            Ok(management)
+        });
+        Ok(begun.await?)
+    }
+
+    async fn install(
+        &self,
+        server: &Server,
+        management: &Management,
+        entered: Entered,
+        intent: &Intent,
+    ) -> Result<Managed, Failure> {
+        let result = match self.generate(server, management).await {
+            Ok(key) => {
+                let generated = Management { public_key: Some(key.clone()), ..management.clone() };
+                match self.add_and_prove(server, &generated, &key, &entered).await {
+                    Ok(receipt) => self.adopt(server, &generated, &key, receipt, intent).await,
+                    Err(failure) => {
+                        self.take_back(&generated, &entered).await;
+                        self.fail(management, failure).await
+                    }
+                }
+            }
+            Err(failure) => self.fail(management, failure).await,
+        };
+        if result.is_ok() {
+            self.retire_predecessors(management, &entered).await;
+        }
+        entered.leave().await;
+        result
+    }
+
+    async fn generate(&self, server: &Server, management: &Management) -> Result<PublicKey, Failure> {
+        let work = management.id.as_str();
+        let name = format!("management key of {}", server.id);
+        self.store.create_credential(work, &management.credential, None, &name, server.id.as_str()).await?;
+        let (credential, version) = (&management.credential, &management.version);
+        let key = self.store.generate(work, credential, version, KeyAlgorithm::Ed25519).await?;
+        let recorded = self.db.serialized(|| async {
+            let mut tx = self.db.begin_internal("a management key was generated").await?;
+            store::management::generated(&mut tx, &management.id, &key).await?;
+            tx.commit().await?;
+            Ok::<(), Error>(())
+        });
+        recorded.await?;
+        Ok(key)
+    }
+
+    async fn add_and_prove(
+        &self,
+        server: &Server,
+        management: &Management,
+        key: &PublicKey,
+        entered: &Entered,
+    ) -> Result<Receipt, Failure> {
+        entered.add(management, key).await?;
+        let proof =
+            KeyToProve { credential: &management.credential, version: &management.version, public_key: key };
+        let receipt = self.probe.login(management.id.as_str(), &server.id, &management.username, proof).await?;
+        if !receipt.accepted {
+            return Err(Failure::new(Reason::HostEditFailed, "The server does not accept the management key."));
+        }
+        Ok(receipt)
+    }
+
+    async fn take_back(&self, management: &Management, entered: &Entered) {
+        match entered.remove(management, 2).await {
+            Ok(()) => self.removed(management).await,
+            Err(left) => {
+                tracing::info!(reason = left.reason.as_str(), "the line of a destroyed key stays on the server");
+            }
+        }
+    }
+
+    /// From the first call on the answer may be lost though the key counts: what fails here is settled by `recover`.
+    async fn adopt(
+        &self,
+        server: &Server,
+        management: &Management,
+        key: &PublicKey,
+        receipt: Receipt,
+        intent: &Intent,
+    ) -> Result<Managed, Failure> {
+        let work = management.id.as_str();
+        self.set_state(management, VersionState::Active).await?;
+        self.store.set_management_key(work, &server.id, &management.credential, &management.username).await?;
+        let done = self.db.serialized(|| async {
+            let mut tx = self.db.begin(intent).await?;
+            store::management::finish(&mut tx, &management.id, ManagementState::Succeeded, "").await?;
+            let outcome = Outcome::succeeded().with("managementKeyId", management.credential.as_str());
+            intent.done(&mut tx, outcome.with("fingerprint", key.fingerprint().to_string())).await?;
+            tx.commit().await?;
+            Ok::<(), Error>(())
+        });
+        done.await?;
+        Ok(Managed {
+            server: server.id.clone(),
+            credential: management.credential.clone(),
+            username: management.username.clone(),
+            fingerprint: key.fingerprint().to_string(),
+            receipt,
+        })
+    }
+
+    /// The new key has just been proven: the last path is not cut. A line that cannot be removed now opens nothing.
+    async fn retire_predecessors(&self, management: &Management, entered: &Entered) {
+        let standing = async {
+            let mut reader = store::reader(&self.db).await?;
+            Ok::<_, Failure>(store::management::standing(&mut reader, &management.server).await?)
+        };
+        let Ok(standing) = standing.await else { return };
+        for old in standing.iter().filter(|old| old.id != management.id) {
+            let destroyed = self.discard(old).await;
+            match entered.remove(old, 3).await {
+                Ok(()) if destroyed.is_ok() => self.removed(old).await,
+                _ => tracing::info!(management = %old.id, "a former management key is removed with the next one"),
+            }
+        }
+    }
+
+    async fn fail<T>(&self, management: &Management, failure: Failure) -> Result<T, Failure> {
+        let settled = match self.discard(management).await {
+            Ok(()) => self.finish(management, ManagementState::Failed, failure.reason.as_str()).await,
+            Err(unheard) => Err(unheard),
+        };
+        if settled.is_err() {
+            tracing::info!(management = %management.id, "a failed installation is settled later");
+        }
+        Err(failure)
+    }
+
+    /// A key that was never in use fails, one that was retires; either way it is destroyed.
+    async fn discard(&self, management: &Management) -> Result<(), Failure> {
+        match self.set_state(management, VersionState::Failed).await {
+            Err(failure) if failure.is(Reason::RevisionMismatch) => {
+                self.set_state(management, VersionState::Retired).await
+            }
+            result => result,
+        }
+    }
+
+    /// What no longer counts is destroyed with it; what was never generated needs nothing.
+    async fn set_state(&self, management: &Management, state: VersionState) -> Result<(), Failure> {
+        let destroy = state != VersionState::Active;
+        let change = Change { version: &management.version, state, destroy, compromised: false };
+        let work = Some(management.id.as_str());
+        match self.store.set_state(work, &management.credential, &change).await {
+            Err(failure)
+                if destroy && matches!(failure.reason, Reason::VersionNotFound | Reason::CredentialNotFound) =>
+            {
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    async fn finish(&self, management: &Management, state: ManagementState, reason: &str) -> Result<(), Failure> {
+        let done = self.db.serialized(|| async {
+            let mut tx = self.db.begin_internal("an installation ends").await?;
+            store::management::finish(&mut tx, &management.id, state, reason).await?;
+            tx.commit().await?;
+            Ok::<(), Error>(())
+        });
+        Ok(done.await?)
+    }
+
+    async fn removed(&self, management: &Management) {
+        let done = self.db.serialized(|| async {
+            let mut tx = self.db.begin_internal("a management line is gone").await?;
+            store::management::removed(&mut tx, &management.id).await?;
+            tx.commit().await?;
+            Ok::<(), Error>(())
+        });
+        if done.await.is_err() {
+            tracing::info!(management = %management.id, "a removed management line is looked for again with the next");
+        }
+    }
+
+    /// Settles an installation whose request did not live to do it: it counts if the server has it for its management
+    /// key, else its key is destroyed.
+    #[instrument(skip_all, fields(management = %id))]
+    pub async fn recover(&self, id: &ManagementId) -> Result<(), Failure> {
+        let mut reader = store::reader(&self.db).await?;
+        let found = store::management::find(&mut reader, id).await?;
+        drop(reader);
+        let Some(management) = found.filter(|found| found.state == ManagementState::Running) else { return Ok(()) };
+        let counts = match self.store.server(&management.server).await {
+            Ok(server) => server.management.is_some_and(|(credential, _)| credential == management.credential),
+            Err(failure) if failure.is(Reason::ServerNotFound) => false,
+            Err(failure) => return Err(failure),
+        };
+        if counts {
+            self.set_state(&management, VersionState::Active).await?;
+            return self.finish(&management, ManagementState::Succeeded, "").await;
+        }
+        self.discard(&management).await?;
+        self.finish(&management, ManagementState::Failed, Reason::DeadlineExceeded.as_str()).await
+    }
+
+    pub async fn pause(&self, id: &ManagementId, span: Duration) -> Result<(), Failure> {
+        let done = self.db.serialized(|| async {
+            let mut tx = self.db.begin_internal("an interrupted installation is put off").await?;
+            let at = tx.now().plus(span);
+            store::management::look_again(&mut tx, id, at).await?;
+            tx.commit().await?;
+            Ok::<(), Error>(())
+        });
+        Ok(done.await?)
+    }
+}

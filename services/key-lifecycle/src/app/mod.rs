@@ -1,0 +1,20 @@
+//! What users and other services ask for: one file per use case, read top-down: authorize, parse, intend, one
+//! transaction, return.
+
+pub mod acknowledge_download;
+pub mod check_work;
+pub mod download_key;
+mod gates;
+pub mod list_access;
+pub mod manage_server;
+pub mod provision_access;
+pub mod read_work;
+pub mod regenerate_key;
+mod repeat;
+pub mod revoke_access;
+mod start;
+pub mod start_rotation;
+pub mod view;
+pub mod view_access;
+
+pub use start::Starter;

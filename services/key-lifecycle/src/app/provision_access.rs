@@ -1,0 +1,179 @@
+//! Provisions a tenant's access to one account on one or many servers.
+
+use super::start::Plan;
+use super::{Starter, gates, repeat};
+use crate::adapters::credential_store::{CredentialStore, Server};
+use crate::model::{Access, Host, RotationKind};
+use crate::store;
+use keywright_domain::account::AccountName;
+use keywright_domain::caller::{Caller, Role};
+use keywright_domain::ids::{AccessId, CredentialId, RotationId, ServerId, TenantId};
+use keywright_domain::key::KeyAlgorithm;
+use keywright_domain::reason::Reason;
+use keywright_runtime::audit::{Audit, Entry, Guard};
+use keywright_runtime::failure::{Error, Failure};
+use keywright_storage::idempotency::Scope;
+use keywright_storage::{Db, Intent, Outcome};
+use std::time::Duration;
+use tracing::instrument;
+
+/// Servers of one access.
+const MOST_SERVERS: usize = 100;
+
+#[derive(Clone)]
+pub struct ProvisionAccess {
+    pub db: Db,
+    pub audit: Audit,
+    pub guard: Guard,
+    pub store: CredentialStore,
+    pub starter: Starter,
+}
+
+/// As it was asked for.
+#[derive(Debug)]
+pub struct Provision {
+    pub tenant: String,
+    pub servers: Vec<String>,
+    pub account: String,
+    pub create_account: bool,
+    pub algorithm: String,
+    pub scope: Result<Option<Scope>, Failure>,
+}
+
+struct Wanted {
+    tenant: TenantId,
+    servers: Vec<Server>,
+    account: AccountName,
+    create_account: bool,
+    algorithm: KeyAlgorithm,
+}
+
+/// What the first transaction did.
+enum Recorded {
+    Begun(AccessId, RotationId),
+    Before(AccessId),
+}
+
+impl ProvisionAccess {
+    #[instrument(skip_all, fields(tenant = %asked.tenant))]
+    pub async fn run(&self, caller: &Caller, asked: Provision) -> Result<AccessId, Failure> {
+        let tenant = gates::tenant(&asked.tenant)?;
+        let missing = Reason::TenantNotFound;
+        self.guard.allow(caller, "access.provision", Some(&tenant), tenant.as_str(), missing).await?;
+        let scope = asked.scope.clone()?;
+        if caller.principal.role == Role::Operator {
+            self.store.require_tenant(caller, &tenant).await?;
+        }
+        let wanted = self.parse(tenant, &asked).await?;
+        let targets: Vec<&str> = wanted.servers.iter().map(|server| server.id.as_str()).collect();
+        let entry = Entry::new("access.provision").tenant(Some(&wanted.tenant)).target(targets.first().unwrap_or(&""));
+        let entry = entry.detail("servers", targets.join(" ")).detail("account", wanted.account.as_str());
+        let intent = self.audit.intend(caller, entry).await?;
+        let result = self.start(&wanted, &intent, scope.as_ref()).await;
+        self.audit.conclude(&self.db, &intent, &result).await;
+        result
+    }
+
+    async fn parse(&self, tenant: TenantId, asked: &Provision) -> Result<Wanted, Failure> {
+        let account = match asked.account.as_str() {
+            "" => AccountName::default_for(&tenant),
+            text => AccountName::parse(text).map_err(|error| Failure::violation("account", error.to_string()))?,
+        };
+        if account.is_system() {
+            return Err(Failure::new(Reason::AccountNotAllowed, "The account belongs to the system."));
+        }
+        let algorithm = match asked.algorithm.as_str() {
+            "" => KeyAlgorithm::Ed25519,
+            name => KeyAlgorithm::parse(name).map_err(|_| Failure::violation("keyAlgorithm", "is not one of those listed"))?,
+        };
+        let servers = self.servers(&tenant, &asked.servers, &account).await?;
+        Ok(Wanted { tenant, servers, account, create_account: asked.create_account, algorithm })
+    }
+
+    async fn servers(&self, tenant: &TenantId, ids: &[String], account: &AccountName) -> Result<Vec<Server>, Failure> {
+        if ids.is_empty() || ids.len() > MOST_SERVERS {
+            return Err(Failure::violation("serverIds", format!("must name 1 to {MOST_SERVERS} servers")));
+        }
+        let mut servers: Vec<Server> = Vec::new();
+        for text in ids {
+            let missing = || Failure::not_found(Reason::ServerNotFound, text);
+            let id = ServerId::parse(text).map_err(|_| missing())?;
+            if servers.iter().any(|server| server.id == id) {
+                return Err(Failure::violation("serverIds", "names a server twice"));
+            }
+            let server = self.store.server(&id).await?;
+            if server.tenant != *tenant {
+                return Err(missing());
+            }
+            gates::usable(&server)?;
+            if server.management.as_ref().is_some_and(|(_, username)| username == account.as_str()) {
+                let failure = Failure::new(Reason::AccountNotAllowed, "The account is Keywright's own on this server.");
+                return Err(failure.with("serverId", id.as_str()));
+            }
+            servers.push(server);
+        }
+        Ok(servers)
+    }
+
+    async fn start(&self, wanted: &Wanted, intent: &Intent, scope: Option<&Scope>) -> Result<AccessId, Failure> {
+        match self.db.serialized(|| self.record(wanted, intent, scope)).await? {
+            Recorded::Before(access) => Ok(access),
+            Recorded::Begun(access, rotation) => {
+                self.starter.begin(&rotation, intent, scope).await?;
+                Ok(access)
+            }
+        }
+    }
+
+    async fn record(&self, wanted: &Wanted, intent: &Intent, scope: Option<&Scope>) -> Result<Recorded, Error> {
+        let mut tx = self.db.begin(intent).await?;
+        if let Some(before) = repeat::first_answer(&mut tx, scope).await? {
+            let missing = || Failure::not_found(Reason::AccessNotFound, &before);
+            let access = AccessId::parse(&before).map_err(|_| missing())?;
+            intent.done(&mut tx, Outcome::succeeded().with("accessId", before.as_str())).await?;
+            tx.commit().await?;
+            return Ok(Recorded::Before(access));
+        }
+        let access = Access {
+            id: AccessId::random()?,
+            tenant: wanted.tenant.clone(),
+            account: wanted.account.clone(),
+            credential: CredentialId::random()?,
+            algorithm: wanted.algorithm,
+            create_account: wanted.create_account,
+            created_at: tx.now(),
+            revoked_at: None,
+            closed_at: None,
+            revision: 1,
+        };
+        store::access::insert(&mut tx, &access).await?;
+        for (position, server) in (1i64..).zip(&wanted.servers) {
+            if store::access::of_account(tx.conn(), &server.id, access.account.as_str()).await?.is_some() {
+                let failure = Failure::new(Reason::AlreadyExists, "An access to this account of the server exists.");
+                return Err(failure.with("serverId", server.id.as_str()).into());
+            }
+            store::access::take_account(&mut tx, &server.id, &access.account, &access.id).await?;
+            let host = Host {
+                server: server.id.clone(),
+                name: server.name.clone(),
+                host: server.host.clone(),
+                port: server.port,
+                residual: Vec::new(),
+            };
+            store::access::insert_host(&mut tx, &access.id, position, &host).await?;
+        }
+        let servers: Vec<ServerId> = wanted.servers.iter().map(|server| server.id.clone()).collect();
+        let plan = Plan {
+            access: &access,
+            kind: RotationKind::Provision,
+            old: None,
+            grace: Duration::ZERO,
+            drops: None,
+            comment: "",
+            servers: &servers,
+        };
+        let rotation = self.starter.record(&mut tx, plan, scope, Some(access.id.as_str())).await?;
+        tx.commit().await?;
+        Ok(Recorded::Begun(access.id, rotation))
+    }
+}

@@ -1,0 +1,110 @@
+//! How every rotation begins: its rows in one transaction, then its first step while the caller waits, so that a store
+//! that is sealed refuses at once.
+
+use super::repeat;
+use crate::model::{Access, Rotation, RotationKind, RotationState, StepName};
+use crate::rotation::{Drive, plan};
+use crate::store;
+use crate::worker::LEASE;
+use keywright_domain::ids::{RotationId, ServerId, VersionId};
+use keywright_domain::reason::Reason;
+use keywright_runtime::failure::{Error, Failure};
+use keywright_storage::idempotency::{self, Scope};
+use keywright_storage::{Db, Intent, Outcome, Tx, lease};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+#[derive(Clone)]
+pub struct Starter {
+    pub db: Db,
+    pub drive: Drive,
+    pub wake: Arc<Notify>,
+    /// Who holds the leases of this process.
+    pub owner: String,
+}
+
+/// What a new rotation is to do.
+pub(super) struct Plan<'a> {
+    pub(super) access: &'a Access,
+    pub(super) kind: RotationKind,
+    pub(super) old: Option<&'a VersionId>,
+    pub(super) grace: Duration,
+    pub(super) drops: Option<RotationId>,
+    pub(super) comment: &'a str,
+    pub(super) servers: &'a [ServerId],
+}
+
+impl Starter {
+    /// The rows: version (its id durable before anybody generates it), rotation, steps, the answer to a repetition.
+    pub(super) async fn record(
+        &self,
+        tx: &mut Tx,
+        wanted: Plan<'_>,
+        scope: Option<&Scope>,
+        answer: Option<&str>,
+    ) -> Result<RotationId, Error> {
+        let (id, version) = (RotationId::random()?, VersionId::random()?);
+        let rotation = Rotation {
+            id: id.clone(),
+            tenant: wanted.access.tenant.clone(),
+            access: wanted.access.id.clone(),
+            kind: wanted.kind,
+            state: RotationState::Running,
+            old_version: wanted.old.cloned(),
+            new_version: version.clone(),
+            grace: wanted.grace,
+            drops: wanted.drops,
+            comment: wanted.comment.to_owned(),
+            created_at: tx.now(),
+            promoted_at: None,
+            grace_ends_at: None,
+            grace_ended_at: None,
+            finished_at: None,
+            failing_at: None,
+            reason: String::new(),
+            message: String::new(),
+            next_at: Some(tx.now()),
+        };
+        let steps = plan::steps_for(wanted.kind, wanted.old.is_some(), wanted.grace, wanted.servers);
+        store::version::insert(tx, &rotation.access, &version).await?;
+        store::rotation::insert(tx, &rotation).await?;
+        store::step::insert(tx, &id, &steps).await?;
+        store::access::touch(tx, &rotation.access).await?;
+        repeat::remember(tx, scope, answer.unwrap_or(id.as_str())).await?;
+        Ok(id)
+    }
+
+    /// Runs the first step; a refusal by the store is the caller's answer, and the idempotency key is free again.
+    pub(super) async fn begin(&self, id: &RotationId, intent: &Intent, scope: Option<&Scope>) -> Result<(), Failure> {
+        if let Some(lease) = lease::acquire(&self.db, id.as_str(), &self.owner, LEASE.saturating_mul(6)).await? {
+            // What fails here is driven on by the worker.
+            if let Err(failure) = self.drive.once(id).await {
+                tracing::debug!(reason = failure.reason.as_str(), "the worker drives on");
+            }
+            lease::release(&self.db, &lease).await?;
+        }
+        self.wake.notify_one();
+        self.db.serialized(|| self.begun(id, intent, scope)).await?.map_or(Ok(()), Err)
+    }
+
+    async fn begun(&self, id: &RotationId, intent: &Intent, scope: Option<&Scope>) -> Result<Option<Failure>, Error> {
+        let mut tx = self.db.begin(intent).await?;
+        let refusal = match store::rotation::find(tx.conn(), id).await? {
+            Some(rotation) if rotation.failing_at.is_some() => {
+                let steps = store::step::of(tx.conn(), id).await?;
+                let untouched = steps.iter().any(|step| step.name == StepName::Generate && !step.is_done());
+                let reason = Reason::parse(&rotation.reason).unwrap_or(Reason::Internal);
+                untouched.then(|| Failure::new(reason, rotation.message).with("rotationId", id.as_str()))
+            }
+            _ => None,
+        };
+        match (&refusal, scope) {
+            (None, _) => intent.done(&mut tx, Outcome::succeeded().with("rotationId", id.as_str())).await?,
+            (Some(_), Some(scope)) => idempotency::forget(&mut tx, scope).await?,
+            (Some(_), None) => {}
+        }
+        tx.commit().await?;
+        Ok(refusal)
+    }
+}

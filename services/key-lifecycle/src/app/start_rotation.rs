@@ -1,0 +1,184 @@
+//! Starts a graceful rotation: the old key stays valid for the grace period.
+
+use super::start::Plan;
+use super::{Starter, gates, repeat};
+use crate::adapters::credential_store::CredentialStore;
+use crate::model::{Access, RotationKind, Version, VersionState};
+use crate::store;
+use keywright_domain::caller::Caller;
+use keywright_domain::clock::Instant;
+use keywright_domain::ids::{AccessId, RotationId, ServerId, TenantId};
+use keywright_domain::reason::Reason;
+use keywright_runtime::audit::{Audit, Entry, Guard};
+use keywright_runtime::failure::{Error, Failure};
+use keywright_storage::idempotency::Scope;
+use keywright_storage::{Db, Intent, Outcome, Tx};
+use std::time::Duration;
+use tracing::instrument;
+
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(24 * 3600);
+pub const LONGEST_GRACE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+#[derive(Clone)]
+pub struct StartRotation {
+    pub db: Db,
+    pub audit: Audit,
+    pub guard: Guard,
+    pub store: CredentialStore,
+    pub starter: Starter,
+}
+
+/// As it was asked for.
+#[derive(Debug)]
+pub struct Rotate {
+    pub tenant: String,
+    pub access: String,
+    pub confirmation: Option<String>,
+    pub grace: Result<Option<Duration>, Failure>,
+    pub drop_grace_key: bool,
+    pub comment: String,
+    pub scope: Result<Option<Scope>, Failure>,
+}
+
+struct Wanted {
+    tenant: TenantId,
+    access: AccessId,
+    grace: Duration,
+    drop_grace_key: bool,
+    comment: String,
+    scope: Option<Scope>,
+    servers: Vec<ServerId>,
+}
+
+pub(super) enum Recorded {
+    Begun(RotationId),
+    Before(RotationId),
+}
+
+impl StartRotation {
+    #[instrument(skip_all, fields(access = %asked.access))]
+    pub async fn run(&self, caller: &Caller, asked: Rotate) -> Result<RotationId, Failure> {
+        let (tenant, access) = gates::tenant_and_access(&asked.tenant, &asked.access)?;
+        let missing = Reason::AccessNotFound;
+        self.guard.allow(caller, "access.rotate", Some(&tenant), access.as_str(), missing).await?;
+        let wanted = self.parse(tenant, access, asked).await?;
+        let entry = Entry::new("access.rotate").tenant(Some(&wanted.tenant)).target(wanted.access.as_str());
+        let entry = entry.comment(&wanted.comment).detail("gracePeriod", format!("{}s", wanted.grace.as_secs()));
+        let intent = self.audit.intend(caller, entry).await?;
+        let result = self.start(&wanted, &intent).await;
+        self.audit.conclude(&self.db, &intent, &result).await;
+        result
+    }
+
+    async fn parse(&self, tenant: TenantId, access: AccessId, asked: Rotate) -> Result<Wanted, Failure> {
+        gates::comment(&asked.comment)?;
+        let grace = asked.grace?.unwrap_or(DEFAULT_GRACE);
+        if grace > LONGEST_GRACE {
+            return Err(Failure::violation("gracePeriod", "must be from 0 to 7 days"));
+        }
+        let scope = asked.scope?;
+        let mut reader = store::reader(&self.db).await?;
+        gates::find_usable(&mut reader, &tenant, &access).await?;
+        gates::confirmed(asked.confirmation.as_deref(), &access)?;
+        let hosts = store::access::hosts(&mut reader, &access).await?;
+        drop(reader);
+        let servers = require_usable(&self.store, hosts.into_iter().map(|host| host.server).collect()).await?;
+        let (drop_grace_key, comment) = (asked.drop_grace_key, asked.comment);
+        Ok(Wanted { tenant, access, grace, drop_grace_key, comment, scope, servers })
+    }
+
+    async fn start(&self, wanted: &Wanted, intent: &Intent) -> Result<RotationId, Failure> {
+        match self.db.serialized(|| self.record(wanted, intent)).await? {
+            Recorded::Before(rotation) => Ok(rotation),
+            Recorded::Begun(rotation) => {
+                self.starter.begin(&rotation, intent, wanted.scope.as_ref()).await?;
+                Ok(rotation)
+            }
+        }
+    }
+
+    async fn record(&self, wanted: &Wanted, intent: &Intent) -> Result<Recorded, Error> {
+        let mut tx = self.db.begin(intent).await?;
+        if let Some(before) = earlier(&mut tx, intent, wanted.scope.as_ref()).await? {
+            tx.commit().await?;
+            return Ok(Recorded::Before(before));
+        }
+        let access = gates::find_usable(tx.conn(), &wanted.tenant, &wanted.access).await?;
+        if access.revoked_at.is_some() {
+            return Err(Failure::new(Reason::AccessRevoked, "The access is revoked.").into());
+        }
+        refuse_while_running(&mut tx, &access).await?;
+        let versions = store::version::of(tx.conn(), &access.id).await?;
+        let active = versions.iter().find(|version| version.state == VersionState::Active);
+        let (grace, drops) = during_grace(&mut tx, &access, &versions, active, wanted).await?;
+        let plan = Plan {
+            access: &access,
+            kind: RotationKind::Rotate,
+            old: active.map(|version| &version.id),
+            grace,
+            drops,
+            comment: &wanted.comment,
+            servers: &wanted.servers,
+        };
+        let rotation = self.starter.record(&mut tx, plan, wanted.scope.as_ref(), None).await?;
+        tx.commit().await?;
+        Ok(Recorded::Begun(rotation))
+    }
+}
+
+/// Never more than two keys without being asked. When asked: who downloaded the active key keeps it for the grace
+/// period and the older one ends; an active key that nobody has is not worth a grace, and the older one keeps its time.
+async fn during_grace(
+    tx: &mut Tx,
+    access: &Access,
+    versions: &[Version],
+    active: Option<&Version>,
+    wanted: &Wanted,
+) -> Result<(Duration, Option<RotationId>), Error> {
+    let now = tx.now();
+    let graces = store::rotation::graces(tx.conn(), &access.id).await?;
+    let live = |version: &&Version| version.state == VersionState::Grace;
+    let ending = versions.iter().filter(live).find_map(|version| {
+        graces.iter().find(|(old, end, _)| *old == version.id && *end > now).map(|(_, end, rotation)| (*end, rotation))
+    });
+    let Some((end, rotation)) = ending else { return Ok((wanted.grace, None)) };
+    if !wanted.drop_grace_key {
+        return Err(in_grace(end).into());
+    }
+    let claim = match active {
+        Some(active) => store::claim::of_version(tx.conn(), &active.id).await?,
+        None => None,
+    };
+    Ok(if claim.is_some() { (wanted.grace, Some(rotation.clone())) } else { (Duration::ZERO, None) })
+}
+
+fn in_grace(end: Instant) -> Failure {
+    Failure::new(Reason::GraceInProgress, "The previous key is still in its grace period.")
+        .with("graceEndsAt", end.rfc3339())
+}
+
+/// The rotation that the same request began before.
+pub(super) async fn earlier(tx: &mut Tx, intent: &Intent, scope: Option<&Scope>) -> Result<Option<RotationId>, Error> {
+    let Some(id) = repeat::first_answer(tx, scope).await? else { return Ok(None) };
+    let id = RotationId::parse(&id).map_err(|_| Failure::not_found(Reason::RotationNotFound, &id))?;
+    intent.done(tx, Outcome::succeeded().with("rotationId", id.as_str())).await?;
+    Ok(Some(id))
+}
+
+pub(super) async fn refuse_while_running(tx: &mut Tx, access: &Access) -> Result<(), Error> {
+    match store::rotation::running(tx.conn(), &access.id).await? {
+        None => Ok(()),
+        Some(rotation) => {
+            let failure = Failure::new(Reason::RotationInProgress, "A rotation of the access is running.");
+            Err(failure.with("rotationId", rotation.id.as_str()).into())
+        }
+    }
+}
+
+/// The servers, if new work may begin on all of them.
+pub(super) async fn require_usable(store: &CredentialStore, servers: Vec<ServerId>) -> Result<Vec<ServerId>, Failure> {
+    for server in &servers {
+        gates::usable(&store.server(server).await?)?;
+    }
+    Ok(servers)
+}

@@ -1,0 +1,188 @@
+//! What people see of an access: the status words and ready-made texts, from recorded state and the time.
+
+use crate::model::{
+    Access, Claim, Host, Line, LineState, Revocation, RevocationHost, RevocationState, Rotation, RotationState, Step,
+    Version, VersionState,
+};
+use keywright_domain::clock::Instant;
+use std::time::Duration;
+
+const DUE_SOON: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The name under which a key is downloaded.
+pub const KEY_FILE: &str = "tenant-ssh-key.pem";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    Active,
+    Expired,
+    Revoked,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activity {
+    None,
+    Rotating,
+    Grace,
+    Converging,
+    Revoking,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    NotDue,
+    Soon,
+    Overdue,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DownloadState {
+    /// Not for this caller.
+    Hidden,
+    None,
+    Available,
+    Claimed,
+    Downloaded,
+}
+
+/// Everything that is recorded of an access.
+#[derive(Debug, Clone)]
+pub struct AccessView {
+    pub access: Access,
+    pub hosts: Vec<Host>,
+    pub versions: Vec<Version>,
+    pub lines: Vec<Line>,
+    /// Of the active version.
+    pub claim: Option<Claim>,
+    /// Newest first.
+    pub rotations: Vec<RotationView>,
+    pub revocation: Option<Revocation>,
+    pub shows_download: bool,
+    pub now: Instant,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RotationView {
+    pub rotation: Rotation,
+    pub steps: Vec<Step>,
+    pub old_number: u32,
+    pub new_number: u32,
+    pub new_fingerprint: String,
+}
+
+impl RotationView {
+    pub fn new(rotation: Rotation, steps: Vec<Step>, versions: &[Version]) -> Self {
+        let of = |id: Option<&keywright_domain::ids::VersionId>| versions.iter().find(|version| Some(&version.id) == id);
+        let new = of(Some(&rotation.new_version));
+        Self {
+            old_number: of(rotation.old_version.as_ref()).map_or(0, |version| version.number),
+            new_number: new.map_or(0, |version| version.number),
+            new_fingerprint: new.map(fingerprint).unwrap_or_default(),
+            rotation,
+            steps,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevocationView {
+    pub revocation: Revocation,
+    pub hosts: Vec<RevocationHost>,
+    pub now: Instant,
+}
+
+/// Empty before it is generated.
+pub fn fingerprint(version: &Version) -> String {
+    version.public_key.as_ref().map(|key| key.fingerprint().to_string()).unwrap_or_default()
+}
+
+impl AccessView {
+    pub fn active(&self) -> Option<&Version> {
+        self.versions.iter().find(|version| version.state == VersionState::Active)
+    }
+
+    pub fn status(&self) -> Status {
+        if self.access.revoked_at.is_some() || self.access.closed_at.is_some() {
+            return Status::Revoked;
+        }
+        match self.active().and_then(Version::next_rotation_at) {
+            Some(end) if end <= self.now => Status::Expired,
+            _ => Status::Active,
+        }
+    }
+
+    pub fn activity(&self) -> Activity {
+        let running = |state: RotationState| self.rotations.iter().any(|view| view.rotation.state == state);
+        let pending = self.lines.iter().any(|line| line.state == LineState::RemovalPending);
+        if running(RotationState::Running) {
+            Activity::Rotating
+        } else if self.revocation.as_ref().is_some_and(|last| last.state == RevocationState::Running) {
+            Activity::Revoking
+        } else if running(RotationState::Converging) {
+            Activity::Converging
+        } else if self.grace_ends_at().is_some() {
+            Activity::Grace
+        } else if pending && self.access.closed_at.is_none() {
+            Activity::Converging
+        } else {
+            Activity::None
+        }
+    }
+
+    pub fn due(&self) -> Due {
+        match self.active().and_then(Version::next_rotation_at) {
+            _ if self.status() == Status::Revoked => Due::NotDue,
+            Some(end) if end <= self.now => Due::Overdue,
+            Some(end) if end <= self.now.plus(DUE_SOON) => Due::Soon,
+            _ => Due::NotDue,
+        }
+    }
+
+    /// The last of the graces that still run.
+    pub fn grace_ends_at(&self) -> Option<Instant> {
+        let in_grace = |view: &&RotationView| {
+            let old = view.rotation.old_version.as_ref();
+            self.versions.iter().any(|version| Some(&version.id) == old && version.state == VersionState::Grace)
+        };
+        self.rotations.iter().filter(in_grace).filter_map(|view| view.rotation.grace_ends_at).max()
+    }
+
+    pub fn download(&self) -> DownloadState {
+        match (&self.claim, self.active()) {
+            _ if !self.shows_download => DownloadState::Hidden,
+            (_, None) => DownloadState::None,
+            (None, Some(_)) => DownloadState::Available,
+            (Some(claim), Some(_)) if claim.is_open(self.now) => DownloadState::Claimed,
+            (Some(_), Some(_)) => DownloadState::Downloaded,
+        }
+    }
+
+    pub fn ssh_command(&self, host: &Host) -> String {
+        let port = if host.port == 22 { String::new() } else { format!(" -p {}", host.port) };
+        format!("ssh -i {KEY_FILE}{port} {}@{}", self.access.account, host.host)
+    }
+
+    pub fn tips(&self) -> Vec<String> {
+        let mut tips = vec![format!("Ensure the private key has correct permissions: chmod 600 {KEY_FILE}")];
+        for host in &self.hosts {
+            tips.push(format!("Verify that {} is the address of {}.", host.host, host.name));
+            tips.push(format!("Check that the firewall allows SSH connections to {} (port {}).", host.host, host.port));
+        }
+        let latest = self.active().map(|version| format!(" The latest key is {}.", fingerprint(version)));
+        tips.push(format!("Confirm that the SSH key has not been rotated.{}", latest.unwrap_or_default()));
+        tips
+    }
+
+    /// What of the host is worth showing: every version that may still open it, and the few before.
+    pub fn lines_on<'a>(&'a self, host: &'a Host) -> impl Iterator<Item = (&'a Version, &'a Line)> {
+        const BEFORE: usize = 5;
+        let of = |version: &Version| {
+            self.lines.iter().find(|line| line.server == host.server && line.version == version.id)
+        };
+        let mut gone = 0usize;
+        self.versions.iter().rev().filter_map(move |version| Some((version, of(version)?))).filter(move |(_, line)| {
+            let over = matches!(line.state, LineState::RemovedProven | LineState::Absent);
+            gone = gone.saturating_add(usize::from(over));
+            !over || gone <= BEFORE
+        })
+    }
+}

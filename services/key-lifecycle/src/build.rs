@@ -1,0 +1,168 @@
+//! Wires the service.
+
+use crate::adapters::bootstrap::Bootstrapper;
+use crate::adapters::credential_store::CredentialStore;
+use crate::adapters::hosts::{Hosts, SshHosts};
+use crate::adapters::login::Login;
+use crate::adapters::probe::Probe;
+use crate::api::access::Accesses;
+use crate::api::management::Management;
+use crate::api::rotation::Rotations;
+use crate::api::work::Works;
+use crate::app;
+use crate::app::manage_server::ManageServer;
+use crate::app::read_work::ReadWork;
+use crate::custody::Custody;
+use crate::revocation::Revoker;
+use crate::rotation::{Converger, Drive};
+use crate::worker::Worker;
+use keywright_domain::clock::{Clock, NoRandomness};
+use keywright_domain::ids::RequestId;
+use keywright_proto::lifecycle::management_service_server::ManagementServiceServer;
+use keywright_proto::lifecycle::rotation_service_server::RotationServiceServer;
+use keywright_proto::lifecycle::ssh_access_service_server::SshAccessServiceServer;
+use keywright_proto::lifecycle::work_service_server::WorkServiceServer;
+use keywright_runtime::audit::{Audit, Guard};
+use keywright_runtime::clients::Outbound;
+use keywright_runtime::idempotency::Idempotency;
+use keywright_runtime::serve::{Assembled, Readiness};
+use keywright_ssh::Dialer;
+use keywright_storage::Db;
+use std::sync::Arc;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+/// The service's own tables; open its database (named `lifecycle`) with them.
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// What the service is made of.
+pub struct Parts {
+    pub db: Db,
+    pub audit: Audit,
+    pub guard: Guard,
+    pub outbound: Outbound,
+    pub clock: Clock,
+    pub idempotency: Idempotency,
+    /// With the target rules of the installation.
+    pub dialer: Dialer,
+    /// Ends the background work.
+    pub stop: CancellationToken,
+}
+
+/// Routes, and the background work: the worker and the delivery of what is owed to the audit log.
+pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
+    let store = CredentialStore::new(parts.outbound.clone());
+    let login = Login { outbound: parts.outbound.clone(), store: store.clone(), dialer: parts.dialer.clone() };
+    let hosts = Arc::new(SshHosts { login: login.clone(), clock: parts.clock.clone() });
+    let bootstrapper = Bootstrapper::new(login, store, parts.clock.clone());
+    let built = assemble(&parts, hosts, bootstrapper)?;
+    let tasks: Vec<keywright_runtime::serve::Task> = vec![
+        Box::pin(built.worker.run(parts.stop.clone())),
+        Box::pin(parts.audit.drain(parts.db, parts.stop)),
+    ];
+    Ok(Assembled { routes: built.routes, tasks })
+}
+
+/// Everything but the tasks, over hosts of any kind.
+pub(crate) struct Built {
+    pub(crate) routes: Routes,
+    pub(crate) worker: Worker,
+}
+
+pub(crate) fn assemble(parts: &Parts, hosts: Arc<dyn Hosts>, bootstrapper: Bootstrapper) -> Result<Built, NoRandomness> {
+    let (db, audit, guard) = (parts.db.clone(), parts.audit.clone(), parts.guard.clone());
+    let store = CredentialStore::new(parts.outbound.clone());
+    let probe = Probe::new(parts.outbound.clone());
+    let custody = Custody { db: db.clone(), store: store.clone() };
+    let converger = Converger { db: db.clone(), store: store.clone(), hosts };
+    let wake = Arc::new(Notify::new());
+    let owner = RequestId::random()?.to_string();
+    let drive = Drive {
+        db: db.clone(),
+        audit: audit.clone(),
+        store: store.clone(),
+        probe: probe.clone(),
+        custody: custody.clone(),
+        converger: converger.clone(),
+    };
+    let revoker = Revoker {
+        db: db.clone(),
+        audit: audit.clone(),
+        probe: probe.clone(),
+        custody: custody.clone(),
+        converger,
+    };
+    let manage = ManageServer {
+        db: db.clone(),
+        audit: audit.clone(),
+        guard: guard.clone(),
+        store: store.clone(),
+        probe,
+        bootstrapper,
+    };
+    let starter = app::Starter { db: db.clone(), drive: drive.clone(), wake: wake.clone(), owner: owner.clone() };
+    let routes = routes(parts, &starter, &store, &manage, wake.clone());
+    let worker = Worker { db, owner, drive, revoker, custody, manage, wake };
+    Ok(Built { routes, worker })
+}
+
+fn routes(
+    parts: &Parts,
+    starter: &app::Starter,
+    store: &CredentialStore,
+    manage: &ManageServer,
+    wake: Arc<Notify>,
+) -> Routes {
+    let (db, audit, guard) = (parts.db.clone(), parts.audit.clone(), parts.guard.clone());
+    let read = ReadWork { db: db.clone(), guard: guard.clone() };
+    let accesses = Accesses {
+        provision: app::provision_access::ProvisionAccess {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            store: store.clone(),
+            starter: starter.clone(),
+        },
+        list: app::list_access::ListAccess { db: db.clone(), guard: guard.clone(), store: store.clone() },
+        view: app::view_access::ViewAccess { db: db.clone(), guard: guard.clone() },
+        download: app::download_key::DownloadKey {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            store: store.clone(),
+        },
+        acknowledge: app::acknowledge_download::AcknowledgeDownload {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+        },
+        rotate: app::start_rotation::StartRotation {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            store: store.clone(),
+            starter: starter.clone(),
+        },
+        revoke: app::revoke_access::RevokeAccess { db: db.clone(), audit: audit.clone(), guard: guard.clone(), wake },
+        regenerate: app::regenerate_key::RegenerateKey {
+            db: db.clone(),
+            audit,
+            guard,
+            store: store.clone(),
+            starter: starter.clone(),
+        },
+        read: read.clone(),
+        idempotency: parts.idempotency.clone(),
+    };
+    let works = Works { check: app::check_work::CheckWork { db: db.clone() } };
+    let readiness = Readiness::new(move || {
+        let db = db.clone();
+        async move { db.ready().await.map_err(|_| "the database does not answer") }
+    });
+    Routes::new(SshAccessServiceServer::new(accesses))
+        .add_service(RotationServiceServer::new(Rotations { read }))
+        .add_service(ManagementServiceServer::new(Management { manage: manage.clone() }))
+        .add_service(WorkServiceServer::new(works))
+        .add_service(readiness)
+}

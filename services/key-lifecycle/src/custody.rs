@@ -1,0 +1,57 @@
+//! Tells credential-store what became of versions, until it knows.
+//!
+//! Invariant: the recorded state here is the truth; what credential-store was told last stands beside it, and whatever
+//! differs is said again. So a revocation may commit while the store is sealed: the destruction follows.
+
+use crate::adapters::credential_store::{Change, CredentialStore};
+use crate::model::{Access, Version, VersionState};
+use crate::store;
+use keywright_domain::reason::Reason;
+use keywright_runtime::failure::{Error, Failure};
+use keywright_storage::Db;
+
+#[derive(Clone)]
+pub struct Custody {
+    pub db: Db,
+    pub store: CredentialStore,
+}
+
+impl Custody {
+    /// Everything that credential-store does not know yet.
+    pub async fn push(&self, access: &Access, work: Option<&str>) -> Result<(), Failure> {
+        let mut reader = store::reader(&self.db).await?;
+        let mut versions = store::version::of(&mut reader, &access.id).await?;
+        drop(reader);
+        versions.retain(|version| !version.is_pushed());
+        // The old one leaves before the new one comes into use: there is never a second active version.
+        versions.sort_by_key(|version| version.state == VersionState::Active);
+        for version in &versions {
+            self.push_one(access, version, work).await?;
+        }
+        Ok(())
+    }
+
+    async fn push_one(&self, access: &Access, version: &Version, work: Option<&str>) -> Result<(), Failure> {
+        let change = Change {
+            version: &version.id,
+            state: version.state,
+            destroy: version.destroy_at.is_some(),
+            compromised: version.compromised_at.is_some(),
+        };
+        match self.store.set_state(work, &access.credential, &change).await {
+            Ok(()) => {}
+            // It was never generated: there is nothing to destroy.
+            Err(failure)
+                if matches!(failure.reason, Reason::VersionNotFound | Reason::CredentialNotFound)
+                    && !version.state.is_live() => {}
+            Err(failure) => return Err(failure),
+        }
+        let done = self.db.serialized(|| async {
+            let mut tx = self.db.begin_internal("credential-store knows a version's state").await?;
+            store::version::pushed(&mut tx, version).await?;
+            tx.commit().await?;
+            Ok::<(), Error>(())
+        });
+        Ok(done.await?)
+    }
+}

@@ -1,0 +1,32 @@
+//! key-lifecycle: tenants' SSH access, rotations, revocations, management keys; the service that edits hosts.
+//!
+//! | room | |
+//! |---|---|
+//! | `api` | the contract: decode, ask, encode |
+//! | `app` | one use case per file |
+//! | `model` | what is remembered |
+//! | `rotation` | plan (pure) and drive; what a host should hold |
+//! | `revocation` | until every host has refused every revoked key |
+//! | `worker` | what the service does by itself |
+//! | `custody` | what credential-store is told of versions, until it knows |
+//! | `store` | SQL |
+//! | `adapters` | credential-store and connectivity-probe as peers, hosts over SSH |
+//!
+//! Invariants: no private key is ever here; a host is touched only under a recorded work; before a promotion a failure
+//! leads back, after it only forward; a revocation wins.
+
+mod adapters;
+mod api;
+mod app;
+mod build;
+mod custody;
+mod model;
+mod revocation;
+mod rotation;
+mod store;
+mod worker;
+
+pub use build::{MIGRATIONS, Parts, build};
+
+#[cfg(test)]
+mod tests;

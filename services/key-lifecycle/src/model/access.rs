@@ -1,0 +1,112 @@
+//! A tenant's access: one account, one managed credential with numbered versions, hosts with a line per version.
+
+use super::words::{Enforcer, LineState, VersionState};
+use keywright_domain::account::AccountName;
+use keywright_domain::clock::Instant;
+use keywright_domain::ids::{AccessId, ClaimId, CredentialId, ServerId, TenantId, VersionId};
+use keywright_domain::key::{KeyAlgorithm, PublicKey};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Where no policy says otherwise.
+const MAXIMUM_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    pub id: AccessId,
+    pub tenant: TenantId,
+    pub account: AccountName,
+    pub credential: CredentialId,
+    pub algorithm: KeyAlgorithm,
+    pub create_account: bool,
+    pub created_at: Instant,
+    pub revoked_at: Option<Instant>,
+    /// Its provisioning failed: it never came into use.
+    pub closed_at: Option<Instant>,
+    pub revision: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    pub server: ServerId,
+    pub name: String,
+    pub host: String,
+    pub port: u16,
+    /// Other ways in that the last edit saw.
+    pub residual: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    pub id: VersionId,
+    pub access: AccessId,
+    pub number: u32,
+    pub state: VersionState,
+    /// None before it is generated.
+    pub public_key: Option<PublicKey>,
+    pub created_at: Instant,
+    pub promoted_at: Option<Instant>,
+    pub compromised_at: Option<Instant>,
+    pub destroy_at: Option<Instant>,
+    pub destroyed_at: Option<Instant>,
+    pub pushed_state: Option<VersionState>,
+}
+
+impl Version {
+    pub fn next_rotation_at(&self) -> Option<Instant> {
+        self.promoted_at.map(|at| at.plus(MAXIMUM_AGE))
+    }
+
+    /// Whether credential-store knows of the state and has destroyed what was to be destroyed.
+    pub fn is_pushed(&self) -> bool {
+        self.pushed_state == Some(self.state) && self.destroy_at.is_some() == self.destroyed_at.is_some()
+    }
+}
+
+/// One version on one host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    pub server: ServerId,
+    pub version: VersionId,
+    pub state: LineState,
+    pub enforced_by: Option<Enforcer>,
+    pub receipt: Option<Receipt>,
+}
+
+/// What one fresh connection showed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    pub method: String,
+    pub accepted: bool,
+    pub proven_at_micros: i64,
+    pub host_key: String,
+    pub source_port: i32,
+    pub server_version: String,
+}
+
+impl Receipt {
+    pub const fn proven_at(&self) -> Instant {
+        Instant::from_micros(self.proven_at_micros)
+    }
+}
+
+/// The one download of a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    pub id: ClaimId,
+    pub access: AccessId,
+    pub version: VersionId,
+    pub principal: String,
+    /// The token it was made with.
+    pub session: String,
+    pub created_at: Instant,
+    pub expires_at: Instant,
+    pub acknowledged_at: Option<Instant>,
+}
+
+impl Claim {
+    /// It may still be fetched again by whoever made it.
+    pub fn is_open(&self, now: Instant) -> bool {
+        self.acknowledged_at.is_none() && now < self.expires_at
+    }
+}

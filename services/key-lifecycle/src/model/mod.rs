@@ -1,0 +1,17 @@
+//! What the lifecycle remembers: accesses with their key versions and host lines, rotations with their steps,
+//! revocations. Plain values; rows become these in `store/`, messages are made of these in `api/`.
+
+mod access;
+mod management;
+mod revocation;
+mod rotation;
+mod words;
+
+pub use access::{Access, Claim, Host, Line, Receipt, Version};
+pub use management::Management;
+pub use revocation::{Revocation, RevocationHost};
+pub use rotation::{Rotation, Step};
+pub use words::{
+    Enforcer, LineState, ManagementState, RevocationState, RotationKind, RotationState, SessionsToEnd, StepName,
+    StepState, VersionState,
+};

@@ -1,0 +1,108 @@
+//! The words for states, as they stand in the database and, some of them, in the contract.
+
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $($variant,)* }
+
+        impl $name {
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = ();
+            fn try_from(text: String) -> Result<Self, ()> {
+                match text.as_str() { $($text => Ok(Self::$variant),)* _ => Err(()) }
+            }
+        }
+    )*};
+}
+
+words! {
+    /// About the key.
+    VersionState {
+        Staged = "STAGED",
+        Active = "ACTIVE",
+        Grace = "GRACE",
+        Retired = "RETIRED",
+        Revoked = "REVOKED",
+        Failed = "FAILED",
+    }
+    /// About a key's line on one host.
+    LineState {
+        Absent = "ABSENT",
+        Installed = "INSTALLED",
+        Expiring = "EXPIRING",
+        RemovalPending = "REMOVAL_PENDING",
+        RemovedProven = "REMOVED_PROVEN",
+    }
+    /// Who ends a key at the end of its grace.
+    Enforcer {
+        Sshd = "SSHD",
+        Keywright = "KEYWRIGHT",
+    }
+    RotationKind {
+        Provision = "PROVISION",
+        Rotate = "ROTATE",
+        Regenerate = "REGENERATE",
+    }
+    RotationState {
+        Running = "RUNNING",
+        Converging = "CONVERGING",
+        Succeeded = "SUCCEEDED",
+        Failed = "FAILED",
+        Superseded = "SUPERSEDED",
+        Stuck = "STUCK",
+    }
+    StepName {
+        Generate = "generate",
+        Account = "account",
+        Install = "install",
+        Prove = "prove",
+        Promote = "promote",
+        DestroyOld = "destroy_old",
+        ExpireOld = "expire_old",
+        RetireOld = "retire_old",
+        RemoveOld = "remove_old",
+        ProveRefused = "prove_refused",
+    }
+    StepState {
+        Pending = "PENDING",
+        Started = "STARTED",
+        Done = "DONE",
+        Failed = "FAILED",
+        Undone = "UNDONE",
+    }
+    RevocationState {
+        Running = "RUNNING",
+        Succeeded = "SUCCEEDED",
+    }
+    /// Which open sessions a revocation ends.
+    SessionsToEnd {
+        RevokedKeys = "REVOKED_KEYS",
+        All = "ALL",
+        None = "NONE",
+    }
+    ManagementState {
+        Running = "RUNNING",
+        Succeeded = "SUCCEEDED",
+        Failed = "FAILED",
+    }
+}
+
+impl VersionState {
+    /// The key may open something, now or after its promotion.
+    pub const fn is_live(self) -> bool {
+        matches!(self, Self::Staged | Self::Active | Self::Grace)
+    }
+}
+
+impl RotationState {
+    /// Nothing follows but the end of a grace.
+    pub const fn is_final(self) -> bool {
+        !matches!(self, Self::Running | Self::Converging)
+    }
+}

@@ -1,0 +1,204 @@
+//! Per host: the lines removed, sessions ended, the keys proven refused; again for ever.
+
+use crate::adapters::hosts::{Door, Sessions};
+use crate::adapters::probe::Probe;
+use crate::custody::Custody;
+use crate::model::{Access, LineState, Revocation, RevocationHost, SessionsToEnd, Version, VersionState};
+use crate::rotation::{Converger, plan};
+use crate::store;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt};
+use keywright_domain::caller::{Caller, ServiceName};
+use keywright_domain::clock::Instant;
+use keywright_domain::ids::{RevocationId, ServerId};
+use keywright_domain::reason::{Reason, Retry};
+use keywright_runtime::audit::{Audit, Entry};
+use keywright_runtime::failure::{Error, Failure};
+use keywright_storage::{Db, Intent, Outcome};
+use tracing::instrument;
+
+/// Hosts that are worked on at once.
+const AT_ONCE: usize = 16;
+
+#[derive(Clone)]
+pub struct Revoker {
+    pub db: Db,
+    pub audit: Audit,
+    pub probe: Probe,
+    pub custody: Custody,
+    pub converger: Converger,
+}
+
+struct Task {
+    revocation: Revocation,
+    access: Access,
+    hosts: Vec<RevocationHost>,
+}
+
+impl Revoker {
+    /// Every host that is due, once.
+    #[instrument(skip_all, fields(revocation = %id))]
+    pub async fn run(&self, id: &RevocationId) -> Result<(), Failure> {
+        let Some(task) = self.load(id).await? else { return Ok(()) };
+        let now = self.db.now().await?;
+        // The sweep says it again if the store cannot hear it now.
+        let destroyed = self.custody.push(&task.access, Some(id.as_str()));
+        let due = task.hosts.iter().filter(|host| host.proven_at.is_none() && host.not_before <= now);
+        let hosts: Vec<BoxFuture<'_, ()>> = due.map(|host| self.host(&task, host).boxed()).collect();
+        let hosts = futures_util::stream::iter(hosts).buffer_unordered(AT_ONCE).collect::<Vec<()>>();
+        let (destroyed, _) = futures_util::future::join(destroyed, hosts).await;
+        if let Err(failure) = destroyed {
+            tracing::info!(reason = failure.reason.as_str(), "revoked material waits for its destruction");
+        }
+        self.db.serialized(|| self.settle(id)).await.map_err(Failure::from)
+    }
+
+    async fn load(&self, id: &RevocationId) -> Result<Option<Task>, Failure> {
+        let mut reader = store::reader(&self.db).await?;
+        let Some(revocation) = store::revocation::find(&mut reader, id).await? else { return Ok(None) };
+        let Some(access) = store::access::find(&mut reader, &revocation.access).await? else { return Ok(None) };
+        let hosts = store::revocation::hosts(&mut reader, id).await?;
+        Ok(Some(Task { revocation, access, hosts }))
+    }
+
+    async fn settle(&self, id: &RevocationId) -> Result<(), Error> {
+        let mut tx = self.db.begin_internal("how a revocation stands").await?;
+        let hosts = store::revocation::hosts(tx.conn(), id).await?;
+        let next = hosts.iter().filter(|host| host.proven_at.is_none()).map(|host| host.not_before).min();
+        match next {
+            Some(next) => store::revocation::wait(&mut tx, id, next).await?,
+            None => store::revocation::finish(&mut tx, id).await?,
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn host(&self, task: &Task, host: &RevocationHost) {
+        let work = task.revocation.id.as_str();
+        let caller = Caller::background(ServiceName::KeyLifecycle, work);
+        let entry = Entry::new("host.revoke").tenant(Some(&task.access.tenant)).target(host.server.as_str());
+        let entry = entry.detail("accessId", task.access.id.as_str());
+        // A log that does not answer holds nothing back: the revocation's own intent is in its spool.
+        let intent = self.audit.intend(&caller, entry).await.ok();
+        let mut now_known = host.clone();
+        let result = self.revoke_on(task, &mut now_known).await;
+        if let Err(failure) = &result {
+            tracing::info!(server = %host.server, reason = failure.reason.as_str(), "a host still lets a revoked key in");
+        }
+        let recorded = self.db.serialized(|| self.record(task, &now_known, intent.as_ref(), &result)).await;
+        if let Err(error) = recorded {
+            tracing::warn!(reason = error.into_failure().reason.as_str(), "a revocation's step could not be recorded");
+        }
+    }
+
+    async fn record(
+        &self,
+        task: &Task,
+        host: &RevocationHost,
+        intent: Option<&Intent>,
+        result: &Result<Instant, Failure>,
+    ) -> Result<(), Error> {
+        let mut tx = self.db.begin_internal("what a revocation did on a host").await?;
+        let mut host = host.clone();
+        host.attempts = host.attempts.saturating_add(1);
+        let outcome = match result {
+            Ok(proven_at) => {
+                host.proven_at = Some(*proven_at);
+                host.reason.clear();
+                Outcome::succeeded()
+            }
+            Err(failure) => {
+                host.reason = failure.reason.as_str().to_owned();
+                host.not_before = tx.now().plus(plan::pause(host.attempts));
+                Outcome::failed(failure.reason.as_str())
+            }
+        };
+        store::revocation::update_host(&mut tx, &task.revocation.id, &host).await?;
+        store::access::touch(&mut tx, &task.access.id).await?;
+        if let Some(intent) = intent {
+            intent.done(&mut tx, outcome.with("revocationId", task.revocation.id.as_str())).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// When the last of the keys was proven refused.
+    async fn revoke_on(&self, task: &Task, host: &mut RevocationHost) -> Result<Instant, Failure> {
+        let door = self.converger.door(&host.server, task.revocation.id.as_str()).await?;
+        let keys = self.revoked_on(task, &host.server).await?;
+        match self.converger.converge(&door, &task.access).await {
+            Ok(edited) => host.residual = edited.residual,
+            // No account, no way in; the offers below prove it.
+            Err(failure) if failure.is(Reason::AccountNotFound) => host.residual = Vec::new(),
+            Err(failure) => return Err(failure),
+        }
+        if host.sessions_ended.is_empty() || host.sessions_ended == "UNKNOWN" {
+            let ended = self.end_sessions(task, &door, &keys).await?;
+            host.sessions_ended = ended.ended;
+            host.processes = ended.processes;
+            host.crontabs = ended.crontabs;
+        }
+        let mut proven_at = self.db.now().await?;
+        for (version, state) in &keys {
+            if *state != LineState::RemovedProven {
+                proven_at = self.prove_refused(task, &host.server, version).await?;
+            }
+        }
+        Ok(proven_at)
+    }
+
+    /// The revoked versions that ever had a line on the host, and whatever else was about to leave it.
+    async fn revoked_on(&self, task: &Task, server: &ServerId) -> Result<Vec<(Version, LineState)>, Failure> {
+        let mut reader = store::reader(&self.db).await?;
+        let versions = store::version::of(&mut reader, &task.access.id).await?;
+        let lines = store::line::of(&mut reader, &task.access.id).await?;
+        let with_line = versions.into_iter().filter_map(|version| {
+            let line = lines.iter().find(|line| line.server == *server && line.version == version.id)?;
+            let leaving = version.state == VersionState::Revoked || line.state == LineState::RemovalPending;
+            leaving.then_some((version, line.state))
+        });
+        Ok(with_line.collect())
+    }
+
+    async fn end_sessions(
+        &self,
+        task: &Task,
+        door: &Door,
+        keys: &[(Version, LineState)],
+    ) -> Result<Sessions, Failure> {
+        let prints: Vec<_> =
+            keys.iter().filter_map(|(version, _)| Some(version.public_key.as_ref()?.fingerprint())).collect();
+        let which = match task.revocation.sessions {
+            SessionsToEnd::None => return Ok(Sessions { ended: "0".to_owned(), ..Sessions::default() }),
+            SessionsToEnd::All => None,
+            SessionsToEnd::RevokedKeys => Some(prints.as_slice()),
+        };
+        match self.converger.hosts.end_sessions(door, &task.access.account, which).await {
+            Ok(ended) => Ok(ended),
+            Err(failure) if failure.reason.retry() == Retry::AfterDelay => Err(failure),
+            Err(failure) if failure.is(Reason::AccountNotFound) => {
+                Ok(Sessions { ended: "0".to_owned(), ..Sessions::default() })
+            }
+            Err(_) => Ok(Sessions { ended: "UNKNOWN".to_owned(), ..Sessions::default() }),
+        }
+    }
+
+    async fn prove_refused(&self, task: &Task, server: &ServerId, version: &Version) -> Result<Instant, Failure> {
+        let Some(key) = &version.public_key else { return Ok(self.db.now().await?) };
+        let work = task.revocation.id.as_str();
+        let receipt = self.probe.offer(work, server, &task.access.account, key).await?;
+        let state = if receipt.accepted { LineState::RemovalPending } else { LineState::RemovedProven };
+        let done = self.db.serialized(|| async {
+            let mut tx = self.db.begin_internal("where a revoked line stands").await?;
+            store::line::set_state(&mut tx, server, &version.id, state).await?;
+            store::line::set_receipt(&mut tx, server, &version.id, &receipt).await?;
+            tx.commit().await?;
+            Ok::<(), Error>(())
+        });
+        done.await?;
+        if receipt.accepted {
+            return Err(Failure::new(Reason::HostEditFailed, "The server still accepts a revoked key."));
+        }
+        Ok(receipt.proven_at())
+    }
+}

@@ -1,0 +1,8 @@
+//! Revocations, driven until every host has refused every revoked key.
+//!
+//! Invariant: nothing holds a revocation back but the host itself: no policy, no deactivation, no audit log that does
+//! not answer. A host that was not reached is never called revoked.
+
+mod drive;
+
+pub use drive::Revoker;

@@ -1,0 +1,110 @@
+//! Brings one account of one host to what the recorded state wants, and nothing else.
+//!
+//! Invariant: the desired keys and a new, higher revision are read in one transaction, and the marker on the host
+//! stops whatever carries a lower one. So an edit that comes late (another replica's, or one from before a revocation)
+//! can never bring an older state back.
+
+use crate::adapters::credential_store::CredentialStore;
+use crate::adapters::host::{DesiredKey, DesiredKeys};
+use crate::adapters::hosts::{Door, Edited, Hosts, Trouble};
+use crate::model::{Access, Enforcer, Line, LineState, Version, VersionState};
+use crate::store;
+use keywright_domain::authorized_keys::Owner;
+use keywright_domain::clock::Instant;
+use keywright_domain::ids::ServerId;
+use keywright_domain::reason::Reason;
+use keywright_runtime::failure::{Error, Failure};
+use keywright_storage::Db;
+use std::sync::Arc;
+
+/// How often newer edits are overtaken before the step fails.
+const TRIES: usize = 4;
+
+#[derive(Clone)]
+pub struct Converger {
+    pub db: Db,
+    pub store: CredentialStore,
+    pub hosts: Arc<dyn Hosts>,
+}
+
+impl Converger {
+    /// The server as it is now, to be worked on under `work`.
+    pub async fn door(&self, server: &ServerId, work: &str) -> Result<Door, Failure> {
+        Ok(Door { server: self.store.server(server).await?, work: work.to_owned() })
+    }
+
+    pub async fn converge(&self, door: &Door, access: &Access) -> Result<Edited, Failure> {
+        let server = &door.server.id;
+        let mut overruled = None;
+        for _ in 0..TRIES {
+            let mut wanted = self.db.serialized(|| self.wanted(access, server)).await?;
+            wanted.overruled = overruled;
+            match self.hosts.converge(door, &access.account, &wanted).await {
+                Ok(edited) => {
+                    self.remember(access, server, &edited).await?;
+                    return Ok(edited);
+                }
+                Err(Trouble::Failed(failure)) => return Err(failure),
+                Err(Trouble::Superseded { found }) => {
+                    // Never issued: the account wrote it into its own file.
+                    let issued = self.db.serialized(|| self.issued(access, server)).await?;
+                    overruled = (found > issued).then_some(found);
+                }
+            }
+        }
+        Err(Failure::new(Reason::RevisionMismatch, "Newer edits were made on the host meanwhile."))
+    }
+
+    async fn wanted(&self, access: &Access, server: &ServerId) -> Result<DesiredKeys, Error> {
+        let mut tx = self.db.begin_internal("the next revision of a host").await?;
+        let revision = store::access::next_edit(&mut tx, &access.id, server).await?;
+        let versions = store::version::of(tx.conn(), &access.id).await?;
+        let lines = store::line::of(tx.conn(), &access.id).await?;
+        let graces = store::rotation::graces(tx.conn(), &access.id).await?;
+        tx.commit().await?;
+        let ends = |version: &Version| graces.iter().find(|(old, ..)| *old == version.id).map(|(_, end, _)| *end);
+        desired_keys(access, server, revision, &versions, &lines, ends)
+    }
+
+    async fn issued(&self, access: &Access, server: &ServerId) -> Result<u64, Error> {
+        let mut reader = store::reader(&self.db).await?;
+        Ok(store::access::last_edit(&mut reader, &access.id, server).await?)
+    }
+
+    async fn remember(&self, access: &Access, server: &ServerId, edited: &Edited) -> Result<(), Failure> {
+        let done = self.db.serialized(|| async {
+            let mut tx = self.db.begin_internal("what an edit saw").await?;
+            store::access::set_residual(&mut tx, &access.id, server, &edited.residual).await?;
+            tx.commit().await?;
+            Ok::<(), Error>(())
+        });
+        Ok(done.await?)
+    }
+}
+
+/// Pure: which keys the account's files hold. `ends` tells when the grace of a version ends.
+pub fn desired_keys(
+    access: &Access,
+    server: &ServerId,
+    revision: u64,
+    versions: &[Version],
+    lines: &[Line],
+    ends: impl Fn(&Version) -> Option<Instant>,
+) -> Result<DesiredKeys, Error> {
+    let owner = Owner::parse(access.id.as_str())
+        .map_err(|_| Failure::new(Reason::Internal, "The access's id cannot stand in a file."))?;
+    let line = |version: &Version| lines.iter().find(|line| line.server == *server && line.version == version.id);
+    let mut keys = Vec::new();
+    for version in versions {
+        let (Some(public_key), Some(line)) = (version.public_key.clone(), line(version)) else { continue };
+        let leaving = matches!(line.state, LineState::RemovalPending | LineState::RemovedProven);
+        if !version.state.is_live() || leaving {
+            continue;
+        }
+        let by_host = version.state == VersionState::Grace && line.enforced_by != Some(Enforcer::Keywright);
+        let until = if by_host { ends(version) } else { None };
+        keys.push(DesiredKey { public_key, version: version.number, until, options: Vec::new() });
+    }
+    let all_blobs = versions.iter().filter_map(|version| Some(version.public_key.as_ref()?.blob().to_vec())).collect();
+    Ok(DesiredKeys { owner, revision, keys, all_blobs, overruled: None })
+}

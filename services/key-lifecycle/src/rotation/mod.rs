@@ -1,0 +1,17 @@
+//! Rotations as a plan / drive pair: `plan` is a pure function from what is recorded to the next step; `drive` records
+//! "started", runs the step, records the outcome. Start-up recovery is the same loop.
+//!
+//! Invariants: every step may be repeated; before the promotion a failure leads back, after it only forward; a
+//! revocation ends everything but itself.
+
+mod desired;
+mod drive;
+pub mod plan;
+mod steps;
+mod undo;
+
+pub use desired::Converger;
+pub use drive::Drive;
+
+#[cfg(test)]
+mod plan_tests;

@@ -1,0 +1,236 @@
+//! What each step does. Every one may be run again at any time with the same end.
+
+use super::drive::{Drive, Task, server_of};
+use crate::adapters::probe::KeyToProve;
+use crate::model::{Enforcer, LineState, Receipt, RotationKind, RotationState, Step, StepName, Version, VersionState};
+use crate::store;
+use keywright_domain::ids::ServerId;
+use keywright_domain::key::PublicKey;
+use keywright_domain::reason::Reason;
+use keywright_runtime::failure::{Error, Failure};
+
+impl Drive {
+    pub(super) async fn perform(&self, task: &Task, step: &Step) -> Result<(), Failure> {
+        match step.name {
+            StepName::Generate => self.generate(task).await,
+            StepName::Account => self.account(task, server_of(step)?).await,
+            StepName::Install => self.install(task, server_of(step)?).await,
+            StepName::Prove => self.prove(task, server_of(step)?).await,
+            StepName::Promote => self.promote(task).await,
+            StepName::DestroyOld => self.destroy_old(task).await,
+            StepName::ExpireOld => self.expire_old(task, server_of(step)?).await,
+            StepName::RetireOld => self.retire_old(task).await,
+            StepName::RemoveOld => self.remove_old(task, server_of(step)?).await,
+            StepName::ProveRefused => self.prove_refused(task, server_of(step)?).await,
+        }
+    }
+
+    /// The new key, durable before anything else; and references, before a host is touched, so that no deletion in
+    /// another service can strand a key.
+    async fn generate(&self, task: &Task) -> Result<(), Failure> {
+        let (access, work) = (&task.access, task.work());
+        let owner = access.id.as_str();
+        if task.rotation.kind == RotationKind::Provision {
+            let name = format!("ssh access {owner}");
+            self.store.create_credential(work, &access.credential, Some(&access.tenant), &name, owner).await?;
+            self.store.hold_credential(work, &access.credential, owner).await?;
+            let mut reader = store::reader(&self.db).await?;
+            let hosts = store::access::hosts(&mut reader, &access.id).await?;
+            drop(reader);
+            for host in &hosts {
+                self.store.hold_server(work, &host.server, owner).await?;
+            }
+        }
+        let version = task.new_version()?;
+        let key = self.store.generate(work, &access.credential, &version.id, access.algorithm).await?;
+        let done = self.db.serialized(|| async {
+            let mut tx = self.db.begin_internal("a key was generated").await?;
+            self.current(&mut tx, &task.rotation.id).await?;
+            store::version::generated(&mut tx, &version.id, &key).await?;
+            tx.commit().await?;
+            Ok::<(), Error>(())
+        });
+        Ok(done.await?)
+    }
+
+    async fn account(&self, task: &Task, server: &ServerId) -> Result<(), Failure> {
+        let door = self.converger.door(server, task.work()).await?;
+        if door.server.management.as_ref().is_some_and(|(_, username)| username == task.access.account.as_str()) {
+            return Err(Failure::new(Reason::AccountNotAllowed, "The account is Keywright's own on this server."));
+        }
+        self.converger.hosts.account(&door, &task.access.account, task.access.create_account).await
+    }
+
+    async fn install(&self, task: &Task, server: &ServerId) -> Result<(), Failure> {
+        let version = task.new_version()?;
+        let wanted = self.db.serialized(|| async {
+            let mut tx = self.db.begin_internal("a line is wanted").await?;
+            self.current(&mut tx, &task.rotation.id).await?;
+            store::line::want(&mut tx, &task.access.id, server, &version.id).await?;
+            tx.commit().await?;
+            Ok::<(), Error>(())
+        });
+        wanted.await?;
+        let door = self.converger.door(server, task.work()).await?;
+        self.converger.converge(&door, &task.access).await?;
+        self.line(task, server, version, LineState::Installed, None, None).await
+    }
+
+    async fn prove(&self, task: &Task, server: &ServerId) -> Result<(), Failure> {
+        let version = task.new_version()?;
+        let public_key = public_key(version)?;
+        let key = KeyToProve { credential: &task.access.credential, version: &version.id, public_key };
+        let receipt = self.probe.login(task.work(), server, task.access.account.as_str(), key).await?;
+        let accepted = receipt.accepted;
+        self.line(task, server, version, LineState::Installed, None, Some(&receipt)).await?;
+        if accepted {
+            return Ok(());
+        }
+        Err(Failure::new(Reason::HostEditFailed, "The server does not accept the new key."))
+    }
+
+    /// One transaction; from here only forward.
+    async fn promote(&self, task: &Task) -> Result<(), Failure> {
+        let done = self.db.serialized(|| async {
+            let mut tx = self.db.begin_internal("a promotion").await?;
+            let mut rotation = self.current(&mut tx, &task.rotation.id).await?;
+            if rotation.promoted_at.is_none() {
+                let now = tx.now();
+                rotation.promoted_at = Some(now);
+                rotation.state = RotationState::Converging;
+                if let Some(old) = &rotation.old_version {
+                    let end = if rotation.grace.is_zero() { now } else { now.plus(rotation.grace).ceil_to_second() };
+                    rotation.grace_ends_at = Some(end);
+                    store::version::set_state(&mut tx, old, VersionState::Grace).await?;
+                }
+                if let Some(dropped) = &rotation.drops {
+                    store::rotation::end_grace_now(&mut tx, dropped).await?;
+                }
+                store::version::promoted(&mut tx, &rotation.new_version).await?;
+                store::rotation::update(&mut tx, &rotation).await?;
+                store::access::set_revoked(&mut tx, &rotation.access, None).await?;
+            }
+            tx.commit().await?;
+            Ok::<(), Error>(())
+        });
+        done.await?;
+        self.custody.push(&task.access, Some(task.work())).await
+    }
+
+    /// Its holder has his copy.
+    async fn destroy_old(&self, task: &Task) -> Result<(), Failure> {
+        let old = task.old_version()?;
+        let done = self.db.serialized(|| async {
+            let mut tx = self.db.begin_internal("old material is to be destroyed").await?;
+            self.current(&mut tx, &task.rotation.id).await?;
+            store::version::destroy(&mut tx, &old.id).await?;
+            tx.commit().await?;
+            Ok::<(), Error>(())
+        });
+        done.await?;
+        self.custody.push(&task.access, Some(task.work())).await
+    }
+
+    /// The host is to end the old key by itself, where it can; after the rewrite the key must still be accepted, or the
+    /// rewrite is undone and Keywright ends it.
+    async fn expire_old(&self, task: &Task, server: &ServerId) -> Result<(), Failure> {
+        let old = task.old_version()?;
+        let Some(enforced_by) = self.standing(task, server, old).await? else { return Ok(()) };
+        let door = self.converger.door(server, task.work()).await?;
+        let key = public_key(old)?;
+        if enforced_by != Some(Enforcer::Keywright) {
+            let edited = self.converger.converge(&door, &task.access).await?;
+            let by_host = edited.enforced.contains(&(old.number, Enforcer::Sshd));
+            if by_host {
+                let receipt = self.probe.offer(task.work(), server, &task.access.account, key).await?;
+                let over = self.db.now().await?;
+                if receipt.accepted || task.rotation.grace_ends_at.is_some_and(|end| end <= over) {
+                    let by = Some(Enforcer::Sshd);
+                    return self.line(task, server, old, LineState::Expiring, by, Some(&receipt)).await;
+                }
+            }
+            self.line(task, server, old, LineState::Installed, Some(Enforcer::Keywright), None).await?;
+        }
+        self.converger.converge(&door, &task.access).await?;
+        let receipt = self.probe.offer(task.work(), server, &task.access.account, key).await?;
+        self.line(task, server, old, LineState::Installed, Some(Enforcer::Keywright), Some(&receipt)).await
+    }
+
+    async fn retire_old(&self, task: &Task) -> Result<(), Failure> {
+        let old = task.old_version()?;
+        let done = self.db.serialized(|| async {
+            let mut tx = self.db.begin_internal("a key retires").await?;
+            self.current(&mut tx, &task.rotation.id).await?;
+            store::version::set_state(&mut tx, &old.id, VersionState::Retired).await?;
+            store::line::remove(&mut tx, &old.id).await?;
+            tx.commit().await?;
+            Ok::<(), Error>(())
+        });
+        done.await?;
+        self.custody.push(&task.access, Some(task.work())).await
+    }
+
+    async fn remove_old(&self, task: &Task, server: &ServerId) -> Result<(), Failure> {
+        let door = self.converger.door(server, task.work()).await?;
+        self.converger.converge(&door, &task.access).await.map(drop)
+    }
+
+    async fn prove_refused(&self, task: &Task, server: &ServerId) -> Result<(), Failure> {
+        let old = task.old_version()?;
+        let receipt = self.probe.offer(task.work(), server, &task.access.account, public_key(old)?).await?;
+        if !receipt.accepted {
+            return self.line(task, server, old, LineState::RemovedProven, None, Some(&receipt)).await;
+        }
+        let again = self.db.serialized(|| async {
+            let mut tx = self.db.begin_internal("a removal is done again").await?;
+            store::step::reopen(&mut tx, &task.rotation.id, StepName::RemoveOld, server).await?;
+            tx.commit().await?;
+            Ok::<(), Error>(())
+        });
+        again.await?;
+        Err(Failure::new(Reason::HostEditFailed, "The server still accepts the old key."))
+    }
+
+    /// Who ends the old key on the host; None where it does not stand or is no longer in its grace.
+    async fn standing(
+        &self,
+        task: &Task,
+        server: &ServerId,
+        old: &Version,
+    ) -> Result<Option<Option<Enforcer>>, Failure> {
+        let mut reader = store::reader(&self.db).await?;
+        let lines = store::line::of(&mut reader, &task.access.id).await?;
+        let line = lines.into_iter().find(|line| line.server == *server && line.version == old.id);
+        Ok(line.filter(|_| old.state == VersionState::Grace).map(|line| line.enforced_by))
+    }
+
+    async fn line(
+        &self,
+        task: &Task,
+        server: &ServerId,
+        version: &Version,
+        state: LineState,
+        by: Option<Enforcer>,
+        receipt: Option<&Receipt>,
+    ) -> Result<(), Failure> {
+        let done = self.db.serialized(|| async {
+            let mut tx = self.db.begin_internal("where a line stands").await?;
+            self.current(&mut tx, &task.rotation.id).await?;
+            store::line::set_state(&mut tx, server, &version.id, state).await?;
+            if let Some(by) = by {
+                store::line::set_enforcer(&mut tx, server, &version.id, by).await?;
+            }
+            if let Some(receipt) = receipt {
+                store::line::set_receipt(&mut tx, server, &version.id, receipt).await?;
+            }
+            tx.commit().await?;
+            Ok::<(), Error>(())
+        });
+        Ok(done.await?)
+    }
+}
+
+pub(super) fn public_key(version: &Version) -> Result<&PublicKey, Failure> {
+    let key = version.public_key.as_ref();
+    key.ok_or_else(|| Failure::new(Reason::Internal, "The version has no key yet."))
+}

@@ -1,0 +1,41 @@
+//! SQL, one file per aggregate: functions over a connection for reads, over a transaction for writes; rows become the
+//! values of `model` here and nowhere else.
+
+pub mod access;
+pub mod claim;
+pub mod line;
+pub mod management;
+pub mod revocation;
+pub mod rotation;
+pub mod step;
+pub mod version;
+
+use keywright_domain::key::PublicKey;
+use keywright_storage::{Columns, Db, Error};
+use sqlx::any::AnyRow;
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyConnection};
+
+/// What the functions read from: a reading connection, or a transaction's.
+pub type Connection = AnyConnection;
+
+/// A connection for reads outside of a transaction.
+pub async fn reader(db: &Db) -> Result<PoolConnection<Any>, Error> {
+    Ok(db.read().acquire().await?)
+}
+
+/// A list of texts as it stands in a column.
+fn list(texts: &[String]) -> String {
+    serde_json::to_string(texts).unwrap_or_else(|_| "[]".to_owned())
+}
+
+fn read_list(row: &AnyRow, column: &str) -> Result<Vec<String>, Error> {
+    let text: String = row.text(column)?;
+    serde_json::from_str(&text).map_err(|_| Error::Corrupt(column.to_owned()))
+}
+
+fn read_key(row: &AnyRow, column: &str) -> Result<Option<PublicKey>, Error> {
+    let text: Option<String> = row.opt_text(column)?;
+    let key = text.map(|text| PublicKey::parse_openssh(&text));
+    key.transpose().map_err(|_| Error::Corrupt(column.to_owned()))
+}

@@ -1,0 +1,173 @@
+//! Rotations.
+
+use super::Connection;
+use crate::model::{Rotation, RotationState};
+use keywright_domain::clock::Instant;
+use keywright_domain::ids::{AccessId, RotationId, VersionId};
+use keywright_storage::{Columns, Error, Tx};
+use sqlx::any::AnyRow;
+use std::time::Duration;
+
+pub async fn insert(tx: &mut Tx, rotation: &Rotation) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO rotation (id, tenant_id, access_id, kind, state, old_version_id, new_version_id, grace_micros,
+                               drops_rotation_id, comment, created_at, reason, message, next_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, '', '', $12)",
+    )
+    .bind(rotation.id.as_str())
+    .bind(rotation.tenant.as_str())
+    .bind(rotation.access.as_str())
+    .bind(rotation.kind.as_str())
+    .bind(rotation.state.as_str())
+    .bind(rotation.old_version.as_ref().map(VersionId::as_str))
+    .bind(rotation.new_version.as_str())
+    .bind(i64::try_from(rotation.grace.as_micros()).unwrap_or(i64::MAX))
+    .bind(rotation.drops.as_ref().map(RotationId::as_str))
+    .bind(&rotation.comment)
+    .bind(rotation.created_at.micros())
+    .bind(rotation.next_at.map(Instant::micros))
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Everything that changes about a rotation after its start.
+pub async fn update(tx: &mut Tx, rotation: &Rotation) -> Result<(), Error> {
+    sqlx::query(
+        "UPDATE rotation SET state = $2, promoted_at = $3, grace_ends_at = $4, grace_ended_at = $5, finished_at = $6,
+                failing_at = $7, reason = $8, message = $9, next_at = $10
+          WHERE id = $1",
+    )
+    .bind(rotation.id.as_str())
+    .bind(rotation.state.as_str())
+    .bind(rotation.promoted_at.map(Instant::micros))
+    .bind(rotation.grace_ends_at.map(Instant::micros))
+    .bind(rotation.grace_ended_at.map(Instant::micros))
+    .bind(rotation.finished_at.map(Instant::micros))
+    .bind(rotation.failing_at.map(Instant::micros))
+    .bind(&rotation.reason)
+    .bind(&rotation.message)
+    .bind(rotation.next_at.map(Instant::micros))
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// A revocation won: those that run are SUPERSEDED, and no grace end is owed by anyone.
+pub async fn supersede(tx: &mut Tx, access: &AccessId) -> Result<(), Error> {
+    let now = tx.now().micros();
+    sqlx::query(
+        "UPDATE rotation SET state = 'SUPERSEDED', finished_at = $2, reason = 'ACCESS_REVOKED',
+                message = 'The access was revoked.'
+          WHERE access_id = $1 AND state IN ('RUNNING', 'CONVERGING')",
+    )
+    .bind(access.as_str())
+    .bind(now)
+    .execute(tx.conn())
+    .await?;
+    sqlx::query("UPDATE rotation SET next_at = NULL WHERE access_id = $1").bind(access.as_str()).execute(tx.conn()).await?;
+    Ok(())
+}
+
+/// The grace of this rotation's old key ends now.
+pub async fn end_grace_now(tx: &mut Tx, id: &RotationId) -> Result<(), Error> {
+    let now = tx.now().micros();
+    sqlx::query(
+        "UPDATE rotation SET grace_ends_at = $2, next_at = $2
+          WHERE id = $1 AND grace_ended_at IS NULL AND grace_ends_at > $2 AND next_at IS NOT NULL",
+    )
+    .bind(id.as_str())
+    .bind(now)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub async fn find(conn: &mut Connection, id: &RotationId) -> Result<Option<Rotation>, Error> {
+    let row = sqlx::query(
+        "SELECT id, tenant_id, access_id, kind, state, old_version_id, new_version_id, grace_micros, drops_rotation_id,
+                comment, created_at, promoted_at, grace_ends_at, grace_ended_at, finished_at, failing_at, reason, message,
+                next_at
+           FROM rotation WHERE id = $1",
+    )
+    .bind(id.as_str())
+    .fetch_optional(conn)
+    .await?;
+    row.as_ref().map(rotation).transpose()
+}
+
+/// Newest first.
+pub async fn of(conn: &mut Connection, access: &AccessId, limit: i64) -> Result<Vec<Rotation>, Error> {
+    let rows = sqlx::query(
+        "SELECT id, tenant_id, access_id, kind, state, old_version_id, new_version_id, grace_micros, drops_rotation_id,
+                comment, created_at, promoted_at, grace_ends_at, grace_ended_at, finished_at, failing_at, reason, message,
+                next_at
+           FROM rotation WHERE access_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2",
+    )
+    .bind(access.as_str())
+    .bind(limit)
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(rotation).collect()
+}
+
+/// The one that still runs or converges, if any.
+pub async fn running(conn: &mut Connection, access: &AccessId) -> Result<Option<Rotation>, Error> {
+    let row = sqlx::query(
+        "SELECT id, tenant_id, access_id, kind, state, old_version_id, new_version_id, grace_micros, drops_rotation_id,
+                comment, created_at, promoted_at, grace_ends_at, grace_ended_at, finished_at, failing_at, reason, message,
+                next_at
+           FROM rotation WHERE access_id = $1 AND state IN ('RUNNING', 'CONVERGING') ORDER BY created_at DESC LIMIT 1",
+    )
+    .bind(access.as_str())
+    .fetch_optional(conn)
+    .await?;
+    row.as_ref().map(rotation).transpose()
+}
+
+/// When the grace of each version ends that has one, and by which rotation.
+pub async fn graces(conn: &mut Connection, access: &AccessId) -> Result<Vec<(VersionId, Instant, RotationId)>, Error> {
+    let rows = sqlx::query(
+        "SELECT id, old_version_id, grace_ends_at FROM rotation
+          WHERE access_id = $1 AND old_version_id IS NOT NULL AND grace_ends_at IS NOT NULL",
+    )
+    .bind(access.as_str())
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| Ok((row.text("old_version_id")?, row.int("grace_ends_at")?, row.text("id")?))).collect()
+}
+
+/// What is to be driven now.
+pub async fn due(conn: &mut Connection, now: Instant, limit: i64) -> Result<Vec<RotationId>, Error> {
+    let rows = sqlx::query("SELECT id FROM rotation WHERE next_at <= $1 ORDER BY next_at LIMIT $2")
+        .bind(now.micros())
+        .bind(limit)
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(|row| row.text("id")).collect()
+}
+
+fn rotation(row: &AnyRow) -> Result<Rotation, Error> {
+    let state: RotationState = row.text("state")?;
+    Ok(Rotation {
+        id: row.text("id")?,
+        tenant: row.text("tenant_id")?,
+        access: row.text("access_id")?,
+        kind: row.text("kind")?,
+        state,
+        old_version: row.opt_text("old_version_id")?,
+        new_version: row.text("new_version_id")?,
+        grace: Duration::from_micros(row.int::<u64>("grace_micros")?),
+        drops: row.opt_text("drops_rotation_id")?,
+        comment: row.text("comment")?,
+        created_at: row.int("created_at")?,
+        promoted_at: row.opt_int("promoted_at")?,
+        grace_ends_at: row.opt_int("grace_ends_at")?,
+        grace_ended_at: row.opt_int("grace_ended_at")?,
+        finished_at: row.opt_int("finished_at")?,
+        failing_at: row.opt_int("failing_at")?,
+        reason: row.text("reason")?,
+        message: row.text("message")?,
+        next_at: row.opt_int("next_at")?,
+    })
+}

@@ -1,0 +1,106 @@
+//! The audit log, the exchange, and connectivity-probe over the simulated hosts.
+
+use super::range::Range;
+use keywright_domain::clock::Clock;
+use keywright_domain::key::PublicKey;
+use keywright_domain::reason::Reason;
+use keywright_proto::{audit, identity, probe};
+use keywright_runtime::audit::timestamp;
+use keywright_runtime::failure::Failure;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use tonic::{Request, Response, Status};
+
+pub type Answer<T> = Result<Response<T>, Status>;
+
+/// Keeps every intent; refuses them all while `down`.
+#[derive(Clone, Default)]
+pub struct Log {
+    pub intents: Arc<Mutex<Vec<audit::RecordIntentRequest>>>,
+    pub down: Arc<AtomicBool>,
+}
+
+impl Log {
+    pub fn actions(&self) -> Vec<String> {
+        self.intents.lock().unwrap().iter().map(|intent| intent.action.clone()).collect()
+    }
+}
+
+#[tonic::async_trait]
+impl audit::audit_intake_service_server::AuditIntakeService for Log {
+    async fn record_intent(
+        &self,
+        request: Request<audit::RecordIntentRequest>,
+    ) -> Answer<audit::RecordIntentResponse> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(Status::unavailable("down"));
+        }
+        self.intents.lock().unwrap().push(request.into_inner());
+        Ok(Response::new(audit::RecordIntentResponse::default()))
+    }
+
+    async fn record_outcomes(
+        &self,
+        _: Request<audit::RecordOutcomesRequest>,
+    ) -> Answer<audit::RecordOutcomesResponse> {
+        Ok(Response::new(audit::RecordOutcomesResponse::default()))
+    }
+}
+
+/// Gives every caller a token that the fakes do not look at.
+#[derive(Clone, Default)]
+pub struct Exchange;
+
+#[tonic::async_trait]
+impl identity::exchange_service_server::ExchangeService for Exchange {
+    async fn exchange(&self, _: Request<identity::ExchangeRequest>) -> Answer<identity::ExchangeResponse> {
+        Ok(Response::new(identity::ExchangeResponse { token: "exchanged".to_owned() }))
+    }
+}
+
+/// Tells what the simulated hosts say to a key.
+#[derive(Clone)]
+pub struct Prober {
+    pub range: Range,
+    pub clock: Clock,
+}
+
+impl Prober {
+    fn receipt(&self, method: probe::ProofMethod, accepted: bool) -> Option<probe::Receipt> {
+        Some(probe::Receipt {
+            method: method.into(),
+            accepted,
+            proven_at: Some(timestamp(self.clock.now())),
+            host_key: "SHA256:host".to_owned(),
+            source_port: 40_000,
+            ..probe::Receipt::default()
+        })
+    }
+
+    fn ask(&self, action: &str, server: &str, account: &str, key: &str) -> Result<bool, Status> {
+        let key = PublicKey::parse_openssh(key).map_err(|_| Status::invalid_argument("no key"))?;
+        let answer = self.range.accepts(action, server, account, key.blob());
+        answer.map_err(|reason: Reason| Failure::new(reason, "It failed.").to_status())
+    }
+}
+
+#[tonic::async_trait]
+impl probe::proof_service_server::ProofService for Prober {
+    async fn prove_login(&self, request: Request<probe::ProveLoginRequest>) -> Answer<probe::ProveLoginResponse> {
+        let asked = request.into_inner();
+        let accepted = self.ask("login", &asked.server_id, &asked.username, &asked.public_key)?;
+        let receipt = self.receipt(probe::ProofMethod::Login, accepted);
+        Ok(Response::new(probe::ProveLoginResponse { receipt }))
+    }
+
+    async fn prove_offer(&self, request: Request<probe::ProveOfferRequest>) -> Answer<probe::ProveOfferResponse> {
+        let asked = request.into_inner();
+        let accepted = self.ask("offer", &asked.server_id, &asked.username, &asked.public_key)?;
+        let receipt = self.receipt(probe::ProofMethod::Offer, accepted);
+        Ok(Response::new(probe::ProveOfferResponse { receipt }))
+    }
+
+    async fn scan_target(&self, _: Request<probe::ScanTargetRequest>) -> Answer<probe::ScanTargetResponse> {
+        Err(Status::unimplemented("not called by key-lifecycle"))
+    }
+}

@@ -1,0 +1,13 @@
+//! The service over its own database, with peers of our own and simulated hosts: what the rows say and what the hosts
+//! hold, after every failure and repetition.
+
+mod download;
+mod fakes;
+mod gates;
+mod manage;
+mod range;
+mod revoke;
+mod rotate;
+mod rows;
+mod vault;
+mod world;

@@ -1,0 +1,140 @@
+//! Simulated hosts: files with a marker, lines with an end, and whatever a test lets fail.
+
+use crate::adapters::host::DesiredKeys;
+use crate::adapters::hosts::{Door, Edited, Hosts, Sessions, Trouble};
+use crate::model::Enforcer;
+use async_trait::async_trait;
+use keywright_domain::account::AccountName;
+use keywright_domain::clock::{Clock, Instant};
+use keywright_domain::fingerprint::Fingerprint;
+use keywright_domain::reason::Reason;
+use keywright_runtime::failure::Failure;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+
+/// One account's file: blobs with the end that the host enforces, and the revision in the marker.
+#[derive(Debug, Default, Clone)]
+pub struct File {
+    pub keys: BTreeMap<Vec<u8>, Option<Instant>>,
+    pub revision: u64,
+}
+
+#[derive(Default)]
+pub struct State {
+    pub files: HashMap<(String, String), File>,
+    pub missing_accounts: Vec<String>,
+    /// Servers that end keys by themselves.
+    pub enforcing: bool,
+    /// Such a server refuses a key with an end at once.
+    pub refuses_ends: bool,
+    /// Actions (`action` or `action server`) that fail: how often yet, and why.
+    pub failing: HashMap<String, (usize, Reason)>,
+    /// What was done, as `action server`.
+    pub done: Vec<String>,
+}
+
+#[derive(Clone)]
+pub struct Range {
+    pub state: Arc<Mutex<State>>,
+    pub clock: Clock,
+}
+
+impl Range {
+    pub fn new(clock: Clock) -> Self {
+        Self { state: Arc::default(), clock }
+    }
+
+    pub fn fail(&self, action: &str, times: usize, reason: Reason) {
+        self.state.lock().unwrap().failing.insert(action.to_owned(), (times, reason));
+    }
+
+    pub fn file(&self, server: &str, account: &str) -> File {
+        self.state.lock().unwrap().files.get(&(server.to_owned(), account.to_owned())).cloned().unwrap_or_default()
+    }
+
+    pub fn done(&self, action: &str) -> usize {
+        self.state.lock().unwrap().done.iter().filter(|done| done.starts_with(action)).count()
+    }
+
+    fn enter(state: &mut State, action: &str, server: &str) -> Result<(), Reason> {
+        state.done.push(format!("{action} {server}"));
+        for key in [action.to_owned(), format!("{action} {server}"), format!("any {server}")] {
+            if let Some((left, reason)) = state.failing.get_mut(&key)
+                && *left > 0
+            {
+                *left -= 1;
+                return Err(*reason);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the host lets the key in.
+    pub fn accepts(&self, action: &str, server: &str, account: &str, blob: &[u8]) -> Result<bool, Reason> {
+        let mut state = self.state.lock().unwrap();
+        Self::enter(&mut state, action, server)?;
+        let now = self.clock.now();
+        let file = state.files.get(&(server.to_owned(), account.to_owned()));
+        Ok(match file.and_then(|file| file.keys.get(blob)) {
+            None => false,
+            Some(None) => true,
+            Some(Some(end)) => *end > now && !state.refuses_ends,
+        })
+    }
+}
+
+#[async_trait]
+impl Hosts for Range {
+    async fn account(&self, door: &Door, account: &AccountName, create: bool) -> Result<(), Failure> {
+        let mut state = self.state.lock().unwrap();
+        let failed = |reason| Failure::new(reason, "It failed.");
+        Self::enter(&mut state, "account", door.server.id.as_str()).map_err(failed)?;
+        if create {
+            state.missing_accounts.retain(|missing| missing != account.as_str());
+        }
+        if state.missing_accounts.iter().any(|missing| missing == account.as_str()) {
+            return Err(failed(Reason::AccountNotFound));
+        }
+        Ok(())
+    }
+
+    async fn converge(&self, door: &Door, account: &AccountName, wanted: &DesiredKeys) -> Result<Edited, Trouble> {
+        let mut state = self.state.lock().unwrap();
+        let server = door.server.id.as_str();
+        let failed = |reason| Trouble::Failed(Failure::new(reason, "It failed."));
+        Self::enter(&mut state, "converge", server).map_err(failed)?;
+        let enforcing = state.enforcing;
+        let file = state.files.entry((server.to_owned(), account.to_string())).or_default();
+        if file.revision > wanted.revision && wanted.overruled != Some(file.revision) {
+            return Err(Trouble::Superseded { found: file.revision });
+        }
+        file.revision = wanted.revision;
+        file.keys.retain(|blob, _| !wanted.all_blobs.contains(blob));
+        let mut edited = Edited::default();
+        for key in &wanted.keys {
+            let end = key.until.filter(|_| enforcing);
+            file.keys.insert(key.public_key.blob().to_vec(), end);
+            if key.until.is_some() {
+                let by = if enforcing { Enforcer::Sshd } else { Enforcer::Keywright };
+                edited.enforced.push((key.version, by));
+            }
+        }
+        let foreign = file.keys.keys().filter(|blob| !wanted.all_blobs.contains(blob)).count();
+        if foreign > 0 {
+            edited.residual.push(format!("FOREIGN_KEYS {foreign}"));
+        }
+        Ok(edited)
+    }
+
+    async fn end_sessions(
+        &self,
+        door: &Door,
+        _: &AccountName,
+        keys: Option<&[Fingerprint]>,
+    ) -> Result<Sessions, Failure> {
+        let mut state = self.state.lock().unwrap();
+        let action = if keys.is_some() { "end_sessions" } else { "end_all_sessions" };
+        Self::enter(&mut state, action, door.server.id.as_str()).map_err(|reason| Failure::new(reason, "It failed."))?;
+        Ok(Sessions { ended: "1".to_owned(), ..Sessions::default() })
+    }
+}

@@ -1,0 +1,210 @@
+//! credential-store as the lifecycle sees it: servers, versions with their states, references. It can be sealed.
+
+use super::fakes::Answer;
+use keywright_domain::key::{GenerateSpec, PrivateKey};
+use keywright_domain::reason::Reason;
+use keywright_proto::credential as proto;
+use keywright_runtime::failure::Failure;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use tonic::{Request, Response, Status};
+
+#[derive(Default)]
+pub struct State {
+    pub servers: BTreeMap<String, proto::Server>,
+    pub credentials: BTreeSet<String>,
+    pub versions: BTreeMap<String, (String, proto::CredentialVersion)>,
+    /// `owner subject`.
+    pub references: BTreeSet<String>,
+    pub sealed: bool,
+    pub released: usize,
+    /// Calls of this name that fail yet.
+    pub failing: BTreeMap<&'static str, usize>,
+}
+
+#[derive(Clone, Default)]
+pub struct Vault {
+    pub state: Arc<Mutex<State>>,
+}
+
+fn refuse(reason: Reason) -> Status {
+    Failure::new(reason, "Refused.").to_status()
+}
+
+impl Vault {
+    pub fn version(&self, id: &str) -> proto::CredentialVersion {
+        self.state.lock().unwrap().versions.get(id).unwrap().1.clone()
+    }
+
+    pub fn seal(&self, sealed: bool) {
+        self.state.lock().unwrap().sealed = sealed;
+    }
+
+    fn enter(&self, call: &'static str) -> Result<std::sync::MutexGuard<'_, State>, Status> {
+        let mut state = self.state.lock().unwrap();
+        if let Some(left) = state.failing.get_mut(call)
+            && *left > 0
+        {
+            *left -= 1;
+            return Err(refuse(Reason::ServiceUnavailable));
+        }
+        Ok(state)
+    }
+}
+
+#[tonic::async_trait]
+impl proto::custody_service_server::CustodyService for Vault {
+    async fn sign_userauth(&self, _: Request<proto::SignUserauthRequest>) -> Answer<proto::SignUserauthResponse> {
+        Err(Status::unimplemented("simulated hosts need no signature"))
+    }
+
+    async fn create_managed_credential(
+        &self,
+        request: Request<proto::CreateManagedCredentialRequest>,
+    ) -> Answer<proto::CreateManagedCredentialResponse> {
+        self.enter("create")?.credentials.insert(request.into_inner().credential_id);
+        Ok(Response::new(proto::CreateManagedCredentialResponse {}))
+    }
+
+    async fn generate_version(
+        &self,
+        request: Request<proto::GenerateVersionRequest>,
+    ) -> Answer<proto::GenerateVersionResponse> {
+        let asked = request.into_inner();
+        let mut state = self.enter("generate")?;
+        if state.sealed {
+            return Err(refuse(Reason::SecretStoreSealed));
+        }
+        if !state.credentials.contains(&asked.credential_id) {
+            return Err(refuse(Reason::CredentialNotFound));
+        }
+        let number = i32::try_from(state.versions.len()).unwrap() + 1;
+        let (_, version) = state.versions.entry(asked.version_id.clone()).or_insert_with(|| {
+            let key = PrivateKey::generate(GenerateSpec::Ed25519).unwrap();
+            let version = proto::CredentialVersion {
+                id: asked.version_id,
+                number,
+                state: proto::VersionState::Staged.into(),
+                public_key: key.public().openssh(),
+                fingerprint: key.public().fingerprint().to_string(),
+                algorithm: asked.algorithm,
+                ..Default::default()
+            };
+            (asked.credential_id, version)
+        });
+        Ok(Response::new(proto::GenerateVersionResponse { version: Some(version.clone()) }))
+    }
+
+    async fn set_version_state(
+        &self,
+        request: Request<proto::SetVersionStateRequest>,
+    ) -> Answer<proto::SetVersionStateResponse> {
+        let asked = request.into_inner();
+        let mut state = self.enter("set_state")?;
+        if asked.destroy_material && state.sealed {
+            return Err(refuse(Reason::SecretStoreSealed));
+        }
+        let found = state.versions.get_mut(&asked.version_id);
+        let (_, version) = found.ok_or_else(|| refuse(Reason::VersionNotFound))?;
+        version.state = asked.state;
+        version.material_destroyed |= asked.destroy_material;
+        version.compromised |= asked.compromised;
+        Ok(Response::new(proto::SetVersionStateResponse { version: Some(version.clone()) }))
+    }
+
+    async fn get_managed_credential(
+        &self,
+        _: Request<proto::GetManagedCredentialRequest>,
+    ) -> Answer<proto::GetManagedCredentialResponse> {
+        Err(Status::unimplemented("simulated hosts need no management key"))
+    }
+}
+
+#[tonic::async_trait]
+impl proto::directory_service_server::DirectoryService for Vault {
+    async fn resolve_server(&self, request: Request<proto::ResolveServerRequest>) -> Answer<proto::ResolveServerResponse> {
+        let state = self.enter("server")?;
+        let server = state.servers.get(&request.get_ref().server_id).cloned();
+        if server.is_none() {
+            return Err(refuse(Reason::ServerNotFound));
+        }
+        Ok(Response::new(proto::ResolveServerResponse { server }))
+    }
+
+    async fn resolve_credential(
+        &self,
+        _: Request<proto::ResolveCredentialRequest>,
+    ) -> Answer<proto::ResolveCredentialResponse> {
+        Err(refuse(Reason::CredentialNotFound))
+    }
+
+    async fn set_management_key(
+        &self,
+        request: Request<proto::SetManagementKeyRequest>,
+    ) -> Answer<proto::SetManagementKeyResponse> {
+        let asked = request.into_inner();
+        let mut state = self.enter("manage")?;
+        let server = state.servers.get_mut(&asked.server_id).ok_or_else(|| refuse(Reason::ServerNotFound))?;
+        server.management_key_id = asked.credential_id;
+        server.management_username = asked.username;
+        Ok(Response::new(proto::SetManagementKeyResponse {}))
+    }
+
+    async fn add_reference(&self, request: Request<proto::AddReferenceRequest>) -> Answer<proto::AddReferenceResponse> {
+        let asked = request.into_inner();
+        let reference = format!("{} {}{}", asked.owner, asked.server_id, asked.credential_id);
+        self.enter("hold")?.references.insert(reference);
+        Ok(Response::new(proto::AddReferenceResponse {}))
+    }
+
+    async fn remove_reference(
+        &self,
+        request: Request<proto::RemoveReferenceRequest>,
+    ) -> Answer<proto::RemoveReferenceResponse> {
+        let asked = request.into_inner();
+        let reference = format!("{} {}{}", asked.owner, asked.server_id, asked.credential_id);
+        self.enter("let_go")?.references.remove(&reference);
+        Ok(Response::new(proto::RemoveReferenceResponse {}))
+    }
+
+    async fn record_test_result(
+        &self,
+        _: Request<proto::RecordTestResultRequest>,
+    ) -> Answer<proto::RecordTestResultResponse> {
+        Err(Status::unimplemented("not called by key-lifecycle"))
+    }
+}
+
+#[tonic::async_trait]
+impl proto::release_service_server::ReleaseService for Vault {
+    async fn release_version(
+        &self,
+        request: Request<proto::ReleaseVersionRequest>,
+    ) -> Answer<proto::ReleaseVersionResponse> {
+        let mut state = self.enter("release")?;
+        if state.sealed {
+            return Err(refuse(Reason::SecretStoreSealed));
+        }
+        state.released += 1;
+        Ok(Response::new(proto::ReleaseVersionResponse { file: request.into_inner().version_id.into_bytes() }))
+    }
+}
+
+#[tonic::async_trait]
+impl proto::tenant_service_server::TenantService for Vault {
+    async fn create_tenant(&self, _: Request<proto::CreateTenantRequest>) -> Answer<proto::CreateTenantResponse> {
+        Err(Status::unimplemented("not called by key-lifecycle"))
+    }
+
+    async fn list_tenants(&self, _: Request<proto::ListTenantsRequest>) -> Answer<proto::ListTenantsResponse> {
+        Err(Status::unimplemented("not called by key-lifecycle"))
+    }
+
+    async fn get_tenant(&self, request: Request<proto::GetTenantRequest>) -> Answer<proto::GetTenantResponse> {
+        let tenant = &request.get_ref().tenant_id;
+        if self.enter("tenant")?.servers.values().any(|server| server.tenant_id == *tenant) {
+            return Ok(Response::new(proto::GetTenantResponse::default()));
+        }
+        Err(refuse(Reason::TenantNotFound))
+    }
+}

@@ -1,0 +1,202 @@
+//! What the service does by itself: drives every open rotation, grace end and revocation, closes interrupted
+//! management installations, and says again to credential-store what it could not hear.
+//!
+//! Invariant: what is to be done stands in the database alone. A work is driven under a lease that its driver keeps
+//! renewing; when the lease is lost the driver stops where it is, and every step may be repeated by the next.
+
+use crate::app::manage_server::ManageServer;
+use crate::custody::Custody;
+use crate::revocation::Revoker;
+use crate::rotation::Drive;
+use crate::store;
+use keywright_domain::ids::{AccessId, ManagementId, RevocationId, RotationId};
+use keywright_domain::reason::Reason;
+use keywright_runtime::failure::Failure;
+use keywright_storage::{Db, lease};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+const POLL: Duration = Duration::from_millis(500);
+/// Short, so that another process soon goes on after a kill.
+pub const LEASE: Duration = Duration::from_secs(10);
+const RENEW: Duration = Duration::from_secs(3);
+/// After a failure outside of any step.
+const PAUSE: Duration = Duration::from_secs(2);
+const AT_ONCE: usize = 32;
+const SWEEP_EVERY: u32 = 20;
+
+#[derive(Clone)]
+pub struct Worker {
+    pub db: Db,
+    pub owner: String,
+    pub drive: Drive,
+    pub revoker: Revoker,
+    pub custody: Custody,
+    pub manage: ManageServer,
+    pub wake: Arc<Notify>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Work {
+    Rotation(RotationId),
+    Revocation(RevocationId),
+    Management(ManagementId),
+    Versions(AccessId),
+}
+
+impl Work {
+    fn id(&self) -> &str {
+        match self {
+            Self::Rotation(id) => id.as_str(),
+            Self::Revocation(id) => id.as_str(),
+            Self::Management(id) => id.as_str(),
+            Self::Versions(id) => id.as_str(),
+        }
+    }
+}
+
+impl Worker {
+    pub async fn run(self, stop: CancellationToken) {
+        let mut running: JoinSet<Work> = JoinSet::new();
+        // Only so that a lease which this process holds is not asked for twice a second.
+        let mut held: HashSet<Work> = HashSet::new();
+        let mut round = 0u32;
+        while !stop.is_cancelled() {
+            let sweep = round.is_multiple_of(SWEEP_EVERY);
+            round = round.wrapping_add(1);
+            match self.due(sweep).await {
+                Ok(due) => {
+                    for work in due {
+                        if held.len() < AT_ONCE && held.insert(work.clone()) {
+                            let worker = self.clone();
+                            running.spawn(async move {
+                                worker.hold(&work).await;
+                                work
+                            });
+                        }
+                    }
+                }
+                Err(failure) => tracing::debug!(reason = failure.reason.as_str(), "the worker waits"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(POLL) => {}
+                Some(ended) = running.join_next(), if !running.is_empty() => {
+                    match ended {
+                        Ok(work) => { held.remove(&work); }
+                        Err(_) => held.clear(),
+                    }
+                }
+            }
+        }
+        // A step that is cut off here is repeated by whoever takes the lease next.
+        running.shutdown().await;
+    }
+
+    /// Everything that is due now, one after the other.
+    #[cfg(test)]
+    pub async fn settle(&self) {
+        for _ in 0..100 {
+            let due = self.due(true).await.unwrap();
+            let mut moved = false;
+            for work in due {
+                match self.perform(&work).await {
+                    Ok(()) => moved |= !matches!(work, Work::Versions(_)),
+                    Err(failure) => self.put_off_for_test(&work, &failure).await,
+                }
+            }
+            if !moved {
+                return;
+            }
+        }
+        panic!("it does not settle");
+    }
+
+    #[cfg(test)]
+    async fn put_off_for_test(&self, work: &Work, failure: &Failure) {
+        if matches!(work, Work::Rotation(_) | Work::Management(_)) {
+            self.put_off(work, failure).await;
+        }
+    }
+
+    async fn due(&self, sweep: bool) -> Result<Vec<Work>, Failure> {
+        let now = self.db.now().await?;
+        let mut reader = store::reader(&self.db).await?;
+        let limit = i64::try_from(AT_ONCE).unwrap_or(i64::MAX);
+        let mut due = Vec::new();
+        due.extend(store::revocation::due(&mut reader, now, limit).await?.into_iter().map(Work::Revocation));
+        due.extend(store::rotation::due(&mut reader, now, limit).await?.into_iter().map(Work::Rotation));
+        due.extend(store::management::due(&mut reader, now, limit).await?.into_iter().map(Work::Management));
+        if sweep {
+            due.extend(store::version::unpushed(&mut reader, limit).await?.into_iter().map(Work::Versions));
+        }
+        Ok(due)
+    }
+
+    /// Does the work as long as the lease is ours.
+    async fn hold(&self, work: &Work) {
+        let Ok(Some(lease)) = lease::acquire(&self.db, work.id(), &self.owner, LEASE).await else { return };
+        let lost = async {
+            loop {
+                tokio::time::sleep(RENEW).await;
+                match lease::renew(&self.db, &lease, LEASE).await {
+                    Ok(true) => {}
+                    Ok(false) | Err(_) => return,
+                }
+            }
+        };
+        let result = tokio::select! {
+            result = self.perform(work) => result,
+            () = lost => {
+                tracing::warn!(work = work.id(), "the lease was lost");
+                return;
+            }
+        };
+        if let Err(failure) = result {
+            self.put_off(work, &failure).await;
+        }
+        if lease::release(&self.db, &lease).await.is_err() {
+            tracing::debug!(work = work.id(), "the lease ends by itself");
+        }
+    }
+
+    async fn perform(&self, work: &Work) -> Result<(), Failure> {
+        match work {
+            Work::Rotation(id) => self.drive.run(id).await,
+            Work::Revocation(id) => self.revoker.run(id).await,
+            Work::Management(id) => self.manage.recover(id).await,
+            Work::Versions(id) => {
+                let mut reader = store::reader(&self.db).await?;
+                let found = store::access::find(&mut reader, id).await?;
+                drop(reader);
+                match found {
+                    Some(access) => self.custody.push(&access, None).await,
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    async fn put_off(&self, work: &Work, failure: &Failure) {
+        if failure.is(Reason::AccessRevoked) {
+            return;
+        }
+        tracing::info!(work = work.id(), reason = failure.reason.as_str(), "put off");
+        let later = match work {
+            Work::Rotation(id) => self.drive.pause(id, PAUSE).await,
+            Work::Management(id) => self.manage.pause(id, PAUSE).await,
+            Work::Revocation(_) | Work::Versions(_) => {
+                tokio::time::sleep(PAUSE).await;
+                Ok(())
+            }
+        };
+        if later.is_err() {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
