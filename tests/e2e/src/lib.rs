@@ -1,0 +1,47 @@
+//! What the end-to-end scenarios stand on: the shipped binaries, a real SSH server, a tenant with its owner.
+//!
+//! Invariant: nothing here looks inside Keywright. All goes through REST or the `keywright` command, and what is
+//! true of a host is asked of the host itself or of OpenSSH's client.
+//!
+//! | module | is about |
+//! |---|---|
+//! | [`world`] | a server on one pair of stores, a host, a tenant, its owner |
+//! | [`access`] | what an owner does with an SSH access, and what the host then says |
+//! | [`key_file`] | a downloaded private key |
+//! | [`authorized_keys`] | the account's file: ours and foreign lines |
+//! | [`http`] | requests that are not well-formed |
+//! | [`secrets`] | where a secret may not stand |
+//! | [`document`] | the OpenAPI document as a list of operations |
+//! | [`readme`] | the README's tour as a script |
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
+pub mod access;
+pub mod authorized_keys;
+pub mod document;
+pub mod http;
+pub mod key_file;
+pub mod readme;
+pub mod secrets;
+pub mod world;
+
+pub use access::Access;
+pub use key_file::KeyFile;
+pub use world::{Sshd, Stores, World};
+
+use std::time::Duration;
+
+/// No single step of a scenario takes longer on a busy machine.
+pub const LIMIT: Duration = Duration::from_secs(120);
+
+/// The text of a field by its JSON pointer; panics if there is none.
+pub fn text(value: &serde_json::Value, pointer: &str) -> String {
+    let found = value.pointer(pointer).and_then(serde_json::Value::as_str);
+    found.unwrap_or_else(|| panic!("no {pointer} in {value}")).to_owned()
+}

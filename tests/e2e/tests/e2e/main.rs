@@ -1,0 +1,44 @@
+//! The scenarios of the product, driven from outside against the shipped binaries and real SSH servers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
+/// Runs scenarios on both pairs of stores and on both SSH servers.
+macro_rules! on_every_pair {
+    ($($scenario:ident),* $(,)?) => {
+        on_every_pair!(@ embedded_openssh, Embedded, OpenSsh, $($scenario),*);
+        on_every_pair!(@ embedded_dropbear, Embedded, Dropbear, $($scenario),*);
+        on_every_pair!(@ external_openssh, External, OpenSsh, $($scenario),*);
+        on_every_pair!(@ external_dropbear, External, Dropbear, $($scenario),*);
+    };
+    (@ $pair:ident, $stores:ident, $sshd:ident, $($scenario:ident),*) => {
+        mod $pair {
+            use keywright_e2e::{Sshd, Stores, World};
+            $(
+                #[tokio::test]
+                async fn $scenario() {
+                    super::$scenario(World::new(Stores::$stores, Sshd::$sshd).await).await;
+                }
+            )*
+        }
+    };
+}
+
+mod attack;
+mod connectivity;
+mod faults;
+mod grace;
+mod hostile_input;
+mod identity;
+mod journey;
+mod openapi;
+mod replicas;
+mod saved_credentials;
+mod secrets;
+mod tenants;
+mod tour;

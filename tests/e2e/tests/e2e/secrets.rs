@@ -1,0 +1,132 @@
+//! The log lists all that happened, and no secret stands in it or anywhere else.
+
+use keywright_e2e::key_file::secrets_of;
+use keywright_e2e::secrets::{Needles, audit_log, dump};
+use keywright_e2e::world::wait_for;
+use keywright_e2e::{Access, Sshd, Stores, World, text};
+use keywright_kit::{KeyType, keygen};
+use serde_json::{Value, json};
+
+const PASSPHRASE: &str = "canary-passphrase-tell-nobody";
+
+/// What a life of a key and of a saved credential must have left in the log, each with its outcome.
+const EVENTS: [(&str, &str); 14] = [
+    ("tenant.create", "succeeded"),
+    ("invitation.create", "succeeded"),
+    ("invitation.redeem", "succeeded"),
+    ("server.register", "succeeded"),
+    ("server.host_key", "succeeded"),
+    ("server.manage", "succeeded"),
+    ("access.provision", "succeeded"),
+    ("access.download", "succeeded"),
+    ("access.download", "denied"),
+    ("access.rotate", "succeeded"),
+    ("access.revoke", "succeeded"),
+    ("access.regenerate", "succeeded"),
+    ("credential.create", "succeeded"),
+    ("credential.rotate", "failed"),
+];
+
+#[tokio::test]
+async fn nothing_secret_stays_behind_in_the_embedded_stores() {
+    let world = World::new(Stores::Embedded, Sshd::OpenSsh).await;
+    let needles = live(&world).await;
+    needles.assert_absent_from_data(&world.keywright.data_dir());
+}
+
+#[tokio::test]
+async fn nothing_secret_stays_behind_in_external_stores() {
+    let world = World::new(Stores::External, Sshd::OpenSsh).await;
+    let needles = live(&world).await;
+    needles.assert_absent_from_data(&world.keywright.data_dir());
+    needles.assert_absent("the database", &dump(world.database.as_ref().unwrap()).await);
+}
+
+/// One of everything, with errors; the secrets that it brought up.
+async fn live(world: &World) -> Needles {
+    let mut needles = Needles::default();
+    needles.add("the operator's token", world.keywright.operator_token());
+    needles.add("the owner's token", &world.owner_token);
+    needles.add("the invitation", &world.invitation);
+    needles.add_all("the bootstrap key", secrets_of(&world.bootstrap.private_text()));
+    let access = world.provision().await;
+    let mut answers = vec![world.keywright.post(&access.path("/download"), confirmation(&access)).await];
+    for grace in ["3600s", "0s"] {
+        needles.add_all("a downloaded key", access.download().await.secrets());
+        answers.push(access.try_download().await);
+        let rotation = json!({"gracePeriod": grace, "dropGraceKey": true});
+        access.finished(&access.start_rotation(rotation).await).await;
+    }
+    access.revoke(json!({"reason": "the end"})).await;
+    access.regenerate().await;
+    needles.add_all("a regenerated key", access.download().await.secrets());
+    answers.extend(saved_credential(world, &mut needles).await);
+
+    for answer in &answers {
+        assert!(answer.status >= 400, "{}", answer.json);
+        needles.assert_absent("an error", &answer.bytes);
+    }
+    assert_logged(world, &needles).await;
+    needles.assert_absent("the server's log", world.keywright.logs().as_bytes());
+    assert!(world.keywright.logs().contains("request_id"), "the server's log is empty");
+    needles
+}
+
+fn confirmation(access: &Access<'_>) -> Value {
+    json!({"confirmation": {"accessId": access.id}})
+}
+
+async fn saved_credential(world: &World, needles: &mut Needles) -> Vec<keywright_kit::Answer> {
+    let (clear, locked) =
+        (keygen(KeyType::Ed25519, "").await.unwrap(), keygen(KeyType::Ed25519, PASSPHRASE).await.unwrap());
+    needles.add("a passphrase", PASSPHRASE);
+    needles.add_all("a saved key", secrets_of(&clear.private_text()));
+    needles.add_all("an encrypted key file", secrets_of(&locked.private_text()));
+    let body = json!({"tenantId": world.tenant, "name": "saved", "privateKey": clear.private_text()});
+    let id = text(&world.keywright.post("/api/credentials/ssh", body).await.success(), "/id");
+    let path = format!("/api/credentials/ssh/{id}/rotate");
+    let confirmation = json!({"credentialId": id});
+    let truncated = &clear.private_text()[..250];
+    let mut refused = Vec::new();
+    for body in [
+        json!({"privateKey": locked.private_text(), "passphrase": format!("{PASSPHRASE}-wrong"), "confirmation": confirmation}),
+        json!({"privateKey": truncated, "passphrase": PASSPHRASE, "confirmation": confirmation}),
+        json!({"privateKey": clear.private_text(), "passphrase": PASSPHRASE, "confirmation": {"credentialId": PASSPHRASE}}),
+        json!({"privateKey": {"inner": clear.private_text()}, "passphrase": [PASSPHRASE]}),
+    ] {
+        refused.push(world.owner().post(&path, body).await);
+    }
+    let body =
+        json!({"privateKey": locked.private_text(), "passphrase": PASSPHRASE, "confirmation": confirmation});
+    world.owner().post(&path, body).await.success();
+    refused
+}
+
+async fn assert_logged(world: &World, needles: &Needles) {
+    let path =
+        format!("/api/audit/events?tenantId={}&action=credential.rotate&outcome=succeeded", world.tenant);
+    wait_for(&world.keywright, &path, |log| log["items"].as_array().is_some_and(|items| !items.is_empty()))
+        .await;
+    let events = audit_log(&world.keywright).await;
+    let has = |action: &str, outcome: &str| {
+        events.iter().any(|event| event["action"] == action && event["outcome"] == outcome)
+    };
+    for (action, outcome) in EVENTS {
+        assert!(has(action, outcome), "the log does not list {action} {outcome}: {}", summary(&events));
+    }
+    for event in &events {
+        assert!(text(event, "/id").starts_with("evt_") && !text(event, "/requestId").is_empty(), "{event}");
+        needles.assert_absent("the audit log", event.to_string().as_bytes());
+    }
+    let mut sequence: Vec<i64> =
+        events.iter().map(|event| text(event, "/sequence").parse().unwrap()).collect();
+    assert!(sequence.is_sorted_by(|newer, older| newer > older), "{sequence:?}");
+    sequence.dedup();
+    assert_eq!(sequence.len(), events.len());
+}
+
+fn summary(events: &[Value]) -> String {
+    let lines =
+        events.iter().map(|event| format!("{} {} {}", event["action"], event["outcome"], event["reason"]));
+    lines.collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,102 @@
+//! Another tenant's objects do not exist: every route that names one is called by the wrong tenant.
+
+use std::collections::BTreeMap;
+
+use keywright_e2e::document::{fetch, operations};
+use keywright_e2e::world::{create_tenant, owner, wait_for};
+use keywright_e2e::{World, text};
+use keywright_kit::{KeyType, keygen};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// One object of every kind that a path can name.
+async fn objects(world: &World) -> BTreeMap<&'static str, String> {
+    let access = world.provision().await;
+    let rotation = text(&access.show().await, "/recentRotations/0/id");
+    let revocation = text(&access.revoke(json!({})).await, "/id");
+    let key = keygen(KeyType::Ed25519, "").await.unwrap();
+    let credential = json!({"tenantId": world.tenant, "name": "deploy", "privateKey": key.private_text()});
+    let credential = world.keywright.post("/api/credentials/ssh", credential).await.success();
+    let log = format!("/api/audit/events?tenantId={}", world.tenant);
+    let log = wait_for(&world.keywright, &log, |log| !log["items"].as_array().unwrap().is_empty()).await;
+    let tokens = world.owner().get("/api/tokens").await.success();
+    BTreeMap::from([
+        ("tenantId", world.tenant.clone()),
+        ("serverId", world.server.clone()),
+        ("accessId", access.id.clone()),
+        ("rotationId", rotation),
+        ("revocationId", revocation),
+        ("credentialId", text(&credential, "/id")),
+        ("eventId", text(&log, "/items/0/id")),
+        ("tokenId", text(&tokens, "/items/0/id")),
+        ("claimId", "clm_aaaaaaaaaaaaaaaaaaaaaaaaaa".to_owned()),
+    ])
+}
+
+#[tokio::test]
+async fn every_route_with_an_id_says_404_to_another_tenant() {
+    let world = World::embedded().await;
+    let objects = objects(&world).await;
+    let other = create_tenant(&world.keywright, "Other").await;
+    let (_, stranger) = owner(&world.keywright, &other).await;
+    let stranger = world.keywright.caller(&stranger);
+    let mut seen = 0;
+
+    for operation in operations(&fetch(&world.keywright).await) {
+        if operation.variables().is_empty() {
+            continue;
+        }
+        let path = operation.path(&objects);
+        if operation.method == Method::GET && !operation.is_watch() {
+            assert_eq!(world.owner().get(&path).await.status, 200, "{path} is hidden from its own tenant");
+        }
+        let body = (operation.method == Method::POST).then(|| valid_body(&operation.template, &objects));
+        let answer = stranger.send(operation.method.clone(), &path, body, &[]).await;
+        assert_eq!(answer.status, 404, "{} {path}: {}", operation.method, answer.json);
+        assert!(answer.reason().ends_with("_NOT_FOUND"), "{path}: {}", answer.json);
+        seen += 1;
+    }
+    assert!(seen >= 25, "only {seen} routes name an object");
+    assert_eq!(world.owner().get(&format!("/api/servers/{}", world.server)).await.status, 200);
+}
+
+/// A body that would do something, were it the caller's own object.
+fn valid_body(template: &str, objects: &BTreeMap<&str, String>) -> Value {
+    let confirmation = |name: &str| json!({"confirmation": {name: objects[name]}});
+    let last = template.rsplit('/').next().unwrap_or_default();
+    match (template, last) {
+        (_, "rename") => json!({"name": "mine now"}),
+        (_, "invitations") => json!({"role": "tenant_owner", "email": "eve@example.com"}),
+        (_, "ssh-access") => json!({"serverIds": [objects["serverId"]]}),
+        (_, "host-keys") => json!({"action": "remove", "fingerprints": ["SHA256:x"]}),
+        (_, "credentials") => json!({"credentialId": objects["credentialId"], "skipTest": true}),
+        (_, "management") => {
+            json!({"bootstrapCredential": {"credentialId": objects["credentialId"], "username": "root"}})
+        }
+        (_, "rotate" | "download" | "revoke" | "regenerate") if template.contains("ssh-access") => {
+            confirmation("accessId")
+        }
+        _ => json!({}),
+    }
+}
+
+#[tokio::test]
+async fn lists_show_a_tenant_its_own() {
+    let world = World::embedded().await;
+    world.provision().await;
+    let other = create_tenant(&world.keywright, "Other").await;
+    let (_, stranger) = owner(&world.keywright, &other).await;
+    let stranger = world.keywright.caller(&stranger);
+
+    for list in ["/api/servers", "/api/credentials/ssh"] {
+        assert_eq!(stranger.get(list).await.success()["items"], json!([]), "{list}");
+    }
+    let tenants = stranger.get("/api/tenants").await.success();
+    let ids: Vec<&Value> = tenants["items"].as_array().unwrap().iter().map(|tenant| &tenant["id"]).collect();
+    assert_eq!(ids, [&json!(other)]);
+    let events = stranger.get("/api/audit/events").await.success();
+    for event in events["items"].as_array().unwrap() {
+        assert_eq!(event["tenantId"], other, "{event}");
+    }
+    assert_eq!(world.owner().get("/api/servers").await.success()["items"].as_array().unwrap().len(), 1);
+}

@@ -1,0 +1,42 @@
+//! Starts the real thing for tests: SSH servers, PostgreSQL, OpenBao, and Keywright itself.
+//!
+//! Invariants: nothing on the machine changes (accounts, files and processes live in namespaces and temporary
+//! folders); ports are chosen at run time and listen on loopback only; whatever a value of this crate started
+//! ends when that value is dropped, or when the test process dies, however it dies.
+//!
+//! | module | starts |
+//! |---|---|
+//! | [`host`] | OpenSSH and Dropbear servers with accounts of their own |
+//! | [`ssh`] | OpenSSH's own `ssh` and `ssh-keygen`, to judge our work |
+//! | [`postgres`] | a fresh database per test |
+//! | [`bao`] | a fresh KV mount per test, or a private instance that can be sealed |
+//! | [`keywright`] | `keywright-server` and the `keywright` command |
+//!
+//! What a test needs and the machine lacks is an error that names the remedy, never a silent skip.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
+pub mod bao;
+mod daemon;
+mod error;
+pub mod host;
+pub mod keywright;
+mod port;
+pub mod postgres;
+mod process;
+pub mod ssh;
+
+pub use bao::{BaoMount, SealedBao, bao_mount, bao_sealed};
+pub use error::KitError;
+pub use host::{HostOptions, TestHost};
+pub use keywright::{Answer, Caller, Keywright, KeywrightOptions};
+pub use port::{Port, free_port};
+pub use postgres::postgres_database;
+pub use process::{Output, eventually};
+pub use ssh::{KeyPair, KeyType, keygen, ssh};
