@@ -2,6 +2,29 @@
 
 use std::{env, error::Error, fs, path::Path, path::PathBuf};
 
+/// Messages that hold a secret, and those that hold them: their `Debug` shows the name alone (src/opaque.rs).
+const OPAQUE: &[&str] = &[
+    ".google.api.HttpBody",
+    ".keywright.credential.v1.CreateSshCredentialRequest",
+    ".keywright.credential.v1.ReleaseVersionRequest",
+    ".keywright.credential.v1.ReleaseVersionResponse",
+    ".keywright.credential.v1.RotateSshCredentialRequest",
+    ".keywright.credential.v1.ValidateSshCredentialRequest",
+    ".keywright.identity.v1.CreateInvitationResponse",
+    ".keywright.identity.v1.CreateTokenResponse",
+    ".keywright.identity.v1.ExchangeRequest",
+    ".keywright.identity.v1.ExchangeResponse",
+    ".keywright.identity.v1.RedeemInvitationRequest",
+    ".keywright.identity.v1.RedeemInvitationResponse",
+    ".keywright.lifecycle.v1.BootstrapCredential",
+    ".keywright.lifecycle.v1.DownloadSshKeyRequest",
+    ".keywright.lifecycle.v1.DownloadSshKeyResponse",
+    ".keywright.lifecycle.v1.ManageServerRequest",
+    ".keywright.probe.v1.CreateConnectivityTestRequest",
+    ".keywright.probe.v1.CreateDraftConnectivityTestRequest",
+    ".keywright.probe.v1.OneTimeCredential",
+];
+
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=keywright");
     println!("cargo::rerun-if-changed=google");
@@ -23,6 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         // Maps in order: the keyed hash of a request is the same each time.
         .btree_map(".")
+        .skip_debug(OPAQUE)
         .emit_rerun_if_changed(false)
         .compile_fds(set)?;
     Ok(())

@@ -2,6 +2,7 @@
 //! descriptor set that the gateway, the runtime and the tests read. No logic of the product stands here.
 
 mod descriptors;
+mod opaque;
 
 pub use descriptors::{AuditClass, DESCRIPTOR_SET, Exposure, Rule, RuleError, pool, rule_of};
 

@@ -68,8 +68,9 @@ pub fn build(parts: Parts) -> Assembled {
     let routes = servers(&parts, routes);
     let routes = credentials(&parts, &shelf, routes);
     let routes = keys(&parts, &shelf, routes);
+    let drain: Task = Box::pin(parts.audit.clone().drain(parts.db.clone(), parts.stop.clone()));
     let sweep: Task = Box::pin(shelf.sweep(parts.stop));
-    Assembled { routes, tasks: vec![sweep] }
+    Assembled { routes, tasks: vec![drain, sweep] }
 }
 
 /// Servers and the directory of them.

@@ -45,6 +45,7 @@ CREATE TABLE key_version (
     public_key TEXT,
     created_at BIGINT NOT NULL,
     promoted_at BIGINT,
+    revoked_at BIGINT,
     compromised_at BIGINT,
     -- Its private half is to be destroyed, and was.
     destroy_at BIGINT,

@@ -33,9 +33,6 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-/// The service's own tables; open its database (named `lifecycle`) with them.
-pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
-
 /// What the service is made of.
 pub struct Parts {
     pub db: Db,
@@ -53,7 +50,8 @@ pub struct Parts {
 /// Routes, and the background work: the worker and the delivery of what is owed to the audit log.
 pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
     let store = CredentialStore::new(parts.outbound.clone());
-    let login = Login { outbound: parts.outbound.clone(), store: store.clone(), dialer: parts.dialer.clone() };
+    let login =
+        Login { outbound: parts.outbound.clone(), store: store.clone(), dialer: parts.dialer.clone() };
     let hosts = Arc::new(SshHosts { login: login.clone(), clock: parts.clock.clone() });
     let bootstrapper = Bootstrapper::new(login, store, parts.clock.clone());
     let built = assemble(&parts, hosts, bootstrapper)?;
@@ -70,7 +68,11 @@ pub(crate) struct Built {
     pub(crate) worker: Worker,
 }
 
-pub(crate) fn assemble(parts: &Parts, hosts: Arc<dyn Hosts>, bootstrapper: Bootstrapper) -> Result<Built, NoRandomness> {
+pub(crate) fn assemble(
+    parts: &Parts,
+    hosts: Arc<dyn Hosts>,
+    bootstrapper: Bootstrapper,
+) -> Result<Built, NoRandomness> {
     let (db, audit, guard) = (parts.db.clone(), parts.audit.clone(), parts.guard.clone());
     let store = CredentialStore::new(parts.outbound.clone());
     let probe = Probe::new(parts.outbound.clone());
@@ -101,7 +103,8 @@ pub(crate) fn assemble(parts: &Parts, hosts: Arc<dyn Hosts>, bootstrapper: Boots
         probe,
         bootstrapper,
     };
-    let starter = app::Starter { db: db.clone(), drive: drive.clone(), wake: wake.clone(), owner: owner.clone() };
+    let starter =
+        app::Starter { db: db.clone(), drive: drive.clone(), wake: wake.clone(), owner: owner.clone() };
     let routes = routes(parts, &starter, &store, &manage, wake.clone());
     let worker = Worker { db, owner, drive, revoker, custody, manage, wake };
     Ok(Built { routes, worker })
@@ -144,7 +147,12 @@ fn routes(
             store: store.clone(),
             starter: starter.clone(),
         },
-        revoke: app::revoke_access::RevokeAccess { db: db.clone(), audit: audit.clone(), guard: guard.clone(), wake },
+        revoke: app::revoke_access::RevokeAccess {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            wake,
+        },
         regenerate: app::regenerate_key::RegenerateKey {
             db: db.clone(),
             audit,

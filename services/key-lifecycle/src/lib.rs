@@ -26,7 +26,10 @@ mod rotation;
 mod store;
 mod worker;
 
-pub use build::{MIGRATIONS, Parts, build};
+pub use build::{Parts, build};
+
+/// The service's own tables; open its database (named `lifecycle`) with them.
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
 #[cfg(test)]
 mod tests;

@@ -72,9 +72,9 @@ impl Worker {
                 Ok(due) => {
                     for work in due {
                         if held.len() < AT_ONCE && held.insert(work.clone()) {
-                            let worker = self.clone();
+                            let (worker, stop) = (self.clone(), stop.clone());
                             running.spawn(async move {
-                                worker.hold(&work).await;
+                                worker.hold(&work, &stop).await;
                                 work
                             });
                         }
@@ -94,8 +94,7 @@ impl Worker {
                 }
             }
         }
-        // A step that is cut off here is repeated by whoever takes the lease next.
-        running.shutdown().await;
+        while running.join_next().await.is_some() {}
     }
 
     /// Everything that is due now, one after the other.
@@ -138,8 +137,8 @@ impl Worker {
         Ok(due)
     }
 
-    /// Does the work as long as the lease is ours.
-    async fn hold(&self, work: &Work) {
+    /// Does the work as long as the lease is ours. A step that is cut off is repeated by whoever takes the lease next.
+    async fn hold(&self, work: &Work, stop: &CancellationToken) {
         let Ok(Some(lease)) = lease::acquire(&self.db, work.id(), &self.owner, LEASE).await else { return };
         let lost = async {
             loop {
@@ -150,15 +149,17 @@ impl Worker {
                 }
             }
         };
-        let result = tokio::select! {
-            result = self.perform(work) => result,
+        tokio::select! {
+            result = self.perform(work) => {
+                if let Err(failure) = result {
+                    self.put_off(work, &failure).await;
+                }
+            }
+            () = stop.cancelled() => {}
             () = lost => {
                 tracing::warn!(work = work.id(), "the lease was lost");
                 return;
             }
-        };
-        if let Err(failure) = result {
-            self.put_off(work, &failure).await;
         }
         if lease::release(&self.db, &lease).await.is_err() {
             tracing::debug!(work = work.id(), "the lease ends by itself");

@@ -78,7 +78,7 @@ pub struct Settings {
         long,
         global = true,
         env = "KEYWRIGHT_LOG",
-        default_value = "info,sqlx=warn,russh=off,h2=warn,hyper=warn"
+        default_value = "info,sqlx=warn,russh=off,vaultrs=off,rustify=off,h2=warn,hyper=warn"
     )]
     pub log: String,
 

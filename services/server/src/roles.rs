@@ -40,7 +40,6 @@ pub async fn store_database(at: &Installation) -> Result<Db, StartError> {
 pub async fn credential_store(at: &Installation, settings: &Settings, db: Db) -> Result<Tasks, StartError> {
     let own = at.own(ServiceName::CredentialStore)?;
     let custody = custody(at, &settings.vault, db.clone()).await?;
-    let drain = own.audit.clone().drain(db.clone(), at.stop.clone());
     let built = store::build(store::Parts {
         db,
         custody,
@@ -53,9 +52,7 @@ pub async fn credential_store(at: &Installation, settings: &Settings, db: Db) ->
         verifier: own.verifier,
         stop: at.stop.clone(),
     });
-    let mut tasks = place(at, ServiceName::CredentialStore, &own.stack, built);
-    tasks.push(Box::pin(drain));
-    Ok(tasks)
+    Ok(place(at, ServiceName::CredentialStore, &own.stack, built))
 }
 
 async fn custody(at: &Installation, vault: &VaultSettings, db: Db) -> Result<store::Custody, StartError> {
@@ -90,7 +87,6 @@ fn vault_token(vault: &VaultSettings) -> Result<Secret, StartError> {
 pub async fn connectivity_probe(at: &Installation, settings: &Settings) -> Result<Tasks, StartError> {
     let own = at.own(ServiceName::ConnectivityProbe)?;
     let db = at.database("probe", &probe::MIGRATIONS).await?;
-    let drain = own.audit.clone().drain(db.clone(), at.stop.clone());
     let built = probe::build(probe::Parts {
         db,
         audit: own.audit,
@@ -100,15 +96,12 @@ pub async fn connectivity_probe(at: &Installation, settings: &Settings) -> Resul
         rules: targets::rules(settings),
         stop: at.stop.clone(),
     });
-    let mut tasks = place(at, ServiceName::ConnectivityProbe, &own.stack, built);
-    tasks.push(Box::pin(drain));
-    Ok(tasks)
+    Ok(place(at, ServiceName::ConnectivityProbe, &own.stack, built))
 }
 
 pub async fn key_lifecycle(at: &Installation, settings: &Settings) -> Result<Tasks, StartError> {
     let own = at.own(ServiceName::KeyLifecycle)?;
     let db = at.database("lifecycle", &lifecycle::MIGRATIONS).await?;
-    let drain = own.audit.clone().drain(db.clone(), at.stop.clone());
     let built = lifecycle::build(lifecycle::Parts {
         db,
         audit: own.audit,
@@ -119,9 +112,7 @@ pub async fn key_lifecycle(at: &Installation, settings: &Settings) -> Result<Tas
         dialer: targets::dialer(settings),
         stop: at.stop.clone(),
     })?;
-    let mut tasks = place(at, ServiceName::KeyLifecycle, &own.stack, built);
-    tasks.push(Box::pin(drain));
-    Ok(tasks)
+    Ok(place(at, ServiceName::KeyLifecycle, &own.stack, built))
 }
 
 pub fn gateway(at: &Installation) -> Result<Gateway, StartError> {

@@ -34,6 +34,10 @@ impl ListEvents {
         self.guard
             .allow(caller, "audit.read", tenant.as_ref(), &filter.tenant, Reason::TenantNotFound)
             .await?;
+        let texts = [&filter.actor, &filter.action, &filter.target];
+        if texts.iter().any(|text| text.len() > 200 || text.chars().any(|c| c.is_control() || c == '%')) {
+            return Err(Failure::violation("target", "and actor and action must be ids or names"));
+        }
         let page = Page::parse(size, token, &format!("{filter:?}"))?;
         let (before, _) = page.key();
         let events = event::list(&self.db, &filter, before, page.size.saturating_add(1)).await?;

@@ -8,4 +8,3 @@ pub mod identity;
 pub mod replayed;
 pub mod servers;
 pub mod tenants;
-pub mod text;

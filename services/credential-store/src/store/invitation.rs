@@ -3,7 +3,7 @@
 use keywright_domain::caller::Role;
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::{InvitationId, TenantId};
-use keywright_storage::{Columns, Error, Tx};
+use keywright_storage::{Columns, Db, Error, Tx};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invitation {
@@ -36,15 +36,14 @@ pub async fn insert(tx: &mut Tx, invitation: &Invitation) -> Result<(), Error> {
 }
 
 /// The invitation behind a code, if it can still be redeemed.
-pub async fn open(tx: &mut Tx, code_hash: &str) -> Result<Option<Invitation>, Error> {
-    let now = tx.now().micros();
+pub async fn open(db: &Db, code_hash: &str, now: Instant) -> Result<Option<Invitation>, Error> {
     let row = sqlx::query(
         "SELECT id, tenant_id, role, email, code_hash, created_by, expires_at FROM invitation
           WHERE code_hash = $1 AND redeemed_at IS NULL AND expires_at > $2",
     )
     .bind(code_hash)
-    .bind(now)
-    .fetch_optional(tx.conn())
+    .bind(now.micros())
+    .fetch_optional(db.read())
     .await?;
     row.map(|row| {
         Ok(Invitation {

@@ -6,8 +6,26 @@ use keywright_domain::clock::Instant;
 use keywright_domain::ids::VersionId;
 use keywright_storage::{Columns, Db, Dialect, Error, Tx};
 
-/// Announces material that no version names yet. False where the id is doomed already.
-pub async fn announce(tx: &mut Tx, id: &VersionId) -> Result<bool, Error> {
+/// What an announcement found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Announced {
+    /// The material may be written; until it is adopted it is nobody's.
+    Pending,
+    /// A version's row names the material already: there is nothing to write, and nothing to clean up.
+    Named,
+    /// It is being destroyed.
+    Doomed,
+}
+
+/// Announces material that no version names yet.
+pub async fn announce(tx: &mut Tx, id: &VersionId) -> Result<Announced, Error> {
+    let named = sqlx::query("SELECT id FROM credential_version WHERE id = $1")
+        .bind(id.as_str())
+        .fetch_optional(tx.conn())
+        .await?;
+    if named.is_some() {
+        return Ok(Announced::Named);
+    }
     let now = tx.now().micros();
     let done = sqlx::query(
         "INSERT INTO material_fate (version_id, fate, since) VALUES ($1, 'pending', $2)
@@ -17,7 +35,7 @@ pub async fn announce(tx: &mut Tx, id: &VersionId) -> Result<bool, Error> {
     .bind(now)
     .execute(tx.conn())
     .await?;
-    Ok(done.rows_affected() > 0)
+    Ok(if done.rows_affected() > 0 { Announced::Pending } else { Announced::Doomed })
 }
 
 /// The version's row names the material from now on. False where it is no longer pending.
@@ -56,10 +74,13 @@ pub async fn doom_pending(tx: &mut Tx, id: &VersionId) -> Result<bool, Error> {
 
 /// Dooms what was announced before `oldest` and never adopted: its request died.
 pub async fn doom_forgotten(tx: &mut Tx, oldest: Instant) -> Result<(), Error> {
-    sqlx::query("UPDATE material_fate SET fate = 'doomed' WHERE fate = 'pending' AND since < $1")
-        .bind(oldest.micros())
-        .execute(tx.conn())
-        .await?;
+    sqlx::query(
+        "UPDATE material_fate SET fate = 'doomed'
+          WHERE fate = 'pending' AND since < $1 AND version_id NOT IN (SELECT id FROM credential_version)",
+    )
+    .bind(oldest.micros())
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 

@@ -42,11 +42,11 @@ pub async fn get(db: &Db, id: &TenantId) -> Result<Option<Tenant>, Error> {
     row.as_ref().map(read).transpose()
 }
 
-/// Older than `before`, newest first; `only` narrows to one tenant.
+/// Older than `before`, newest first; `only` narrows to one tenant, `pattern` is a LIKE pattern in lower case.
 pub async fn list(
     db: &Db,
     only: Option<&TenantId>,
-    search: &str,
+    pattern: &str,
     before: (i64, String),
     limit: i64,
 ) -> Result<Vec<Tenant>, Error> {
@@ -54,14 +54,14 @@ pub async fn list(
         "SELECT id, external_id, name, time_zone, created_at FROM tenant
           WHERE (created_at < $1 OR (created_at = $1 AND id < $2))
             AND ($3 = '' OR id = $3)
-            AND ($4 = '' OR LOWER(id) LIKE '%' || $4 || '%' OR LOWER(name) LIKE '%' || $4 || '%'
-                 OR LOWER(COALESCE(external_id, '')) LIKE '%' || $4 || '%')
+            AND (LOWER(id) LIKE $4 ESCAPE '!' OR LOWER(name) LIKE $4 ESCAPE '!'
+                 OR LOWER(COALESCE(external_id, '')) LIKE $4 ESCAPE '!')
           ORDER BY created_at DESC, id DESC LIMIT $5",
     )
     .bind(before.0)
     .bind(before.1)
     .bind(only.map_or("", TenantId::as_str))
-    .bind(search.to_lowercase())
+    .bind(pattern)
     .bind(limit)
     .fetch_all(db.read())
     .await?;

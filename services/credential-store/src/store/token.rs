@@ -98,6 +98,21 @@ pub async fn list(
     rows.iter().map(read).collect()
 }
 
+/// Whether a person is owner of the tenant and can still come in.
+pub async fn has_live_owner(tx: &mut Tx, tenant: &TenantId) -> Result<bool, Error> {
+    let now = tx.now().micros();
+    let row = sqlx::query(
+        "SELECT t.id FROM token t JOIN principal p ON p.id = t.principal_id
+          WHERE t.tenant_id = $1 AND t.role = 'tenant_owner' AND p.kind = 'user'
+            AND t.revoked_at IS NULL AND t.expires_at > $2 LIMIT 1",
+    )
+    .bind(tenant.as_str())
+    .bind(now)
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(row.is_some())
+}
+
 /// Keeps the first instant of revocation.
 pub async fn revoke(tx: &mut Tx, id: &TokenId) -> Result<(), Error> {
     let now = tx.now().micros();

@@ -80,6 +80,21 @@ async fn what_a_dead_request_left_behind_is_destroyed_later_and_not_before() {
 }
 
 #[tokio::test]
+async fn a_late_second_attempt_at_a_version_never_endangers_its_material() {
+    let world = World::new().await;
+    let (_, version) = world.managed(Some(&world.tenant().await), &[proto::VersionState::Active]).await;
+    let id = VersionId::parse(&version.id).unwrap();
+    let there = world.shelf.store(&id, Secret::from_text(key_text())).await.unwrap();
+    let key = keywright_domain::key::PrivateKey::from_stored(&there).unwrap();
+    assert_eq!(key.public().openssh(), version.public_key);
+    world.shelf.discard(&id).await;
+    world.pass(Duration::from_secs(3600));
+    world.shelf.sweep_once().await.unwrap();
+    assert!(world.shelf.take(&id).await.is_ok());
+    assert_eq!(world.count("material_fate").await, 0);
+}
+
+#[tokio::test]
 async fn a_request_whose_material_was_taken_for_dead_cannot_adopt_it() {
     let world = World::new().await;
     let id = VersionId::random().unwrap();

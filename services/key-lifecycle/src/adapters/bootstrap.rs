@@ -61,7 +61,12 @@ impl Bootstrapper {
         Self { login, store, clock, derivations: Arc::new(Semaphore::new(DERIVATIONS)) }
     }
 
-    pub async fn parse(&self, caller: &Caller, server: &Server, asked: Bootstrap) -> Result<Entrance, Failure> {
+    pub async fn parse(
+        &self,
+        caller: &Caller,
+        server: &Server,
+        asked: Bootstrap,
+    ) -> Result<Entrance, Failure> {
         match (asked.credential.is_empty(), asked.private_key.is_empty()) {
             (false, true) => self.saved(caller, server, &asked).await,
             (true, false) => self.one_time(asked).await,
@@ -78,7 +83,8 @@ impl Bootstrapper {
         }
         let username = if asked.username.is_empty() { &saved.username } else { &asked.username };
         let account = account(username)?;
-        let identity = self.login.identity(caller.clone(), server, &id, None, account.as_str(), saved.public_key);
+        let identity =
+            self.login.identity(caller.clone(), server, &id, None, account.as_str(), saved.public_key);
         Ok(Entrance { identity, account })
     }
 
@@ -101,10 +107,13 @@ impl Bootstrapper {
         let entered = Entered { session, clock: self.clock.clone() };
         let facts = Host::new(&entered.session, &self.clock).inspect(&entrance.account, None).await;
         let usable = facts.map_err(failure).and_then(|facts| match (facts.account, facts.drop) {
-            (None, _) => Err(Failure::new(Reason::AccountNotFound, "The account does not exist on the server.")),
-            (Some(_), Drop::None) => {
-                Err(Failure::new(Reason::SudoUnavailable, "There is no way to act as the account on the server."))
+            (None, _) => {
+                Err(Failure::new(Reason::AccountNotFound, "The account does not exist on the server."))
             }
+            (Some(_), Drop::None) => Err(Failure::new(
+                Reason::SudoUnavailable,
+                "There is no way to act as the account on the server.",
+            )),
             (Some(_), _) => Ok(()),
         });
         match usable {
@@ -151,7 +160,8 @@ impl Entered {
 }
 
 fn account(username: &str) -> Result<AccountName, Failure> {
-    AccountName::parse(username).map_err(|error| Failure::violation("bootstrapCredential.username", error.to_string()))
+    AccountName::parse(username)
+        .map_err(|error| Failure::violation("bootstrapCredential.username", error.to_string()))
 }
 
 fn read(text: &Secret, passphrase: &Secret) -> Result<PrivateKey, KeyError> {

@@ -112,7 +112,12 @@ impl CredentialStore {
     }
 
     /// Idempotent.
-    pub async fn set_state(&self, work: Option<&str>, credential: &CredentialId, change: &Change<'_>) -> Result<(), Failure> {
+    pub async fn set_state(
+        &self,
+        work: Option<&str>,
+        credential: &CredentialId,
+        change: &Change<'_>,
+    ) -> Result<(), Failure> {
         let message = proto::SetVersionStateRequest {
             credential_id: credential.to_string(),
             version_id: change.version.to_string(),
@@ -127,7 +132,8 @@ impl CredentialStore {
     /// The key in use of a managed credential.
     pub async fn active_key(&self, credential: &CredentialId, work: &str) -> Result<PublicKey, Failure> {
         let message = proto::GetManagedCredentialRequest { credential_id: credential.to_string() };
-        let answer = self.custody().get_managed_credential(self.own(Some(work), message)?).await?.into_inner();
+        let answer =
+            self.custody().get_managed_credential(self.own(Some(work), message)?).await?.into_inner();
         let active = answer.versions.iter().find(|version| version.state() == proto::VersionState::Active);
         let active = active.ok_or_else(|| unreadable("credential"))?;
         PublicKey::parse_openssh(&active.public_key).map_err(|_| unreadable("version"))
@@ -155,11 +161,22 @@ impl CredentialStore {
     }
 
     /// Nobody can delete the credential from under `owner`. Idempotent.
-    pub async fn hold_credential(&self, work: &str, credential: &CredentialId, owner: &str) -> Result<(), Failure> {
+    pub async fn hold_credential(
+        &self,
+        work: &str,
+        credential: &CredentialId,
+        owner: &str,
+    ) -> Result<(), Failure> {
         self.hold(work, String::new(), credential.to_string(), owner).await
     }
 
-    async fn hold(&self, work: &str, server_id: String, credential_id: String, owner: &str) -> Result<(), Failure> {
+    async fn hold(
+        &self,
+        work: &str,
+        server_id: String,
+        credential_id: String,
+        owner: &str,
+    ) -> Result<(), Failure> {
         let (owner, purpose) = (owner.to_owned(), PURPOSE.to_owned());
         let message = proto::AddReferenceRequest { server_id, credential_id, owner, purpose };
         self.directory().add_reference(self.own(Some(work), message)?).await?;
@@ -170,11 +187,22 @@ impl CredentialStore {
         self.let_go(work, server.to_string(), String::new(), owner).await
     }
 
-    pub async fn let_go_of_credential(&self, work: &str, credential: &CredentialId, owner: &str) -> Result<(), Failure> {
+    pub async fn let_go_of_credential(
+        &self,
+        work: &str,
+        credential: &CredentialId,
+        owner: &str,
+    ) -> Result<(), Failure> {
         self.let_go(work, String::new(), credential.to_string(), owner).await
     }
 
-    async fn let_go(&self, work: &str, server_id: String, credential_id: String, owner: &str) -> Result<(), Failure> {
+    async fn let_go(
+        &self,
+        work: &str,
+        server_id: String,
+        credential_id: String,
+        owner: &str,
+    ) -> Result<(), Failure> {
         let (owner, purpose) = (owner.to_owned(), PURPOSE.to_owned());
         let message = proto::RemoveReferenceRequest { server_id, credential_id, owner, purpose };
         self.directory().remove_reference(self.own(Some(work), message)?).await?;
@@ -241,11 +269,14 @@ const fn state(state: VersionState) -> proto::VersionState {
 
 fn server(found: proto::Server) -> Option<Server> {
     let active = found.lifecycle_status() == proto::ServerLifecycle::Active;
-    let keys: Result<Vec<_>, _> = found.host_keys.iter().map(|key| PublicKey::parse_openssh(&key.public_key)).collect();
+    let keys: Result<Vec<_>, _> =
+        found.host_keys.iter().map(|key| PublicKey::parse_openssh(&key.public_key)).collect();
     Some(Server {
         id: ServerId::parse(&found.id).ok()?,
         tenant: TenantId::parse(&found.tenant_id).ok()?,
-        management: CredentialId::parse(&found.management_key_id).ok().map(|id| (id, found.management_username)),
+        management: CredentialId::parse(&found.management_key_id)
+            .ok()
+            .map(|id| (id, found.management_username)),
         name: found.name,
         host: found.host,
         port: u16::try_from(found.port).ok()?,

@@ -30,7 +30,9 @@ pub struct Edited {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
     /// The host carries a newer revision.
-    Superseded { found: u64 },
+    Superseded {
+        found: u64,
+    },
     Failed(Failure),
 }
 
@@ -49,7 +51,12 @@ pub trait Hosts: Send + Sync {
     /// The account is there and an access may use it; created where asked.
     async fn account(&self, door: &Door, account: &AccountName, create: bool) -> Result<(), Failure>;
 
-    async fn converge(&self, door: &Door, account: &AccountName, wanted: &DesiredKeys) -> Result<Edited, Trouble>;
+    async fn converge(
+        &self,
+        door: &Door,
+        account: &AccountName,
+        wanted: &DesiredKeys,
+    ) -> Result<Edited, Trouble>;
 
     /// Ends the sessions that these keys opened; of `None`, all of the account.
     async fn end_sessions(
@@ -85,13 +92,22 @@ impl Hosts for SshHosts {
             return Err(Failure::new(Reason::AccountNotAllowed, "The account belongs to the system."));
         }
         if facts.drop == Drop::None {
-            return Err(Failure::new(Reason::SudoUnavailable, "There is no way to act as the account on the server."));
+            return Err(Failure::new(
+                Reason::SudoUnavailable,
+                "There is no way to act as the account on the server.",
+            ));
         }
         Ok(())
     }
 
-    async fn converge(&self, door: &Door, account: &AccountName, wanted: &DesiredKeys) -> Result<Edited, Trouble> {
-        let session = self.login.with_management_key(&door.server, &door.work).await.map_err(Trouble::Failed)?;
+    async fn converge(
+        &self,
+        door: &Door,
+        account: &AccountName,
+        wanted: &DesiredKeys,
+    ) -> Result<Edited, Trouble> {
+        let session =
+            self.login.with_management_key(&door.server, &door.work).await.map_err(Trouble::Failed)?;
         let host = host::Host::new(&session, &self.clock);
         let done = host.converge(account, wanted).await;
         session.close().await;
@@ -118,7 +134,8 @@ impl Hosts for SshHosts {
             SessionCount::Ended(count) => count.to_string(),
             SessionCount::Unknown { .. } => "UNKNOWN".to_owned(),
         };
-        let processes = done.processes.iter().map(|process| format!("{} {}", process.pid, process.name)).collect();
+        let processes =
+            done.processes.iter().map(|process| format!("{} {}", process.pid, process.name)).collect();
         let crontabs = if done.crontab { vec![account.to_string()] } else { Vec::new() };
         Ok(Sessions { ended, processes, crontabs })
     }

@@ -79,7 +79,9 @@ fn receipt(answer: Option<proto::Receipt>) -> Result<Receipt, Failure> {
     let method = match answer.method() {
         proto::ProofMethod::Login => "LOGIN",
         proto::ProofMethod::Offer => "OFFER",
-        proto::ProofMethod::Unspecified => return Err(Failure::new(Reason::Internal, "The proof names no method.")),
+        proto::ProofMethod::Unspecified => {
+            return Err(Failure::new(Reason::Internal, "The proof names no method."));
+        }
     };
     let proven_at = answer.proven_at.map_or(Instant::from_micros(0), |at| {
         Instant::from_micros(at.seconds.saturating_mul(1_000_000).saturating_add(i64::from(at.nanos) / 1000))

@@ -66,7 +66,8 @@ impl SshAccessService for Accesses {
     ) -> Result<Response<proto::ListSshAccessResponse>, Status> {
         let caller = caller(&request)?;
         let asked = request.get_ref();
-        let (views, next) = self.list.run(&caller, &asked.tenant_id, asked.page_size, &asked.page_token).await?;
+        let (views, next) =
+            self.list.run(&caller, &asked.tenant_id, asked.page_size, &asked.page_token).await?;
         let items = views.iter().map(access).collect();
         Ok(Response::new(proto::ListSshAccessResponse { items, next_page_token: next }))
     }
@@ -207,7 +208,10 @@ fn access(view: &AccessView) -> proto::SshAccess {
         grace_ends_at: optional(view.grace_ends_at()),
         algorithm: view.access.algorithm.as_str().to_owned(),
         fingerprint: active.map(fingerprint).unwrap_or_default(),
-        public_key: active.and_then(|version| version.public_key.as_ref()).map(PublicKey::openssh).unwrap_or_default(),
+        public_key: active
+            .and_then(|version| version.public_key.as_ref())
+            .map(PublicKey::openssh)
+            .unwrap_or_default(),
         version: active.map_or(0, |version| number(version.number)),
         created_at: Some(timestamp(view.access.created_at)),
         last_rotated_at: optional(active.and_then(|version| version.promoted_at)),

@@ -76,7 +76,8 @@ impl RotationService for Rotations {
             async move { read.revocation(&id).await }
         };
         let ended = |view: &RevocationView| view.revocation.state == RevocationState::Succeeded;
-        let encode = |view: &RevocationView| proto::WatchRevocationResponse { revocation: Some(revocation(view)) };
+        let encode =
+            |view: &RevocationView| proto::WatchRevocationResponse { revocation: Some(revocation(view)) };
         Ok(Response::new(watch(look, ended, encode)))
     }
 }

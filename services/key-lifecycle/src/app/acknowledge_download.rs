@@ -44,7 +44,7 @@ impl AcknowledgeDownload {
         let mut tx = self.db.begin(intent).await?;
         gates::find(tx.conn(), tenant, access).await?;
         let found = store::claim::find(tx.conn(), access, claim).await?;
-        if !found.is_some_and(|found| found.principal == caller.principal.id) {
+        if found.is_none_or(|found| found.principal != caller.principal.id) {
             return Err(Failure::not_found(Reason::ClaimNotFound, claim.as_str()).into());
         }
         store::claim::acknowledge(&mut tx, claim).await?;

@@ -23,7 +23,9 @@ impl CheckWork {
         if let Ok(id) = ManagementId::parse(work) {
             let found = store::management::find(&mut reader, &id).await?;
             return Ok(found.is_some_and(|found| {
-                found.state == ManagementState::Running && found.server == server && found.credential == credential
+                found.state == ManagementState::Running
+                    && found.server == server
+                    && found.credential == credential
             }));
         }
         match open_on(&mut reader, work).await? {
@@ -41,7 +43,9 @@ async fn open_on(conn: &mut Connection, work: &str) -> Result<Option<AccessId>, 
     }
     if let Ok(id) = RevocationId::parse(work) {
         let found = store::revocation::find(conn, &id).await?;
-        return Ok(found.filter(|revocation| revocation.finished_at.is_none()).map(|revocation| revocation.access));
+        return Ok(found
+            .filter(|revocation| revocation.finished_at.is_none())
+            .map(|revocation| revocation.access));
     }
     Ok(None)
 }

@@ -8,6 +8,7 @@ use crate::adapters::credential_store::{CredentialStore, Release};
 use crate::model::{Access, Claim, Version, VersionState};
 use crate::store;
 use keywright_domain::caller::{Caller, PrincipalKind};
+use keywright_domain::ids::shown;
 use keywright_domain::ids::{AccessId, ClaimId, TenantId, TokenId};
 use keywright_domain::key::KeyAlgorithm;
 use keywright_domain::reason::Reason;
@@ -91,7 +92,7 @@ struct Claimed {
 }
 
 impl DownloadKey {
-    #[instrument(skip_all, fields(access = %asked.access))]
+    #[instrument(skip_all, fields(access = shown(&asked.access)))]
     pub async fn run(&self, caller: &Caller, asked: Download) -> Result<KeyFile, Failure> {
         let (tenant, access) = gates::tenant_and_access(&asked.tenant, &asked.access)?;
         let missing = Reason::AccessNotFound;
@@ -110,7 +111,10 @@ impl DownloadKey {
     async fn parse(&self, tenant: TenantId, access: AccessId, asked: &Download) -> Result<Wanted, Failure> {
         let format = Format::parse(&asked.format)?;
         if asked.passphrase.expose().len() > LONGEST_PASSPHRASE {
-            return Err(Failure::violation("passphrase", format!("must have at most {LONGEST_PASSPHRASE} bytes")));
+            return Err(Failure::violation(
+                "passphrase",
+                format!("must have at most {LONGEST_PASSPHRASE} bytes"),
+            ));
         }
         let claim = match asked.claim.as_str() {
             "" => None,
@@ -165,14 +169,17 @@ impl DownloadKey {
         let versions = store::version::of(tx.conn(), &access.id).await?;
         let active = versions.into_iter().find(|version| version.state == VersionState::Active);
         let Some(version) = active else {
-            return Err(Failure::new(Reason::RotationInProgress, "The first key is still being installed.").into());
+            return Err(
+                Failure::new(Reason::RotationInProgress, "The first key is still being installed.").into()
+            );
         };
         if let Some(claim) = store::claim::of_version(tx.conn(), &version.id).await? {
             let own = claim.principal == caller.principal.id && claim.session == session(caller);
             if wanted.claim.as_ref() == Some(&claim.id) && own && claim.is_open(tx.now()) {
                 return Ok(Claimed { access, version, claim: claim.id, fresh: false });
             }
-            let failure = Failure::new(Reason::KeyAlreadyDownloaded, "This version of the key was downloaded.");
+            let failure =
+                Failure::new(Reason::KeyAlreadyDownloaded, "This version of the key was downloaded.");
             return Err(failure.with("downloadedAt", claim.created_at.rfc3339()).into());
         }
         let claim = self.fresh(&mut tx, caller, &access, &version, wanted).await?;

@@ -33,7 +33,8 @@ pub async fn find_usable(conn: &mut Connection, tenant: &TenantId, id: &AccessId
     if access.closed_at.is_none() {
         return Ok(access);
     }
-    let failure = Failure::new(Reason::AccessNotFound, "This access was never provisioned: its first key failed.");
+    let failure =
+        Failure::new(Reason::AccessNotFound, "This access was never provisioned: its first key failed.");
     Err(failure.with("id", id.as_str()).into())
 }
 
@@ -42,20 +43,26 @@ pub fn confirmed(typed: Option<&str>, id: &AccessId) -> Result<(), Failure> {
     match typed.map(str::trim) {
         None | Some("") => Err(Failure::new(Reason::ConfirmationRequired, "The confirmation is missing.")),
         Some(typed) if typed == id.as_str() => Ok(()),
-        Some(_) => Err(Failure::new(Reason::ConfirmationMismatch, "The confirmation is not the id of the access.")),
+        Some(_) => {
+            Err(Failure::new(Reason::ConfirmationMismatch, "The confirmation is not the id of the access."))
+        }
     }
 }
 
 pub fn comment(text: &str) -> Result<(), Failure> {
     if text.chars().count() > LONGEST_COMMENT || text.chars().any(|c| c.is_control() && c != '\n') {
-        return Err(Failure::violation("reason", format!("must be text of at most {LONGEST_COMMENT} characters")));
+        return Err(Failure::violation(
+            "reason",
+            format!("must be text of at most {LONGEST_COMMENT} characters"),
+        ));
     }
     Ok(())
 }
 
 /// New work may begin on the server.
 pub fn usable(server: &Server) -> Result<(), Failure> {
-    let refuse = |reason, message: &str| Err(Failure::new(reason, message).with("serverId", server.id.as_str()));
+    let refuse =
+        |reason, message: &str| Err(Failure::new(reason, message).with("serverId", server.id.as_str()));
     if !server.active {
         return refuse(Reason::ServerInactive, "The server is deactivated.");
     }

@@ -30,15 +30,17 @@ impl ListAccess {
         token: &str,
     ) -> Result<(Vec<AccessView>, String), Failure> {
         let tenant = gates::tenant(tenant)?;
-        self.guard.allow(caller, "access.list", Some(&tenant), tenant.as_str(), Reason::TenantNotFound).await?;
+        self.guard
+            .allow(caller, "access.list", Some(&tenant), tenant.as_str(), Reason::TenantNotFound)
+            .await?;
         let page = Page::parse(size, token, tenant.as_str())?;
         if caller.principal.role == Role::Operator {
             self.store.require_tenant(caller, &tenant).await?;
         }
+        let now = self.db.now().await?;
         let mut reader = store::reader(&self.db).await?;
         let rows = store::access::page(&mut reader, &tenant, &page).await?;
         let (rows, next) = page.cut(rows, |access| (access.created_at, access.id.to_string()));
-        let now = self.db.now().await?;
         let mut views = Vec::with_capacity(rows.len());
         for access in rows {
             views.push(view_access::load(&mut reader, caller, access, now).await?);

@@ -72,15 +72,19 @@ impl ManageServer {
         if server.host_keys.is_empty() {
             return Err(Failure::new(Reason::HostKeyUnpinned, "No host key of the server is approved."));
         }
-        let (id, credential, version) = (ManagementId::random()?, CredentialId::random()?, VersionId::random()?);
+        let (id, credential, version) =
+            (ManagementId::random()?, CredentialId::random()?, VersionId::random()?);
         let begun = self.db.serialized(|| async {
             let mut tx = self.db.begin(intent).await?;
             if let Some(running) = store::management::running(tx.conn(), &server.id).await? {
-                let failure = Failure::new(Reason::RequestInProgress, "A management key is being installed there.");
+                let failure =
+                    Failure::new(Reason::RequestInProgress, "A management key is being installed there.");
                 return Err(Error::from(failure.with("managementId", running.as_str())));
             }
             if store::access::of_account(tx.conn(), &server.id, username).await?.is_some() {
-                return Err(Failure::new(Reason::AccountNotAllowed, "A tenant's access uses this account.").into());
+                return Err(
+                    Failure::new(Reason::AccountNotAllowed, "A tenant's access uses this account.").into()
+                );
             }
             let management = Management {
                 id: id.clone(),
@@ -153,9 +157,13 @@ impl ManageServer {
         entered.add(management, key).await?;
         let proof =
             KeyToProve { credential: &management.credential, version: &management.version, public_key: key };
-        let receipt = self.probe.login(management.id.as_str(), &server.id, &management.username, proof).await?;
+        let receipt =
+            self.probe.login(management.id.as_str(), &server.id, &management.username, proof).await?;
         if !receipt.accepted {
-            return Err(Failure::new(Reason::HostEditFailed, "The server does not accept the management key."));
+            return Err(Failure::new(
+                Reason::HostEditFailed,
+                "The server does not accept the management key.",
+            ));
         }
         Ok(receipt)
     }
@@ -164,7 +172,10 @@ impl ManageServer {
         match entered.remove(management, 2).await {
             Ok(()) => self.removed(management).await,
             Err(left) => {
-                tracing::info!(reason = left.reason.as_str(), "the line of a destroyed key stays on the server");
+                tracing::info!(
+                    reason = left.reason.as_str(),
+                    "the line of a destroyed key stays on the server"
+                );
             }
         }
     }
@@ -210,7 +221,9 @@ impl ManageServer {
             let destroyed = self.discard(old).await;
             match entered.remove(old, 3).await {
                 Ok(()) if destroyed.is_ok() => self.removed(old).await,
-                _ => tracing::info!(management = %old.id, "a former management key is removed with the next one"),
+                _ => {
+                    tracing::info!(management = %old.id, "a former management key is removed with the next one")
+                }
             }
         }
     }
@@ -243,7 +256,8 @@ impl ManageServer {
         let work = Some(management.id.as_str());
         match self.store.set_state(work, &management.credential, &change).await {
             Err(failure)
-                if destroy && matches!(failure.reason, Reason::VersionNotFound | Reason::CredentialNotFound) =>
+                if destroy
+                    && matches!(failure.reason, Reason::VersionNotFound | Reason::CredentialNotFound) =>
             {
                 Ok(())
             }
@@ -251,7 +265,12 @@ impl ManageServer {
         }
     }
 
-    async fn finish(&self, management: &Management, state: ManagementState, reason: &str) -> Result<(), Failure> {
+    async fn finish(
+        &self,
+        management: &Management,
+        state: ManagementState,
+        reason: &str,
+    ) -> Result<(), Failure> {
         let done = self.db.serialized(|| async {
             let mut tx = self.db.begin_internal("an installation ends").await?;
             store::management::finish(&mut tx, &management.id, state, reason).await?;
@@ -280,9 +299,13 @@ impl ManageServer {
         let mut reader = store::reader(&self.db).await?;
         let found = store::management::find(&mut reader, id).await?;
         drop(reader);
-        let Some(management) = found.filter(|found| found.state == ManagementState::Running) else { return Ok(()) };
+        let Some(management) = found.filter(|found| found.state == ManagementState::Running) else {
+            return Ok(());
+        };
         let counts = match self.store.server(&management.server).await {
-            Ok(server) => server.management.is_some_and(|(credential, _)| credential == management.credential),
+            Ok(server) => {
+                server.management.is_some_and(|(credential, _)| credential == management.credential)
+            }
             Err(failure) if failure.is(Reason::ServerNotFound) => false,
             Err(failure) => return Err(failure),
         };

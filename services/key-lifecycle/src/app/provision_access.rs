@@ -7,6 +7,7 @@ use crate::model::{Access, Host, RotationKind};
 use crate::store;
 use keywright_domain::account::AccountName;
 use keywright_domain::caller::{Caller, Role};
+use keywright_domain::ids::shown;
 use keywright_domain::ids::{AccessId, CredentialId, RotationId, ServerId, TenantId};
 use keywright_domain::key::KeyAlgorithm;
 use keywright_domain::reason::Reason;
@@ -55,7 +56,7 @@ enum Recorded {
 }
 
 impl ProvisionAccess {
-    #[instrument(skip_all, fields(tenant = %asked.tenant))]
+    #[instrument(skip_all, fields(tenant = shown(&asked.tenant)))]
     pub async fn run(&self, caller: &Caller, asked: Provision) -> Result<AccessId, Failure> {
         let tenant = gates::tenant(&asked.tenant)?;
         let missing = Reason::TenantNotFound;
@@ -66,7 +67,9 @@ impl ProvisionAccess {
         }
         let wanted = self.parse(tenant, &asked).await?;
         let targets: Vec<&str> = wanted.servers.iter().map(|server| server.id.as_str()).collect();
-        let entry = Entry::new("access.provision").tenant(Some(&wanted.tenant)).target(targets.first().unwrap_or(&""));
+        let entry = Entry::new("access.provision")
+            .tenant(Some(&wanted.tenant))
+            .target(targets.first().unwrap_or(&""));
         let entry = entry.detail("servers", targets.join(" ")).detail("account", wanted.account.as_str());
         let intent = self.audit.intend(caller, entry).await?;
         let result = self.start(&wanted, &intent, scope.as_ref()).await;
@@ -77,20 +80,28 @@ impl ProvisionAccess {
     async fn parse(&self, tenant: TenantId, asked: &Provision) -> Result<Wanted, Failure> {
         let account = match asked.account.as_str() {
             "" => AccountName::default_for(&tenant),
-            text => AccountName::parse(text).map_err(|error| Failure::violation("account", error.to_string()))?,
+            text => {
+                AccountName::parse(text).map_err(|error| Failure::violation("account", error.to_string()))?
+            }
         };
         if account.is_system() {
             return Err(Failure::new(Reason::AccountNotAllowed, "The account belongs to the system."));
         }
         let algorithm = match asked.algorithm.as_str() {
             "" => KeyAlgorithm::Ed25519,
-            name => KeyAlgorithm::parse(name).map_err(|_| Failure::violation("keyAlgorithm", "is not one of those listed"))?,
+            name => KeyAlgorithm::parse(name)
+                .map_err(|_| Failure::violation("keyAlgorithm", "is not one of those listed"))?,
         };
         let servers = self.servers(&tenant, &asked.servers, &account).await?;
         Ok(Wanted { tenant, servers, account, create_account: asked.create_account, algorithm })
     }
 
-    async fn servers(&self, tenant: &TenantId, ids: &[String], account: &AccountName) -> Result<Vec<Server>, Failure> {
+    async fn servers(
+        &self,
+        tenant: &TenantId,
+        ids: &[String],
+        account: &AccountName,
+    ) -> Result<Vec<Server>, Failure> {
         if ids.is_empty() || ids.len() > MOST_SERVERS {
             return Err(Failure::violation("serverIds", format!("must name 1 to {MOST_SERVERS} servers")));
         }
@@ -107,7 +118,8 @@ impl ProvisionAccess {
             }
             gates::usable(&server)?;
             if server.management.as_ref().is_some_and(|(_, username)| username == account.as_str()) {
-                let failure = Failure::new(Reason::AccountNotAllowed, "The account is Keywright's own on this server.");
+                let failure =
+                    Failure::new(Reason::AccountNotAllowed, "The account is Keywright's own on this server.");
                 return Err(failure.with("serverId", id.as_str()));
             }
             servers.push(server);
@@ -115,7 +127,12 @@ impl ProvisionAccess {
         Ok(servers)
     }
 
-    async fn start(&self, wanted: &Wanted, intent: &Intent, scope: Option<&Scope>) -> Result<AccessId, Failure> {
+    async fn start(
+        &self,
+        wanted: &Wanted,
+        intent: &Intent,
+        scope: Option<&Scope>,
+    ) -> Result<AccessId, Failure> {
         match self.db.serialized(|| self.record(wanted, intent, scope)).await? {
             Recorded::Before(access) => Ok(access),
             Recorded::Begun(access, rotation) => {
@@ -125,7 +142,12 @@ impl ProvisionAccess {
         }
     }
 
-    async fn record(&self, wanted: &Wanted, intent: &Intent, scope: Option<&Scope>) -> Result<Recorded, Error> {
+    async fn record(
+        &self,
+        wanted: &Wanted,
+        intent: &Intent,
+        scope: Option<&Scope>,
+    ) -> Result<Recorded, Error> {
         let mut tx = self.db.begin(intent).await?;
         if let Some(before) = repeat::first_answer(&mut tx, scope).await? {
             let missing = || Failure::not_found(Reason::AccessNotFound, &before);
@@ -149,7 +171,8 @@ impl ProvisionAccess {
         store::access::insert(&mut tx, &access).await?;
         for (position, server) in (1i64..).zip(&wanted.servers) {
             if store::access::of_account(tx.conn(), &server.id, access.account.as_str()).await?.is_some() {
-                let failure = Failure::new(Reason::AlreadyExists, "An access to this account of the server exists.");
+                let failure =
+                    Failure::new(Reason::AlreadyExists, "An access to this account of the server exists.");
                 return Err(failure.with("serverId", server.id.as_str()).into());
             }
             store::access::take_account(&mut tx, &server.id, &access.account, &access.id).await?;

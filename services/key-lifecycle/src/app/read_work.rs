@@ -3,6 +3,7 @@
 use super::view::{RevocationView, RotationView};
 use crate::store::{self, Connection};
 use keywright_domain::caller::Caller;
+use keywright_domain::ids::shown;
 use keywright_domain::ids::{RevocationId, RotationId};
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::Guard;
@@ -18,7 +19,7 @@ pub struct ReadWork {
 
 impl ReadWork {
     /// The id, if the caller may read what it names.
-    #[instrument(skip_all, fields(rotation = id))]
+    #[instrument(skip_all, fields(rotation = shown(id)))]
     pub async fn authorize_rotation(&self, caller: &Caller, id: &str) -> Result<RotationId, Failure> {
         let missing = || Failure::not_found(Reason::RotationNotFound, id);
         let id = RotationId::parse(id).map_err(|_| missing())?;
@@ -30,7 +31,7 @@ impl ReadWork {
         Ok(id)
     }
 
-    #[instrument(skip_all, fields(revocation = id))]
+    #[instrument(skip_all, fields(revocation = shown(id)))]
     pub async fn authorize_revocation(&self, caller: &Caller, id: &str) -> Result<RevocationId, Failure> {
         let missing = || Failure::not_found(Reason::RevocationNotFound, id);
         let id = RevocationId::parse(id).map_err(|_| missing())?;
@@ -53,7 +54,8 @@ impl ReadWork {
     pub async fn revocation(&self, id: &RevocationId) -> Result<RevocationView, Failure> {
         let mut reader = store::reader(&self.db).await?;
         let revocation = store::revocation::find(&mut reader, id).await?;
-        let revocation = revocation.ok_or_else(|| Failure::not_found(Reason::RevocationNotFound, id.as_str()))?;
+        let revocation =
+            revocation.ok_or_else(|| Failure::not_found(Reason::RevocationNotFound, id.as_str()))?;
         let hosts = store::revocation::hosts(&mut reader, id).await?;
         drop(reader);
         Ok(RevocationView { revocation, hosts, now: self.db.now().await? })
@@ -61,7 +63,10 @@ impl ReadWork {
 }
 
 /// A rotation with its steps and what it replaces.
-pub(super) async fn view_of(conn: &mut Connection, rotation: crate::model::Rotation) -> Result<RotationView, Error> {
+pub(super) async fn view_of(
+    conn: &mut Connection,
+    rotation: crate::model::Rotation,
+) -> Result<RotationView, Error> {
     let steps = store::step::of(conn, &rotation.id).await?;
     let versions = store::version::of(conn, &rotation.access).await?;
     Ok(RotationView::new(rotation, steps, &versions))

@@ -7,6 +7,7 @@ use crate::adapters::credential_store::CredentialStore;
 use crate::model::RotationKind;
 use crate::store;
 use keywright_domain::caller::Caller;
+use keywright_domain::ids::shown;
 use keywright_domain::ids::{AccessId, RotationId, ServerId, TenantId};
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
@@ -44,13 +45,14 @@ struct Wanted {
 }
 
 impl RegenerateKey {
-    #[instrument(skip_all, fields(access = %asked.access))]
+    #[instrument(skip_all, fields(access = shown(&asked.access)))]
     pub async fn run(&self, caller: &Caller, asked: Regenerate) -> Result<RotationId, Failure> {
         let (tenant, access) = gates::tenant_and_access(&asked.tenant, &asked.access)?;
         let missing = Reason::AccessNotFound;
         self.guard.allow(caller, "access.regenerate", Some(&tenant), access.as_str(), missing).await?;
         let wanted = self.parse(tenant, access, asked).await?;
-        let entry = Entry::new("access.regenerate").tenant(Some(&wanted.tenant)).target(wanted.access.as_str());
+        let entry =
+            Entry::new("access.regenerate").tenant(Some(&wanted.tenant)).target(wanted.access.as_str());
         let intent = self.audit.intend(caller, entry.comment(&wanted.comment)).await?;
         let result = self.start(&wanted, &intent).await;
         self.audit.conclude(&self.db, &intent, &result).await;
@@ -65,7 +67,8 @@ impl RegenerateKey {
         gates::confirmed(asked.confirmation.as_deref(), &access)?;
         let hosts = store::access::hosts(&mut reader, &access).await?;
         drop(reader);
-        let servers = require_usable(&self.store, hosts.into_iter().map(|host| host.server).collect()).await?;
+        let servers =
+            require_usable(&self.store, hosts.into_iter().map(|host| host.server).collect()).await?;
         Ok(Wanted { tenant, access, comment: asked.comment, scope, servers })
     }
 

@@ -10,9 +10,11 @@ pub async fn first_answer(tx: &mut Tx, scope: Option<&Scope>) -> Result<Option<S
     match idempotency::look(tx, scope).await? {
         Seen::New => Ok(None),
         Seen::Same(id) => Ok(String::from_utf8(id).ok()),
-        Seen::Different => {
-            Err(Failure::new(Reason::IdempotencyKeyReused, "The idempotency key was used for another request.").into())
-        }
+        Seen::Different => Err(Failure::new(
+            Reason::IdempotencyKeyReused,
+            "The idempotency key was used for another request.",
+        )
+        .into()),
     }
 }
 

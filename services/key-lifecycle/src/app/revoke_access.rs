@@ -5,6 +5,7 @@ use crate::model::{Access, Revocation, RevocationHost, RevocationState, Sessions
 use crate::store;
 use keywright_domain::caller::Caller;
 use keywright_domain::clock::Instant;
+use keywright_domain::ids::shown;
 use keywright_domain::ids::{AccessId, RevocationId, TenantId};
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
@@ -43,7 +44,7 @@ struct Wanted {
 }
 
 impl RevokeAccess {
-    #[instrument(skip_all, fields(access = %asked.access))]
+    #[instrument(skip_all, fields(access = shown(&asked.access)))]
     pub async fn run(&self, caller: &Caller, asked: Revoke) -> Result<RevocationId, Failure> {
         let (tenant, access) = gates::tenant_and_access(&asked.tenant, &asked.access)?;
         let missing = Reason::AccessNotFound;

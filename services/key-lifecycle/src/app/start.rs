@@ -76,19 +76,41 @@ impl Starter {
     }
 
     /// Runs the first step; a refusal by the store is the caller's answer, and the idempotency key is free again.
-    pub(super) async fn begin(&self, id: &RotationId, intent: &Intent, scope: Option<&Scope>) -> Result<(), Failure> {
-        if let Some(lease) = lease::acquire(&self.db, id.as_str(), &self.owner, LEASE.saturating_mul(6)).await? {
-            // What fails here is driven on by the worker.
-            if let Err(failure) = self.drive.once(id).await {
-                tracing::debug!(reason = failure.reason.as_str(), "the worker drives on");
+    pub(super) async fn begin(
+        &self,
+        id: &RotationId,
+        intent: &Intent,
+        scope: Option<&Scope>,
+    ) -> Result<(), Failure> {
+        let lease = lease::acquire(&self.db, id.as_str(), &self.owner, LEASE).await?;
+        if lease.is_some() {
+            self.drive_on(self.drive.once(id).await.map(drop));
+        }
+        let refusal = self.db.serialized(|| self.begun(id, intent, scope)).await?;
+        if let Some(lease) = &lease {
+            // Nothing was touched: a refused rotation ends here, so that the same may be asked for again at once.
+            if refusal.is_some() {
+                self.drive_on(self.drive.run(id).await);
             }
-            lease::release(&self.db, &lease).await?;
+            lease::release(&self.db, lease).await?;
         }
         self.wake.notify_one();
-        self.db.serialized(|| self.begun(id, intent, scope)).await?.map_or(Ok(()), Err)
+        refusal.map_or(Ok(()), Err)
     }
 
-    async fn begun(&self, id: &RotationId, intent: &Intent, scope: Option<&Scope>) -> Result<Option<Failure>, Error> {
+    /// What fails here is driven on by the worker.
+    fn drive_on(&self, result: Result<(), Failure>) {
+        if let Err(failure) = result {
+            tracing::debug!(reason = failure.reason.as_str(), "the worker drives on");
+        }
+    }
+
+    async fn begun(
+        &self,
+        id: &RotationId,
+        intent: &Intent,
+        scope: Option<&Scope>,
+    ) -> Result<Option<Failure>, Error> {
         let mut tx = self.db.begin(intent).await?;
         let refusal = match store::rotation::find(tx.conn(), id).await? {
             Some(rotation) if rotation.failing_at.is_some() => {

@@ -7,6 +7,7 @@ use crate::model::{Access, RotationKind, Version, VersionState};
 use crate::store;
 use keywright_domain::caller::Caller;
 use keywright_domain::clock::Instant;
+use keywright_domain::ids::shown;
 use keywright_domain::ids::{AccessId, RotationId, ServerId, TenantId};
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
@@ -56,14 +57,15 @@ pub(super) enum Recorded {
 }
 
 impl StartRotation {
-    #[instrument(skip_all, fields(access = %asked.access))]
+    #[instrument(skip_all, fields(access = shown(&asked.access)))]
     pub async fn run(&self, caller: &Caller, asked: Rotate) -> Result<RotationId, Failure> {
         let (tenant, access) = gates::tenant_and_access(&asked.tenant, &asked.access)?;
         let missing = Reason::AccessNotFound;
         self.guard.allow(caller, "access.rotate", Some(&tenant), access.as_str(), missing).await?;
         let wanted = self.parse(tenant, access, asked).await?;
         let entry = Entry::new("access.rotate").tenant(Some(&wanted.tenant)).target(wanted.access.as_str());
-        let entry = entry.comment(&wanted.comment).detail("gracePeriod", format!("{}s", wanted.grace.as_secs()));
+        let entry =
+            entry.comment(&wanted.comment).detail("gracePeriod", format!("{}s", wanted.grace.as_secs()));
         let intent = self.audit.intend(caller, entry).await?;
         let result = self.start(&wanted, &intent).await;
         self.audit.conclude(&self.db, &intent, &result).await;
@@ -82,7 +84,8 @@ impl StartRotation {
         gates::confirmed(asked.confirmation.as_deref(), &access)?;
         let hosts = store::access::hosts(&mut reader, &access).await?;
         drop(reader);
-        let servers = require_usable(&self.store, hosts.into_iter().map(|host| host.server).collect()).await?;
+        let servers =
+            require_usable(&self.store, hosts.into_iter().map(|host| host.server).collect()).await?;
         let (drop_grace_key, comment) = (asked.drop_grace_key, asked.comment);
         Ok(Wanted { tenant, access, grace, drop_grace_key, comment, scope, servers })
     }
@@ -139,7 +142,10 @@ async fn during_grace(
     let graces = store::rotation::graces(tx.conn(), &access.id).await?;
     let live = |version: &&Version| version.state == VersionState::Grace;
     let ending = versions.iter().filter(live).find_map(|version| {
-        graces.iter().find(|(old, end, _)| *old == version.id && *end > now).map(|(_, end, rotation)| (*end, rotation))
+        graces
+            .iter()
+            .find(|(old, end, _)| *old == version.id && *end > now)
+            .map(|(_, end, rotation)| (*end, rotation))
     });
     let Some((end, rotation)) = ending else { return Ok((wanted.grace, None)) };
     if !wanted.drop_grace_key {
@@ -158,7 +164,11 @@ fn in_grace(end: Instant) -> Failure {
 }
 
 /// The rotation that the same request began before.
-pub(super) async fn earlier(tx: &mut Tx, intent: &Intent, scope: Option<&Scope>) -> Result<Option<RotationId>, Error> {
+pub(super) async fn earlier(
+    tx: &mut Tx,
+    intent: &Intent,
+    scope: Option<&Scope>,
+) -> Result<Option<RotationId>, Error> {
     let Some(id) = repeat::first_answer(tx, scope).await? else { return Ok(None) };
     let id = RotationId::parse(&id).map_err(|_| Failure::not_found(Reason::RotationNotFound, &id))?;
     intent.done(tx, Outcome::succeeded().with("rotationId", id.as_str())).await?;
@@ -176,7 +186,10 @@ pub(super) async fn refuse_while_running(tx: &mut Tx, access: &Access) -> Result
 }
 
 /// The servers, if new work may begin on all of them.
-pub(super) async fn require_usable(store: &CredentialStore, servers: Vec<ServerId>) -> Result<Vec<ServerId>, Failure> {
+pub(super) async fn require_usable(
+    store: &CredentialStore,
+    servers: Vec<ServerId>,
+) -> Result<Vec<ServerId>, Failure> {
     for server in &servers {
         gates::usable(&store.server(server).await?)?;
     }

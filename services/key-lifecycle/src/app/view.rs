@@ -1,8 +1,8 @@
 //! What people see of an access: the status words and ready-made texts, from recorded state and the time.
 
 use crate::model::{
-    Access, Claim, Host, Line, LineState, Revocation, RevocationHost, RevocationState, Rotation, RotationState, Step,
-    Version, VersionState,
+    Access, Claim, Host, Line, LineState, Revocation, RevocationHost, RevocationState, Rotation,
+    RotationState, Step, Version, VersionState,
 };
 use keywright_domain::clock::Instant;
 use std::time::Duration;
@@ -71,7 +71,9 @@ pub struct RotationView {
 
 impl RotationView {
     pub fn new(rotation: Rotation, steps: Vec<Step>, versions: &[Version]) -> Self {
-        let of = |id: Option<&keywright_domain::ids::VersionId>| versions.iter().find(|version| Some(&version.id) == id);
+        let of = |id: Option<&keywright_domain::ids::VersionId>| {
+            versions.iter().find(|version| Some(&version.id) == id)
+        };
         let new = of(Some(&rotation.new_version));
         Self {
             old_number: of(rotation.old_version.as_ref()).map_or(0, |version| version.number),
@@ -141,7 +143,9 @@ impl AccessView {
     pub fn grace_ends_at(&self) -> Option<Instant> {
         let in_grace = |view: &&RotationView| {
             let old = view.rotation.old_version.as_ref();
-            self.versions.iter().any(|version| Some(&version.id) == old && version.state == VersionState::Grace)
+            self.versions
+                .iter()
+                .any(|version| Some(&version.id) == old && version.state == VersionState::Grace)
         };
         self.rotations.iter().filter(in_grace).filter_map(|view| view.rotation.grace_ends_at).max()
     }
@@ -165,7 +169,10 @@ impl AccessView {
         let mut tips = vec![format!("Ensure the private key has correct permissions: chmod 600 {KEY_FILE}")];
         for host in &self.hosts {
             tips.push(format!("Verify that {} is the address of {}.", host.host, host.name));
-            tips.push(format!("Check that the firewall allows SSH connections to {} (port {}).", host.host, host.port));
+            tips.push(format!(
+                "Check that the firewall allows SSH connections to {} (port {}).",
+                host.host, host.port
+            ));
         }
         let latest = self.active().map(|version| format!(" The latest key is {}.", fingerprint(version)));
         tips.push(format!("Confirm that the SSH key has not been rotated.{}", latest.unwrap_or_default()));
@@ -179,10 +186,12 @@ impl AccessView {
             self.lines.iter().find(|line| line.server == host.server && line.version == version.id)
         };
         let mut gone = 0usize;
-        self.versions.iter().rev().filter_map(move |version| Some((version, of(version)?))).filter(move |(_, line)| {
-            let over = matches!(line.state, LineState::RemovedProven | LineState::Absent);
-            gone = gone.saturating_add(usize::from(over));
-            !over || gone <= BEFORE
-        })
+        self.versions.iter().rev().filter_map(move |version| Some((version, of(version)?))).filter(
+            move |(_, line)| {
+                let over = matches!(line.state, LineState::RemovedProven | LineState::Absent);
+                gone = gone.saturating_add(usize::from(over));
+                !over || gone <= BEFORE
+            },
+        )
     }
 }

@@ -1,8 +1,7 @@
 //! Reads an access.
 
-use super::read_work;
 use super::view::AccessView;
-use super::gates;
+use super::{gates, read_work};
 use crate::model::{Access, VersionState};
 use crate::store::{self, Connection};
 use keywright_domain::caller::{Caller, Role};
@@ -28,18 +27,18 @@ impl ViewAccess {
     pub async fn run(&self, caller: &Caller, tenant: &str, access: &str) -> Result<AccessView, Failure> {
         let (tenant, id) = gates::tenant_and_access(tenant, access)?;
         self.guard.allow(caller, "access.read", Some(&tenant), id.as_str(), Reason::AccessNotFound).await?;
+        let now = self.db.now().await?;
         let mut reader = store::reader(&self.db).await?;
         let access = gates::find(&mut reader, &tenant, &id).await?;
-        let now = self.db.now().await?;
         Ok(load(&mut reader, caller, access, now).await?)
     }
 
     /// For whoever began something with it.
     pub async fn after(&self, caller: &Caller, id: &AccessId) -> Result<AccessView, Failure> {
+        let now = self.db.now().await?;
         let mut reader = store::reader(&self.db).await?;
         let access = store::access::find(&mut reader, id).await?;
         let access = access.ok_or_else(|| Failure::not_found(Reason::AccessNotFound, id.as_str()))?;
-        let now = self.db.now().await?;
         Ok(load(&mut reader, caller, access, now).await?)
     }
 }

@@ -12,6 +12,6 @@ pub use management::Management;
 pub use revocation::{Revocation, RevocationHost};
 pub use rotation::{Rotation, Step};
 pub use words::{
-    Enforcer, LineState, ManagementState, RevocationState, RotationKind, RotationState, SessionsToEnd, StepName,
-    StepState, VersionState,
+    Enforcer, LineState, ManagementState, RevocationState, RotationKind, RotationState, SessionsToEnd,
+    StepName, StepState, VersionState,
 };

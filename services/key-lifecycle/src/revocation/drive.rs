@@ -56,7 +56,9 @@ impl Revoker {
     async fn load(&self, id: &RevocationId) -> Result<Option<Task>, Failure> {
         let mut reader = store::reader(&self.db).await?;
         let Some(revocation) = store::revocation::find(&mut reader, id).await? else { return Ok(None) };
-        let Some(access) = store::access::find(&mut reader, &revocation.access).await? else { return Ok(None) };
+        let Some(access) = store::access::find(&mut reader, &revocation.access).await? else {
+            return Ok(None);
+        };
         let hosts = store::revocation::hosts(&mut reader, id).await?;
         Ok(Some(Task { revocation, access, hosts }))
     }
@@ -87,7 +89,10 @@ impl Revoker {
         }
         let recorded = self.db.serialized(|| self.record(task, &now_known, intent.as_ref(), &result)).await;
         if let Err(error) = recorded {
-            tracing::warn!(reason = error.into_failure().reason.as_str(), "a revocation's step could not be recorded");
+            tracing::warn!(
+                reason = error.into_failure().reason.as_str(),
+                "a revocation's step could not be recorded"
+            );
         }
     }
 
@@ -183,7 +188,12 @@ impl Revoker {
         }
     }
 
-    async fn prove_refused(&self, task: &Task, server: &ServerId, version: &Version) -> Result<Instant, Failure> {
+    async fn prove_refused(
+        &self,
+        task: &Task,
+        server: &ServerId,
+        version: &Version,
+    ) -> Result<Instant, Failure> {
         let Some(key) = &version.public_key else { return Ok(self.db.now().await?) };
         let work = task.revocation.id.as_str();
         let receipt = self.probe.offer(work, server, &task.access.account, key).await?;

@@ -62,7 +62,8 @@ impl Converger {
         let lines = store::line::of(tx.conn(), &access.id).await?;
         let graces = store::rotation::graces(tx.conn(), &access.id).await?;
         tx.commit().await?;
-        let ends = |version: &Version| graces.iter().find(|(old, ..)| *old == version.id).map(|(_, end, _)| *end);
+        let ends =
+            |version: &Version| graces.iter().find(|(old, ..)| *old == version.id).map(|(_, end, _)| *end);
         desired_keys(access, server, revision, &versions, &lines, ends)
     }
 
@@ -93,7 +94,8 @@ pub fn desired_keys(
 ) -> Result<DesiredKeys, Error> {
     let owner = Owner::parse(access.id.as_str())
         .map_err(|_| Failure::new(Reason::Internal, "The access's id cannot stand in a file."))?;
-    let line = |version: &Version| lines.iter().find(|line| line.server == *server && line.version == version.id);
+    let line =
+        |version: &Version| lines.iter().find(|line| line.server == *server && line.version == version.id);
     let mut keys = Vec::new();
     for version in versions {
         let (Some(public_key), Some(line)) = (version.public_key.clone(), line(version)) else { continue };
@@ -105,6 +107,7 @@ pub fn desired_keys(
         let until = if by_host { ends(version) } else { None };
         keys.push(DesiredKey { public_key, version: version.number, until, options: Vec::new() });
     }
-    let all_blobs = versions.iter().filter_map(|version| Some(version.public_key.as_ref()?.blob().to_vec())).collect();
+    let all_blobs =
+        versions.iter().filter_map(|version| Some(version.public_key.as_ref()?.blob().to_vec())).collect();
     Ok(DesiredKeys { owner, revision, keys, all_blobs, overruled: None })
 }

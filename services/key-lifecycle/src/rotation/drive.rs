@@ -1,11 +1,13 @@
 //! Drives one rotation: records "started", runs the step, records the outcome, asks the plan again.
 
-use super::plan::{self, AfterFailure, Next};
 use super::Converger;
+use super::plan::{self, AfterFailure, Next};
 use crate::adapters::credential_store::CredentialStore;
 use crate::adapters::probe::Probe;
 use crate::custody::Custody;
-use crate::model::{Access, Rotation, RotationKind, RotationState, Step, StepName, StepState, Version, VersionState};
+use crate::model::{
+    Access, Rotation, RotationKind, RotationState, Step, StepName, StepState, Version, VersionState,
+};
 use crate::store;
 use keywright_domain::caller::{Caller, ServiceName};
 use keywright_domain::clock::Instant;
@@ -92,7 +94,8 @@ impl Drive {
         let mut reader = store::reader(&self.db).await?;
         let Some(rotation) = store::rotation::find(&mut reader, id).await? else { return Ok(None) };
         let access = store::access::find(&mut reader, &rotation.access).await?;
-        let access = access.ok_or_else(|| Failure::new(Reason::Internal, "The access of a rotation is missing."))?;
+        let access =
+            access.ok_or_else(|| Failure::new(Reason::Internal, "The access of a rotation is missing."))?;
         let steps = store::step::of(&mut reader, id).await?;
         let versions = store::version::of(&mut reader, &access.id).await?;
         drop(reader);
@@ -103,7 +106,9 @@ impl Drive {
     pub(super) async fn current(&self, tx: &mut Tx, id: &RotationId) -> Result<Rotation, Error> {
         let found = store::rotation::find(tx.conn(), id).await?;
         match found {
-            Some(rotation) if rotation.state != RotationState::Superseded && rotation.next_at.is_some() => Ok(rotation),
+            Some(rotation) if rotation.state != RotationState::Superseded && rotation.next_at.is_some() => {
+                Ok(rotation)
+            }
             _ => Err(Failure::new(Reason::AccessRevoked, "A revocation ended this rotation.").into()),
         }
     }
@@ -143,7 +148,9 @@ impl Drive {
             StepName::Account | StepName::Install | StepName::ExpireOld | StepName::RemoveOld => "host.edit",
             StepName::Promote => "rotation.promote",
             StepName::RetireOld => "rotation.grace_end",
-            StepName::Generate | StepName::Prove | StepName::DestroyOld | StepName::ProveRefused => return Ok(None),
+            StepName::Generate | StepName::Prove | StepName::DestroyOld | StepName::ProveRefused => {
+                return Ok(None);
+            }
         };
         self.intend_work(task, action, step).await.map(Some)
     }
@@ -231,7 +238,13 @@ impl Drive {
                 step.state = StepState::Undone;
                 step.finished_at = Some(now);
                 let server = server_of(&step)?;
-                store::line::set_state(&mut tx, server, &rotation.new_version, crate::model::LineState::Absent).await?;
+                store::line::set_state(
+                    &mut tx,
+                    server,
+                    &rotation.new_version,
+                    crate::model::LineState::Absent,
+                )
+                .await?;
                 Outcome::succeeded()
             }
             Err(failure) => {
@@ -251,7 +264,10 @@ impl Drive {
         if state == RotationState::Failed {
             // What is not destroyed now follows: the sweep says it again.
             if let Err(failure) = self.custody.push(&task.access, Some(task.work())).await {
-                tracing::info!(reason = failure.reason.as_str(), "a failed version waits for its destruction");
+                tracing::info!(
+                    reason = failure.reason.as_str(),
+                    "a failed version waits for its destruction"
+                );
             }
         }
         if unborn {
@@ -296,7 +312,8 @@ impl Drive {
         let done = self.db.serialized(|| async {
             let mut tx = self.db.begin_internal("when a rotation is due").await?;
             let found = store::rotation::find(tx.conn(), &task.rotation.id).await?;
-            let unchanged = |now: &Rotation| now.next_at.is_some() && now.grace_ends_at == task.rotation.grace_ends_at;
+            let unchanged =
+                |now: &Rotation| now.next_at.is_some() && now.grace_ends_at == task.rotation.grace_ends_at;
             if let Some(mut rotation) = found.filter(unchanged) {
                 rotation.next_at = at;
                 store::rotation::update(&mut tx, &rotation).await?;

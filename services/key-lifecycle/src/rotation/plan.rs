@@ -102,7 +102,8 @@ fn onward<'a>(rotation: &Rotation, steps: &'a [Step], now: Instant) -> Next<'a> 
         candidates.extend(retired);
         if retired.is_none() {
             candidates.extend(open(StepName::RemoveOld));
-            let removed = |server: &Option<ServerId>| !open(StepName::RemoveOld).any(|step| step.server == *server);
+            let removed =
+                |server: &Option<ServerId>| !open(StepName::RemoveOld).any(|step| step.server == *server);
             candidates.extend(open(StepName::ProveRefused).filter(|step| removed(&step.server)));
         }
     }

@@ -178,10 +178,12 @@ fn a_failure_of_each_step_before_the_promotion_restores_the_hosts() {
         let mut it = Simulation::new(RotationKind::Regenerate, 2, Duration::ZERO);
         let failing = i64::try_from(fails).unwrap();
         while it.rotation.failing_at.is_none() {
-            let ok = !matches!(next(&it.rotation, &it.steps, it.now), Next::Run(step) if step.position == failing);
+            let ok =
+                !matches!(next(&it.rotation, &it.steps, it.now), Next::Run(step) if step.position == failing);
             assert!(it.turn(ok));
         }
-        let touched = it.steps.iter().filter(|step| step.name == StepName::Install && step.state != StepState::Pending);
+        let touched =
+            it.steps.iter().filter(|step| step.name == StepName::Install && step.state != StepState::Pending);
         let touched = touched.count();
         it.to_the_end(|| true);
         assert_eq!(it.rotation.state, RotationState::Failed, "step {fails}");
@@ -194,7 +196,8 @@ fn a_failure_of_each_step_before_the_promotion_restores_the_hosts() {
 fn a_host_that_cannot_be_restored_needs_an_operator() {
     let mut it = Simulation::new(RotationKind::Rotate, 1, HOUR);
     while it.rotation.failing_at.is_none() {
-        let ok = !matches!(next(&it.rotation, &it.steps, it.now), Next::Run(step) if step.name == StepName::Prove);
+        let ok =
+            !matches!(next(&it.rotation, &it.steps, it.now), Next::Run(step) if step.name == StepName::Prove);
         it.turn(ok);
     }
     it.to_the_end(|| false);

@@ -2,7 +2,9 @@
 
 use super::drive::{Drive, Task, server_of};
 use crate::adapters::probe::KeyToProve;
-use crate::model::{Enforcer, LineState, Receipt, RotationKind, RotationState, Step, StepName, Version, VersionState};
+use crate::model::{
+    Enforcer, LineState, Receipt, RotationKind, RotationState, Step, StepName, Version, VersionState,
+};
 use crate::store;
 use keywright_domain::ids::ServerId;
 use keywright_domain::key::PublicKey;
@@ -32,7 +34,9 @@ impl Drive {
         let owner = access.id.as_str();
         if task.rotation.kind == RotationKind::Provision {
             let name = format!("ssh access {owner}");
-            self.store.create_credential(work, &access.credential, Some(&access.tenant), &name, owner).await?;
+            self.store
+                .create_credential(work, &access.credential, Some(&access.tenant), &name, owner)
+                .await?;
             self.store.hold_credential(work, &access.credential, owner).await?;
             let mut reader = store::reader(&self.db).await?;
             let hosts = store::access::hosts(&mut reader, &access.id).await?;
@@ -55,8 +59,16 @@ impl Drive {
 
     async fn account(&self, task: &Task, server: &ServerId) -> Result<(), Failure> {
         let door = self.converger.door(server, task.work()).await?;
-        if door.server.management.as_ref().is_some_and(|(_, username)| username == task.access.account.as_str()) {
-            return Err(Failure::new(Reason::AccountNotAllowed, "The account is Keywright's own on this server."));
+        if door
+            .server
+            .management
+            .as_ref()
+            .is_some_and(|(_, username)| username == task.access.account.as_str())
+        {
+            return Err(Failure::new(
+                Reason::AccountNotAllowed,
+                "The account is Keywright's own on this server.",
+            ));
         }
         self.converger.hosts.account(&door, &task.access.account, task.access.create_account).await
     }
@@ -99,7 +111,11 @@ impl Drive {
                 rotation.promoted_at = Some(now);
                 rotation.state = RotationState::Converging;
                 if let Some(old) = &rotation.old_version {
-                    let end = if rotation.grace.is_zero() { now } else { now.plus(rotation.grace).ceil_to_second() };
+                    let end = if rotation.grace.is_zero() {
+                        now
+                    } else {
+                        now.plus(rotation.grace).ceil_to_second()
+                    };
                     rotation.grace_ends_at = Some(end);
                     store::version::set_state(&mut tx, old, VersionState::Grace).await?;
                 }

@@ -43,7 +43,12 @@ pub async fn insert_host(tx: &mut Tx, access: &AccessId, position: i64, host: &H
 }
 
 /// Takes the account of the server for the access; fails with `Exists` if another has it.
-pub async fn take_account(tx: &mut Tx, server: &ServerId, account: &AccountName, access: &AccessId) -> Result<(), Error> {
+pub async fn take_account(
+    tx: &mut Tx,
+    server: &ServerId,
+    account: &AccountName,
+    access: &AccessId,
+) -> Result<(), Error> {
     sqlx::query("INSERT INTO host_account (server_id, account, access_id) VALUES ($1, $2, $3)")
         .bind(server.as_str())
         .bind(account.as_str())
@@ -54,7 +59,11 @@ pub async fn take_account(tx: &mut Tx, server: &ServerId, account: &AccountName,
 }
 
 /// Which access has the account of the server.
-pub async fn of_account(conn: &mut Connection, server: &ServerId, account: &str) -> Result<Option<AccessId>, Error> {
+pub async fn of_account(
+    conn: &mut Connection,
+    server: &ServerId,
+    account: &str,
+) -> Result<Option<AccessId>, Error> {
     let row = sqlx::query("SELECT access_id FROM host_account WHERE server_id = $1 AND account = $2")
         .bind(server.as_str())
         .bind(account)
@@ -71,7 +80,10 @@ pub async fn close(tx: &mut Tx, access: &AccessId) -> Result<(), Error> {
         .bind(now)
         .execute(tx.conn())
         .await?;
-    sqlx::query("DELETE FROM host_account WHERE access_id = $1").bind(access.as_str()).execute(tx.conn()).await?;
+    sqlx::query("DELETE FROM host_account WHERE access_id = $1")
+        .bind(access.as_str())
+        .execute(tx.conn())
+        .await?;
     Ok(())
 }
 
@@ -156,7 +168,12 @@ pub async fn last_edit(conn: &mut Connection, access: &AccessId, server: &Server
     row.int("edit_revision")
 }
 
-pub async fn set_residual(tx: &mut Tx, access: &AccessId, server: &ServerId, residual: &[String]) -> Result<(), Error> {
+pub async fn set_residual(
+    tx: &mut Tx,
+    access: &AccessId,
+    server: &ServerId,
+    residual: &[String],
+) -> Result<(), Error> {
     sqlx::query("UPDATE access_host SET residual = $3 WHERE access_id = $1 AND server_id = $2")
         .bind(access.as_str())
         .bind(server.as_str())

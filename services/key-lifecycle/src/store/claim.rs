@@ -68,7 +68,10 @@ pub async fn find(conn: &mut Connection, access: &AccessId, id: &ClaimId) -> Res
 
 /// Whether any version was ever claimed under this id.
 pub async fn exists(conn: &mut Connection, id: &ClaimId) -> Result<bool, Error> {
-    let row = sqlx::query("SELECT id FROM download_claim WHERE id = $1").bind(id.as_str()).fetch_optional(conn).await?;
+    let row = sqlx::query("SELECT id FROM download_claim WHERE id = $1")
+        .bind(id.as_str())
+        .fetch_optional(conn)
+        .await?;
     Ok(row.is_some())
 }
 

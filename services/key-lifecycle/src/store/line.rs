@@ -7,7 +7,12 @@ use keywright_storage::{Columns, Error, Tx};
 use sqlx::any::AnyRow;
 
 /// The version is wanted on the host from now on.
-pub async fn want(tx: &mut Tx, access: &AccessId, server: &ServerId, version: &VersionId) -> Result<(), Error> {
+pub async fn want(
+    tx: &mut Tx,
+    access: &AccessId,
+    server: &ServerId,
+    version: &VersionId,
+) -> Result<(), Error> {
     sqlx::query(
         "INSERT INTO host_line (server_id, version_id, access_id, state) VALUES ($1, $2, $3, 'ABSENT')
          ON CONFLICT (server_id, version_id) DO NOTHING",
@@ -20,7 +25,12 @@ pub async fn want(tx: &mut Tx, access: &AccessId, server: &ServerId, version: &V
     Ok(())
 }
 
-pub async fn set_state(tx: &mut Tx, server: &ServerId, version: &VersionId, state: LineState) -> Result<(), Error> {
+pub async fn set_state(
+    tx: &mut Tx,
+    server: &ServerId,
+    version: &VersionId,
+    state: LineState,
+) -> Result<(), Error> {
     sqlx::query("UPDATE host_line SET state = $3 WHERE server_id = $1 AND version_id = $2")
         .bind(server.as_str())
         .bind(version.as_str())
@@ -30,7 +40,12 @@ pub async fn set_state(tx: &mut Tx, server: &ServerId, version: &VersionId, stat
     Ok(())
 }
 
-pub async fn set_enforcer(tx: &mut Tx, server: &ServerId, version: &VersionId, by: Enforcer) -> Result<(), Error> {
+pub async fn set_enforcer(
+    tx: &mut Tx,
+    server: &ServerId,
+    version: &VersionId,
+    by: Enforcer,
+) -> Result<(), Error> {
     sqlx::query("UPDATE host_line SET enforced_by = $3 WHERE server_id = $1 AND version_id = $2")
         .bind(server.as_str())
         .bind(version.as_str())
@@ -40,7 +55,12 @@ pub async fn set_enforcer(tx: &mut Tx, server: &ServerId, version: &VersionId, b
     Ok(())
 }
 
-pub async fn set_receipt(tx: &mut Tx, server: &ServerId, version: &VersionId, receipt: &Receipt) -> Result<(), Error> {
+pub async fn set_receipt(
+    tx: &mut Tx,
+    server: &ServerId,
+    version: &VersionId,
+    receipt: &Receipt,
+) -> Result<(), Error> {
     let text = serde_json::to_string(receipt).map_err(|_| Error::Corrupt("receipt".to_owned()))?;
     sqlx::query("UPDATE host_line SET receipt = $3 WHERE server_id = $1 AND version_id = $2")
         .bind(server.as_str())
@@ -53,10 +73,12 @@ pub async fn set_receipt(tx: &mut Tx, server: &ServerId, version: &VersionId, re
 
 /// Wherever the version may stand, it is to go.
 pub async fn remove(tx: &mut Tx, version: &VersionId) -> Result<(), Error> {
-    sqlx::query("UPDATE host_line SET state = 'REMOVAL_PENDING' WHERE version_id = $1 AND state <> 'REMOVED_PROVEN'")
-        .bind(version.as_str())
-        .execute(tx.conn())
-        .await?;
+    sqlx::query(
+        "UPDATE host_line SET state = 'REMOVAL_PENDING' WHERE version_id = $1 AND state <> 'REMOVED_PROVEN'",
+    )
+    .bind(version.as_str())
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 
@@ -74,10 +96,12 @@ pub async fn remove_revoked(tx: &mut Tx, access: &AccessId) -> Result<(), Error>
 }
 
 pub async fn of(conn: &mut Connection, access: &AccessId) -> Result<Vec<Line>, Error> {
-    let rows = sqlx::query("SELECT server_id, version_id, state, enforced_by, receipt FROM host_line WHERE access_id = $1")
-        .bind(access.as_str())
-        .fetch_all(conn)
-        .await?;
+    let rows = sqlx::query(
+        "SELECT server_id, version_id, state, enforced_by, receipt FROM host_line WHERE access_id = $1",
+    )
+    .bind(access.as_str())
+    .fetch_all(conn)
+    .await?;
     rows.iter().map(line).collect()
 }
 

@@ -36,15 +36,22 @@ pub async fn generated(tx: &mut Tx, id: &ManagementId, key: &PublicKey) -> Resul
     Ok(())
 }
 
-pub async fn finish(tx: &mut Tx, id: &ManagementId, state: ManagementState, reason: &str) -> Result<(), Error> {
+pub async fn finish(
+    tx: &mut Tx,
+    id: &ManagementId,
+    state: ManagementState,
+    reason: &str,
+) -> Result<(), Error> {
     let now = tx.now().micros();
-    sqlx::query("UPDATE management SET state = $2, reason = $3, finished_at = $4, next_at = NULL WHERE id = $1")
-        .bind(id.as_str())
-        .bind(state.as_str())
-        .bind(reason)
-        .bind(now)
-        .execute(tx.conn())
-        .await?;
+    sqlx::query(
+        "UPDATE management SET state = $2, reason = $3, finished_at = $4, next_at = NULL WHERE id = $1",
+    )
+    .bind(id.as_str())
+    .bind(state.as_str())
+    .bind(reason)
+    .bind(now)
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 

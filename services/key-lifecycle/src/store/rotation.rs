@@ -65,7 +65,10 @@ pub async fn supersede(tx: &mut Tx, access: &AccessId) -> Result<(), Error> {
     .bind(now)
     .execute(tx.conn())
     .await?;
-    sqlx::query("UPDATE rotation SET next_at = NULL WHERE access_id = $1").bind(access.as_str()).execute(tx.conn()).await?;
+    sqlx::query("UPDATE rotation SET next_at = NULL WHERE access_id = $1")
+        .bind(access.as_str())
+        .execute(tx.conn())
+        .await?;
     Ok(())
 }
 
@@ -126,7 +129,10 @@ pub async fn running(conn: &mut Connection, access: &AccessId) -> Result<Option<
 }
 
 /// When the grace of each version ends that has one, and by which rotation.
-pub async fn graces(conn: &mut Connection, access: &AccessId) -> Result<Vec<(VersionId, Instant, RotationId)>, Error> {
+pub async fn graces(
+    conn: &mut Connection,
+    access: &AccessId,
+) -> Result<Vec<(VersionId, Instant, RotationId)>, Error> {
     let rows = sqlx::query(
         "SELECT id, old_version_id, grace_ends_at FROM rotation
           WHERE access_id = $1 AND old_version_id IS NOT NULL AND grace_ends_at IS NOT NULL",
@@ -134,7 +140,9 @@ pub async fn graces(conn: &mut Connection, access: &AccessId) -> Result<Vec<(Ver
     .bind(access.as_str())
     .fetch_all(conn)
     .await?;
-    rows.iter().map(|row| Ok((row.text("old_version_id")?, row.int("grace_ends_at")?, row.text("id")?))).collect()
+    rows.iter()
+        .map(|row| Ok((row.text("old_version_id")?, row.int("grace_ends_at")?, row.text("id")?)))
+        .collect()
 }
 
 /// What is to be driven now.

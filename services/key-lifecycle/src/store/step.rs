@@ -47,7 +47,12 @@ pub async fn update(tx: &mut Tx, rotation: &RotationId, step: &Step) -> Result<(
 }
 
 /// To be done once more.
-pub async fn reopen(tx: &mut Tx, rotation: &RotationId, name: StepName, server: &ServerId) -> Result<(), Error> {
+pub async fn reopen(
+    tx: &mut Tx,
+    rotation: &RotationId,
+    name: StepName,
+    server: &ServerId,
+) -> Result<(), Error> {
     sqlx::query(
         "UPDATE rotation_step SET state = 'PENDING' WHERE rotation_id = $1 AND name = $2 AND server_id = $3",
     )

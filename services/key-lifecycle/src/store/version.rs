@@ -62,12 +62,12 @@ pub async fn destroy(tx: &mut Tx, id: &VersionId) -> Result<(), Error> {
     Ok(())
 }
 
-/// Revokes every live version of the access and has its material destroyed. With `compromised` those that were used
-/// before are marked too.
+/// Revokes every live version of the access and has its material destroyed. `compromised` marks what was revoked last:
+/// now, or, where nothing was alive any more, by the revocation before.
 pub async fn revoke_all(tx: &mut Tx, access: &AccessId, compromised: bool) -> Result<(), Error> {
     let now = tx.now().micros();
     sqlx::query(
-        "UPDATE key_version SET state = 'REVOKED', destroy_at = COALESCE(destroy_at, $2)
+        "UPDATE key_version SET state = 'REVOKED', revoked_at = $2, destroy_at = COALESCE(destroy_at, $2)
           WHERE access_id = $1 AND state IN ('STAGED', 'ACTIVE', 'GRACE')",
     )
     .bind(access.as_str())
@@ -77,7 +77,8 @@ pub async fn revoke_all(tx: &mut Tx, access: &AccessId, compromised: bool) -> Re
     if compromised {
         sqlx::query(
             "UPDATE key_version SET compromised_at = $2, pushed_state = NULL
-              WHERE access_id = $1 AND state = 'REVOKED' AND compromised_at IS NULL",
+              WHERE access_id = $1 AND compromised_at IS NULL
+                AND revoked_at = (SELECT MAX(revoked_at) FROM key_version WHERE access_id = $1)",
         )
         .bind(access.as_str())
         .bind(now)
@@ -91,7 +92,7 @@ pub async fn revoke_all(tx: &mut Tx, access: &AccessId, compromised: bool) -> Re
 pub async fn pushed(tx: &mut Tx, version: &Version) -> Result<(), Error> {
     let now = tx.now().micros();
     sqlx::query(
-        "UPDATE key_version SET pushed_state = $2, destroyed_at = CASE WHEN destroy_at IS NULL THEN NULL ELSE $3 END
+        "UPDATE key_version SET pushed_state = $2, destroyed_at = CASE WHEN destroy_at IS NULL THEN NULL ELSE CAST($3 AS BIGINT) END
           WHERE id = $1 AND state = $2 AND COALESCE(destroy_at, 0) = $4 AND COALESCE(compromised_at, 0) = $5",
     )
     .bind(version.id.as_str())

@@ -1,12 +1,14 @@
 //! The audit log, the exchange, and connectivity-probe over the simulated hosts.
 
 use super::range::Range;
+use super::vault::Vault;
 use keywright_domain::clock::Clock;
-use keywright_domain::key::PublicKey;
+use keywright_domain::key::{PrivateKey, PublicKey};
 use keywright_domain::reason::Reason;
 use keywright_proto::{audit, identity, probe};
 use keywright_runtime::audit::timestamp;
 use keywright_runtime::failure::Failure;
+use keywright_ssh::{Dialer, Identity, Target};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tonic::{Request, Response, Status};
@@ -58,11 +60,13 @@ impl identity::exchange_service_server::ExchangeService for Exchange {
     }
 }
 
-/// Tells what the simulated hosts say to a key.
+/// Tells what hosts say to a key: the simulated ones, or, with a dialer, real ones.
 #[derive(Clone)]
 pub struct Prober {
     pub range: Range,
     pub clock: Clock,
+    pub vault: Vault,
+    pub dialer: Option<Dialer>,
 }
 
 impl Prober {
@@ -82,20 +86,49 @@ impl Prober {
         let answer = self.range.accepts(action, server, account, key.blob());
         answer.map_err(|reason: Reason| Failure::new(reason, "It failed.").to_status())
     }
+
+    fn target(&self, server: &str) -> (Target, Vec<PublicKey>) {
+        let server = self.vault.state.lock().unwrap().servers[server].clone();
+        let pins = server.host_keys.iter().map(|key| PublicKey::parse_openssh(&key.public_key).unwrap());
+        (Target::new(server.host, u16::try_from(server.port).unwrap()), pins.collect())
+    }
+
+    async fn login_for_real(&self, dialer: &Dialer, asked: &probe::ProveLoginRequest) -> bool {
+        let (target, pins) = self.target(&asked.server_id);
+        let stored = self.vault.state.lock().unwrap().keys[&asked.version_id].to_openssh().unwrap();
+        let identity = Identity::one_time(asked.username.clone(), PrivateKey::from_stored(&stored).unwrap());
+        dialer.prove_login(&target, &pins, &identity).await.is_ok()
+    }
 }
 
 #[tonic::async_trait]
 impl probe::proof_service_server::ProofService for Prober {
-    async fn prove_login(&self, request: Request<probe::ProveLoginRequest>) -> Answer<probe::ProveLoginResponse> {
+    async fn prove_login(
+        &self,
+        request: Request<probe::ProveLoginRequest>,
+    ) -> Answer<probe::ProveLoginResponse> {
         let asked = request.into_inner();
-        let accepted = self.ask("login", &asked.server_id, &asked.username, &asked.public_key)?;
+        let accepted = match &self.dialer {
+            None => self.ask("login", &asked.server_id, &asked.username, &asked.public_key)?,
+            Some(dialer) => self.login_for_real(dialer, &asked).await,
+        };
         let receipt = self.receipt(probe::ProofMethod::Login, accepted);
         Ok(Response::new(probe::ProveLoginResponse { receipt }))
     }
 
-    async fn prove_offer(&self, request: Request<probe::ProveOfferRequest>) -> Answer<probe::ProveOfferResponse> {
+    async fn prove_offer(
+        &self,
+        request: Request<probe::ProveOfferRequest>,
+    ) -> Answer<probe::ProveOfferResponse> {
         let asked = request.into_inner();
-        let accepted = self.ask("offer", &asked.server_id, &asked.username, &asked.public_key)?;
+        let accepted = match &self.dialer {
+            None => self.ask("offer", &asked.server_id, &asked.username, &asked.public_key)?,
+            Some(dialer) => {
+                let (target, pins) = self.target(&asked.server_id);
+                let key = PublicKey::parse_openssh(&asked.public_key).unwrap();
+                dialer.prove_offer(&target, &pins, &asked.username, &key).await.unwrap().accepted
+            }
+        };
         let receipt = self.receipt(probe::ProofMethod::Offer, accepted);
         Ok(Response::new(probe::ProveOfferResponse { receipt }))
     }

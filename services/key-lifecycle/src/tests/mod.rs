@@ -6,6 +6,7 @@ mod fakes;
 mod gates;
 mod manage;
 mod range;
+mod real;
 mod revoke;
 mod rotate;
 mod rows;

@@ -49,7 +49,13 @@ impl Range {
     }
 
     pub fn file(&self, server: &str, account: &str) -> File {
-        self.state.lock().unwrap().files.get(&(server.to_owned(), account.to_owned())).cloned().unwrap_or_default()
+        self.state
+            .lock()
+            .unwrap()
+            .files
+            .get(&(server.to_owned(), account.to_owned()))
+            .cloned()
+            .unwrap_or_default()
     }
 
     pub fn done(&self, action: &str) -> usize {
@@ -98,7 +104,12 @@ impl Hosts for Range {
         Ok(())
     }
 
-    async fn converge(&self, door: &Door, account: &AccountName, wanted: &DesiredKeys) -> Result<Edited, Trouble> {
+    async fn converge(
+        &self,
+        door: &Door,
+        account: &AccountName,
+        wanted: &DesiredKeys,
+    ) -> Result<Edited, Trouble> {
         let mut state = self.state.lock().unwrap();
         let server = door.server.id.as_str();
         let failed = |reason| Trouble::Failed(Failure::new(reason, "It failed."));
@@ -134,7 +145,8 @@ impl Hosts for Range {
     ) -> Result<Sessions, Failure> {
         let mut state = self.state.lock().unwrap();
         let action = if keys.is_some() { "end_sessions" } else { "end_all_sessions" };
-        Self::enter(&mut state, action, door.server.id.as_str()).map_err(|reason| Failure::new(reason, "It failed."))?;
+        Self::enter(&mut state, action, door.server.id.as_str())
+            .map_err(|reason| Failure::new(reason, "It failed."))?;
         Ok(Sessions { ended: "1".to_owned(), ..Sessions::default() })
     }
 }

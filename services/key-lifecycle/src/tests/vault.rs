@@ -1,7 +1,7 @@
 //! credential-store as the lifecycle sees it: servers, versions with their states, references. It can be sealed.
 
 use super::fakes::Answer;
-use keywright_domain::key::{GenerateSpec, PrivateKey};
+use keywright_domain::key::{GenerateSpec, PrivateKey, SignatureAlgorithm, UserauthRequest};
 use keywright_domain::reason::Reason;
 use keywright_proto::credential as proto;
 use keywright_runtime::failure::Failure;
@@ -20,6 +20,7 @@ pub struct State {
     pub released: usize,
     /// Calls of this name that fail yet.
     pub failing: BTreeMap<&'static str, usize>,
+    pub keys: BTreeMap<String, Arc<PrivateKey>>,
 }
 
 #[derive(Clone, Default)]
@@ -54,8 +55,22 @@ impl Vault {
 
 #[tonic::async_trait]
 impl proto::custody_service_server::CustodyService for Vault {
-    async fn sign_userauth(&self, _: Request<proto::SignUserauthRequest>) -> Answer<proto::SignUserauthResponse> {
-        Err(Status::unimplemented("simulated hosts need no signature"))
+    async fn sign_userauth(
+        &self,
+        request: Request<proto::SignUserauthRequest>,
+    ) -> Answer<proto::SignUserauthResponse> {
+        let asked = request.into_inner();
+        let state = self.enter("sign")?;
+        let active = state.versions.values().find(|(credential, version)| {
+            *credential == asked.credential_id && version.state() == proto::VersionState::Active
+        });
+        let key = active.and_then(|(_, version)| state.keys.get(&version.id));
+        let key = key.ok_or_else(|| refuse(Reason::VersionNotFound))?;
+        let algorithm = SignatureAlgorithm::parse(&asked.algorithm).unwrap();
+        let login =
+            UserauthRequest::new(asked.session_id, asked.username, algorithm, key.public().clone()).unwrap();
+        let signature = key.sign(algorithm, &login.signed_bytes()).unwrap();
+        Ok(Response::new(proto::SignUserauthResponse { signature }))
     }
 
     async fn create_managed_credential(
@@ -79,8 +94,9 @@ impl proto::custody_service_server::CustodyService for Vault {
             return Err(refuse(Reason::CredentialNotFound));
         }
         let number = i32::try_from(state.versions.len()).unwrap() + 1;
+        let fresh = || Arc::new(PrivateKey::generate(GenerateSpec::Ed25519).unwrap());
+        let key = state.keys.entry(asked.version_id.clone()).or_insert_with(fresh).clone();
         let (_, version) = state.versions.entry(asked.version_id.clone()).or_insert_with(|| {
-            let key = PrivateKey::generate(GenerateSpec::Ed25519).unwrap();
             let version = proto::CredentialVersion {
                 id: asked.version_id,
                 number,
@@ -114,15 +130,22 @@ impl proto::custody_service_server::CustodyService for Vault {
 
     async fn get_managed_credential(
         &self,
-        _: Request<proto::GetManagedCredentialRequest>,
+        request: Request<proto::GetManagedCredentialRequest>,
     ) -> Answer<proto::GetManagedCredentialResponse> {
-        Err(Status::unimplemented("simulated hosts need no management key"))
+        let asked = request.into_inner();
+        let state = self.enter("read")?;
+        let own = state.versions.values().filter(|(credential, _)| *credential == asked.credential_id);
+        let versions = own.map(|(_, version)| version.clone()).collect();
+        Ok(Response::new(proto::GetManagedCredentialResponse { versions, ..Default::default() }))
     }
 }
 
 #[tonic::async_trait]
 impl proto::directory_service_server::DirectoryService for Vault {
-    async fn resolve_server(&self, request: Request<proto::ResolveServerRequest>) -> Answer<proto::ResolveServerResponse> {
+    async fn resolve_server(
+        &self,
+        request: Request<proto::ResolveServerRequest>,
+    ) -> Answer<proto::ResolveServerResponse> {
         let state = self.enter("server")?;
         let server = state.servers.get(&request.get_ref().server_id).cloned();
         if server.is_none() {
@@ -150,7 +173,10 @@ impl proto::directory_service_server::DirectoryService for Vault {
         Ok(Response::new(proto::SetManagementKeyResponse {}))
     }
 
-    async fn add_reference(&self, request: Request<proto::AddReferenceRequest>) -> Answer<proto::AddReferenceResponse> {
+    async fn add_reference(
+        &self,
+        request: Request<proto::AddReferenceRequest>,
+    ) -> Answer<proto::AddReferenceResponse> {
         let asked = request.into_inner();
         let reference = format!("{} {}{}", asked.owner, asked.server_id, asked.credential_id);
         self.enter("hold")?.references.insert(reference);
@@ -186,21 +212,32 @@ impl proto::release_service_server::ReleaseService for Vault {
             return Err(refuse(Reason::SecretStoreSealed));
         }
         state.released += 1;
-        Ok(Response::new(proto::ReleaseVersionResponse { file: request.into_inner().version_id.into_bytes() }))
+        Ok(Response::new(proto::ReleaseVersionResponse {
+            file: request.into_inner().version_id.into_bytes(),
+        }))
     }
 }
 
 #[tonic::async_trait]
 impl proto::tenant_service_server::TenantService for Vault {
-    async fn create_tenant(&self, _: Request<proto::CreateTenantRequest>) -> Answer<proto::CreateTenantResponse> {
+    async fn create_tenant(
+        &self,
+        _: Request<proto::CreateTenantRequest>,
+    ) -> Answer<proto::CreateTenantResponse> {
         Err(Status::unimplemented("not called by key-lifecycle"))
     }
 
-    async fn list_tenants(&self, _: Request<proto::ListTenantsRequest>) -> Answer<proto::ListTenantsResponse> {
+    async fn list_tenants(
+        &self,
+        _: Request<proto::ListTenantsRequest>,
+    ) -> Answer<proto::ListTenantsResponse> {
         Err(Status::unimplemented("not called by key-lifecycle"))
     }
 
-    async fn get_tenant(&self, request: Request<proto::GetTenantRequest>) -> Answer<proto::GetTenantResponse> {
+    async fn get_tenant(
+        &self,
+        request: Request<proto::GetTenantRequest>,
+    ) -> Answer<proto::GetTenantResponse> {
         let tenant = &request.get_ref().tenant_id;
         if self.enter("tenant")?.servers.values().any(|server| server.tenant_id == *tenant) {
             return Ok(Response::new(proto::GetTenantResponse::default()));

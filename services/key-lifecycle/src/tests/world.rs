@@ -5,6 +5,7 @@ use super::range::Range;
 use super::vault::Vault;
 use crate::adapters::bootstrap::Bootstrapper;
 use crate::adapters::credential_store::CredentialStore;
+use crate::adapters::hosts::{Hosts, SshHosts};
 use crate::adapters::login::Login;
 use crate::build::{Built, assemble};
 use crate::worker::Worker;
@@ -60,10 +61,21 @@ pub struct World {
 }
 
 impl World {
+    /// Over simulated hosts, with a clock that the test moves.
     pub async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
         let micros = Arc::new(AtomicI64::new(1_700_000_000_000_000));
-        let clock = Clock::Manual(micros.clone());
+        Self::with(Clock::Manual(micros.clone()), micros, None).await
+    }
+
+    /// Over real hosts, on loopback.
+    pub async fn real() -> Self {
+        let rules = TargetRules { allow_loopback: true, ..TargetRules::default() };
+        let dialer = Dialer::new(Arc::new(rules), Timeouts::default());
+        Self::with(Clock::System, Arc::default(), Some(dialer)).await
+    }
+
+    async fn with(clock: Clock, micros: Arc<AtomicI64>, real: Option<Dialer>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
         let source = Source::Directory(dir.path().into());
         let db = Db::open(&source, "lifecycle", &MIGRATIONS, clock.clone()).await.unwrap();
         let (log, vault, range) = (Log::default(), Vault::default(), Range::new(clock.clone()));
@@ -75,14 +87,17 @@ impl World {
             .add_service(TenantServiceServer::new(vault.clone()))
             .add_service(ExchangeServiceServer::new(Exchange));
         peers.set(ServiceName::CredentialStore, peer(custody, None));
-        let prober = Prober { range: range.clone(), clock: clock.clone() };
+        let prober =
+            Prober { range: range.clone(), clock: clock.clone(), vault: vault.clone(), dialer: real.clone() };
         peers.set(ServiceName::ConnectivityProbe, peer(Routes::new(ProofServiceServer::new(prober)), None));
         keys::create_all(dir.path()).unwrap();
         let own = ServiceName::KeyLifecycle;
         let signer = Signer::new(keys::signing_key(dir.path(), own.as_str()).unwrap(), clock.clone());
         let outbound = Outbound::new(own, peers, signer);
         let audit = Audit::new(outbound.clone());
-        let dialer = Dialer::new(Arc::new(TargetRules::default()), Timeouts::default());
+        let is_real = real.is_some();
+        let none = || Dialer::new(Arc::new(TargetRules::default()), Timeouts::default());
+        let dialer = real.unwrap_or_else(none);
         let parts = Parts {
             db: db.clone(),
             audit: audit.clone(),
@@ -95,8 +110,10 @@ impl World {
         };
         let directory = CredentialStore::new(outbound.clone());
         let login = Login { outbound, store: directory.clone(), dialer };
-        let bootstrapper = Bootstrapper::new(login, directory, clock);
-        let Built { routes, worker } = assemble(&parts, Arc::new(range.clone()), bootstrapper).unwrap();
+        let bootstrapper = Bootstrapper::new(login.clone(), directory, clock.clone());
+        let hosts: Arc<dyn Hosts> =
+            if is_real { Arc::new(SshHosts { login, clock }) } else { Arc::new(range.clone()) };
+        let Built { routes, worker } = assemble(&parts, hosts, bootstrapper).unwrap();
         let tenant = TenantId::random().unwrap();
         let owner = person(Role::TenantOwner, Some(&tenant));
         Self { _dir: dir, db, log, vault, range, worker, tenant, owner, micros, routes }
@@ -139,7 +156,10 @@ impl World {
     }
 
     pub fn works(&self) -> WorkServiceClient<Peer> {
-        WorkServiceClient::new(peer(self.routes.clone(), Some(Caller::background(ServiceName::CredentialStore, ""))))
+        WorkServiceClient::new(peer(
+            self.routes.clone(),
+            Some(Caller::background(ServiceName::CredentialStore, "")),
+        ))
     }
 
     pub fn provisioning(&self, servers: &[String]) -> proto::ProvisionSshAccessRequest {
@@ -156,7 +176,8 @@ impl World {
     }
 
     pub async fn view(&self, id: &str) -> proto::SshAccess {
-        let asked = proto::GetSshAccessRequest { tenant_id: self.tenant.to_string(), access_id: id.to_owned() };
+        let asked =
+            proto::GetSshAccessRequest { tenant_id: self.tenant.to_string(), access_id: id.to_owned() };
         answer(self.accesses(&self.owner).get_ssh_access(asked).await).unwrap().access.unwrap()
     }
 
@@ -197,7 +218,10 @@ impl World {
     }
 
     pub async fn start(&self, access: &str) -> proto::Rotation {
-        answer(self.accesses(&self.owner).rotate_ssh_key(self.rotate(access)).await).unwrap().rotation.unwrap()
+        answer(self.accesses(&self.owner).rotate_ssh_key(self.rotate(access)).await)
+            .unwrap()
+            .rotation
+            .unwrap()
     }
 
     pub async fn rotation(&self, id: &str) -> proto::Rotation {

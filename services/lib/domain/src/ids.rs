@@ -27,6 +27,13 @@ fn well_formed(text: &str, prefix: &str) -> bool {
         .is_some_and(|rest| rest.len() == ID_CHARS && rest.bytes().all(|b| ALPHABET.contains(&b)))
 }
 
+/// The text if it has the form of an id, for logs, spans and answers: whatever else somebody sent as an id (a key, a
+/// token) is not repeated.
+pub fn shown(text: &str) -> &str {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    if text.len() <= 40 && text.bytes().all(plain) { text } else { "(not an id)" }
+}
+
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
         $(#[$doc])*
@@ -111,6 +118,13 @@ ids! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_id_is_not_shown() {
+        assert_eq!(shown("srv_abc"), "srv_abc");
+        assert_eq!(shown("-----BEGIN OPENSSH PRIVATE KEY-----"), "(not an id)");
+        assert_eq!(shown(&"a".repeat(41)), "(not an id)");
+    }
 
     #[test]
     fn a_random_id_parses_and_a_mangled_one_does_not() {

@@ -4,8 +4,8 @@ use crate::clients::Outbound;
 use crate::failure::Failure;
 use keywright_domain::caller::{Caller, ServiceName};
 use keywright_domain::clock::Instant;
-use keywright_domain::ids::{EventId, TenantId};
-use keywright_domain::reason::Reason;
+use keywright_domain::ids::{EventId, TenantId, shown};
+use keywright_domain::reason::{Reason, Retry};
 use keywright_policy::{Decision, Policy};
 use keywright_proto::audit as proto;
 use keywright_proto::audit::audit_intake_service_client::AuditIntakeServiceClient;
@@ -16,6 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+
+/// How long a revocation waits for the log before it spools its intent.
+const REVOCATION_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What an audited operation is about. No secret goes in here.
 #[derive(Debug, Clone)]
@@ -86,7 +89,11 @@ impl Audit {
     ) -> Result<Intent, Failure> {
         let event = EventId::random()?;
         let mut record = record(&event, caller, entry);
-        if self.append(record.clone()).await.is_ok() {
+        // A log that hangs must not hold a revocation back; the event's id makes a late append the same entry.
+        if tokio::time::timeout(REVOCATION_PATIENCE, self.append(record.clone()))
+            .await
+            .is_ok_and(|a| a.is_ok())
+        {
             self.owed.notify_one();
             return Ok(Intent::durable(event));
         }
@@ -99,12 +106,14 @@ impl Audit {
     pub async fn conclude<T>(&self, db: &Db, intent: &Intent, result: &Result<T, Failure>) {
         let Err(failure) = result else { return self.owed.notify_one() };
         let outcome = Outcome::failed(failure.reason.as_str());
-        let recorded = async {
-            let mut tx = db.begin_internal("outcome of a failed operation").await?;
-            intent.done(&mut tx, outcome).await?;
-            tx.commit().await
-        };
-        if recorded.await.is_err() {
+        let recorded: Result<(), keywright_storage::Error> = db
+            .serialized(|| async {
+                let mut tx = db.begin_internal("outcome of a failed operation").await?;
+                intent.done(&mut tx, outcome.clone()).await?;
+                tx.commit().await
+            })
+            .await;
+        if recorded.is_err() {
             tracing::warn!(event = %intent.event(), "an outcome could not be recorded");
         }
         self.owed.notify_one();
@@ -125,12 +134,18 @@ impl Audit {
 
     async fn append(&self, record: proto::RecordIntentRequest) -> Result<(), Failure> {
         let request = self.outbound.own_request(ServiceName::Audit, None, record)?;
-        let answer = AuditIntakeServiceClient::new(self.outbound.peer(ServiceName::Audit))
-            .record_intent(request)
-            .await;
-        answer.map(drop).map_err(|_| {
-            Failure::new(Reason::AuditUnavailable, "The audit log cannot be written, so nothing was done.")
-        })
+        let mut log = AuditIntakeServiceClient::new(self.outbound.peer(ServiceName::Audit));
+        match log.record_intent(request).await {
+            Ok(_) => Ok(()),
+            Err(status) => match Failure::from_status(&status) {
+                // Too large an entry stays too large.
+                failure if failure.is(Reason::ValidationFailed) => Err(failure),
+                _ => Err(Failure::new(
+                    Reason::AuditUnavailable,
+                    "The audit log cannot be written, so nothing was done.",
+                )),
+            },
+        }
     }
 
     async fn outcomes(&self, outcomes: Vec<proto::Outcome>) -> Result<(), Failure> {
@@ -167,6 +182,17 @@ impl Audit {
         }
     }
 
+    /// What the log refuses for good would hold up everything behind it.
+    async fn deliver_intent(&self, id: &str, record: proto::RecordIntentRequest) -> Result<(), Failure> {
+        match self.append(record).await {
+            Err(failure) if failure.reason.retry() == Retry::No => {
+                tracing::error!(id, reason = failure.reason.as_str(), "the log refuses a spooled intent");
+                Ok(())
+            }
+            answer => answer,
+        }
+    }
+
     async fn deliver(&self, db: &Db) -> Result<usize, Failure> {
         let entries = outbox::oldest(db, 100).await?;
         if entries.is_empty() {
@@ -176,7 +202,7 @@ impl Audit {
         for entry in &entries {
             match &entry.owed {
                 outbox::Owed::Intent(bytes) => match proto::RecordIntentRequest::decode(bytes.as_slice()) {
-                    Ok(record) => self.append(record).await?,
+                    Ok(record) => self.deliver_intent(&entry.id, record).await?,
                     Err(_) => tracing::error!(id = entry.id, "a spooled intent cannot be read"),
                 },
                 outbox::Owed::Outcome(outcome) => outcomes.push(outcome_record(&entry.event, outcome)),
@@ -220,8 +246,9 @@ impl Guard {
             ),
             Decision::Hidden => (missing, Failure::not_found(missing, target)),
         };
-        let own = caller.principal.tenant.clone();
-        self.audit.denied(caller, Entry::new(action).tenant(own.as_ref()).target(target), reason).await;
+        // Under the caller's own tenant; what the platform's people are refused shows in the tenant it was about.
+        let about = caller.principal.tenant.as_ref().or(tenant);
+        self.audit.denied(caller, Entry::new(action).tenant(about).target(shown(target)), reason).await;
         Err(failure)
     }
 

@@ -101,7 +101,12 @@ impl Door {
     async fn decide(&self, rule: &Rule, caller: &Caller) -> Result<(), Failure> {
         let inside = caller.acting.is_some_and(|service| service != ServiceName::Gateway);
         let vouched = rule.action == "token.exchange" || rule.action == "audit.append";
-        let reachable = rule.exposure == Exposure::Public || inside || (vouched && caller.acting.is_some());
+        // The exchange and the log take a service's own proof alone: a user's exchanged token is not one.
+        let reachable = match rule.exposure {
+            Exposure::Public => true,
+            Exposure::Internal if vouched => caller.principal.kind == PrincipalKind::System,
+            Exposure::Internal => inside,
+        };
         if reachable && self.policy.could(caller, &rule.action) {
             return Ok(());
         }

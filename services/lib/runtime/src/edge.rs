@@ -60,6 +60,10 @@ impl Edge {
             return Ok(Admitted { caller: None, headers: forwarded });
         }
         let token = bearer_of(headers).ok_or_else(unauthenticated)?;
+        // Looked at here first: a stranger's rubbish buys no signature and no call.
+        if !matches!(self.verifier.verify(token), Ok(Verified::User { .. })) {
+            return Err(unauthenticated());
+        }
         let mut who = Caller::background(ServiceName::Gateway, "");
         who.request_id.clone_from(&arrival.request_id);
         who.source_ip.clone_from(&arrival.source_ip);

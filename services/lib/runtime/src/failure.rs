@@ -1,5 +1,6 @@
 //! The one form in which a service says no: a reason from the table, a message with the remedy, facts.
 
+use keywright_domain::ids::shown;
 use keywright_domain::reason::{Code, Reason, Retry};
 use keywright_storage as storage;
 use std::collections::{BTreeMap, HashMap};
@@ -57,7 +58,7 @@ impl Failure {
 
     /// An object that does not exist for this caller.
     pub fn not_found(reason: Reason, id: &str) -> Self {
-        Self::new(reason, "There is no such object for you.").with("id", id)
+        Self::new(reason, "There is no such object for you.").with("id", shown(id))
     }
 
     pub fn is(&self, reason: Reason) -> bool {

@@ -16,6 +16,10 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
+/// Drivers that log the bodies and paths of a secret store's answers themselves, as errors: never, whatever the filter
+/// says. Our own adapter says what failed.
+const SILENT: &[&str] = &["vaultrs=off", "rustify=off"];
+
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     #[error("the OTLP endpoint cannot be used")]
@@ -56,7 +60,12 @@ impl Telemetry {
             builder = builder.with_batch_exporter(exporter);
         }
         let provider = builder.build();
-        let filter = EnvFilter::try_new(filter).map_err(|error| TelemetryError::Filter(error.to_string()))?;
+        let mut filter =
+            EnvFilter::try_new(filter).map_err(|error| TelemetryError::Filter(error.to_string()))?;
+        for silent in SILENT {
+            let off = silent.parse().map_err(|_| TelemetryError::Filter((*silent).to_owned()))?;
+            filter = filter.add_directive(off);
+        }
         let lines = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
             .with_ansi(std::io::stderr().is_terminal());

@@ -69,6 +69,9 @@ async fn live(world: &World) -> Needles {
     assert_logged(world, &needles).await;
     needles.assert_absent("the server's log", world.keywright.logs().as_bytes());
     assert!(world.keywright.logs().contains("request_id"), "the server's log is empty");
+    for drivers_own in ["API response", "Vault server", "kv_", "error returned from database"] {
+        assert!(!world.keywright.logs().contains(drivers_own), "a driver speaks in the server's log");
+    }
     needles
 }
 

@@ -53,6 +53,9 @@ pub fn texts(files: &[&Rust]) -> (Vec<Text>, Vec<Finding>) {
     all
 }
 
+const FUNCTIONS: &[&str] =
+    &["query", "query_as", "query_scalar", "query_with", "query_as_with", "query_scalar_with", "raw_sql"];
+
 fn is_query(name: &str) -> bool {
     name.starts_with("query") || name == "raw_sql"
 }
@@ -161,12 +164,17 @@ impl<'a> Visit<'a> for Statements<'_> {
 
     fn visit_expr_call(&mut self, call: &'a syn::ExprCall) {
         if let syn::Expr::Path(function) = &*call.func
-            && function.path.segments.last().is_some_and(|segment| is_query(&segment.ident.to_string()))
-            && function.path.segments[0].ident != "Self"
-            && (function.path.segments.len() == 1 || function.path.segments[0].ident == "sqlx")
+            && let Some(last) = function.path.segments.last()
             && let Some(sql) = call.args.first()
         {
-            self.take(sql, self.binds.get(&position(&call.func)).copied());
+            let is_sqlx = function.path.segments[0].ident == "sqlx" && is_query(&last.ident.to_string());
+            // By a `use`, or by another name of the crate: unless it is a function of our own that takes no text.
+            let is_alike = FUNCTIONS.iter().any(|name| last.ident == name);
+            if is_sqlx
+                || is_alike && (function.path.segments.len() == 1 || self.named.literals(sql).is_some())
+            {
+                self.take(sql, self.binds.get(&position(&call.func)).copied());
+            }
         }
         visit::visit_expr_call(self, call);
     }
@@ -208,7 +216,7 @@ mod tests {
         let rust = parsed(
             "const A: &str = \"a\";\nfn f() {\n sqlx::query(\"b\").bind(1).bind(2).fetch_one(c);\n ::sqlx::query_as::<_, X>(A);\n\
              query_scalar(concat!(\"c\", \"d\"));\n sqlx::raw_sql(\"e\").execute(c);\n c.execute(\"f\");\n\
-             sqlx::query(match x { 1 => \"g\", _ => \"h\" });\n let text = if y { \"i\" } else { \"j\" };\n sqlx::query(text);\n}\n\
+             sqlx::query(match x { 1 => \"g\", _ => \"h\" });\n let text = if y { \"i\" } else { \"j\" };\n sqlx::query(text);\n db::query(\"l\"); event::query(&mut tx); query_events(db);\n}\n\
              #[cfg(test)]\nmod tests { fn t() { sqlx::query(\"k\"); } }",
         );
         let (texts, findings) = texts(&[&rust]);
@@ -228,6 +236,7 @@ mod tests {
                 ("h", 8, None),
                 ("i", 9, None),
                 ("j", 9, None),
+                ("l", 11, None),
             ]
         );
     }

@@ -1,16 +1,19 @@
 //! OpenBao or HashiCorp Vault: KV version 2, one path per version. Its seal stands in for our key-encryption key.
 //!
-//! Invariant: nothing that the server or the client library says leaves this file; an answer becomes one of our own
-//! errors by its status alone.
+//! Invariant: nothing that the server or the client library says leaves this file, not even as a log line; an answer
+//! becomes one of our own errors by its status alone.
 
 use super::CustodyError;
 use data_encoding::BASE64;
 use keywright_domain::ids::VersionId;
 use keywright_domain::secret::Secret;
 use serde::{Deserialize, Serialize};
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::instrument::WithSubscriber;
+use tracing::subscriber::NoSubscriber;
 use vaultrs::api::kv2::requests::SetSecretRequestOptions;
 use vaultrs::client::{VaultClient, VaultClientSettingsBuilder};
 use vaultrs::error::ClientError;
@@ -90,16 +93,21 @@ impl VaultStore {
     }
 
     fn path(&self, name: &str) -> String {
-        format!("{}/{name}", self.prefix)
+        if self.prefix.is_empty() { name.to_owned() } else { format!("{}/{name}", self.prefix) }
     }
 
     pub async fn put(&self, version: &VersionId, material: &Secret) -> Result<(), CustodyError> {
         let stored = Stored { material: BASE64.encode(material.expose()) };
         // Zero: only where the path does not exist.
         let once = SetSecretRequestOptions { cas: 0 };
-        let written =
-            kv2::set_with_options(&*self.client, &self.mount, &self.path(version.as_str()), &stored, once)
-                .await;
+        let written = quiet(kv2::set_with_options(
+            &*self.client,
+            &self.mount,
+            &self.path(version.as_str()),
+            &stored,
+            once,
+        ))
+        .await;
         let Err(error) = written else { return Ok(()) };
         let error = kind(&error);
         // A conflict is told by its text alone, which is not ours to read: look instead.
@@ -111,14 +119,15 @@ impl VaultStore {
     }
 
     pub async fn get(&self, version: &VersionId) -> Result<Secret, CustodyError> {
-        let read = kv2::read::<Stored>(&*self.client, &self.mount, &self.path(version.as_str())).await;
+        let read = quiet(kv2::read::<Stored>(&*self.client, &self.mount, &self.path(version.as_str()))).await;
         let stored = read.map_err(|error| kind(&error))?;
         BASE64.decode(stored.material.as_bytes()).map(Secret::new).map_err(|_| CustodyError::Unavailable)
     }
 
     /// Deleting the metadata removes every version of the path.
     pub async fn destroy(&self, version: &VersionId) -> Result<(), CustodyError> {
-        let deleted = kv2::delete_metadata(&*self.client, &self.mount, &self.path(version.as_str())).await;
+        let deleted =
+            quiet(kv2::delete_metadata(&*self.client, &self.mount, &self.path(version.as_str()))).await;
         match deleted.as_ref().map_err(kind) {
             Ok(()) => {}
             Err(CustodyError::NotFound) => self.ready().await?,
@@ -133,7 +142,7 @@ impl VaultStore {
     }
 
     pub async fn ready(&self) -> Result<(), CustodyError> {
-        let read = kv2::read::<Stored>(&*self.client, &self.mount, &self.path(NOWHERE)).await;
+        let read = quiet(kv2::read::<Stored>(&*self.client, &self.mount, &self.path(NOWHERE))).await;
         match read {
             Ok(_) => Ok(()),
             // An existing mount has nothing to say about a missing path; a missing mount has.
@@ -147,10 +156,15 @@ impl VaultStore {
 
     /// Prolongs the token; one that cannot be prolonged shows in `ready` when it ends.
     pub async fn renew(&self) {
-        if vaultrs::token::renew_self(&*self.client, None).await.is_err() {
+        if quiet(vaultrs::token::renew_self(&*self.client, None)).await.is_err() {
             tracing::debug!("the secret store's token was not renewed");
         }
     }
+}
+
+/// The client library logs what the server says: here it speaks to nobody.
+async fn quiet<F: Future>(call: F) -> F::Output {
+    call.with_subscriber(NoSubscriber::new()).await
 }
 
 fn kind(error: &ClientError) -> CustodyError {

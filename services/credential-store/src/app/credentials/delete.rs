@@ -6,6 +6,7 @@ use crate::app::find;
 use crate::app::replayed::earlier_answer;
 use crate::store;
 use keywright_domain::caller::Caller;
+use keywright_domain::ids::shown;
 use keywright_domain::ids::{CredentialId, VersionId};
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
@@ -24,7 +25,7 @@ pub struct DeleteCredential {
 }
 
 impl DeleteCredential {
-    #[instrument(skip_all, fields(credential = id))]
+    #[instrument(skip_all, fields(credential = shown(id)))]
     pub async fn run<T: Answer>(
         &self,
         caller: &Caller,

@@ -9,10 +9,14 @@ use keywright_domain::secret::Secret;
 use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::Tx;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// Key derivations cost up to seconds and hundreds of megabytes each.
 const AT_ONCE: usize = 2;
+
+/// How long a key waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What somebody supplied.
 pub struct Supplied {
@@ -81,7 +85,11 @@ impl KeyIntake {
             ));
         }
         let broken = || refused(Failure::new(Reason::Internal, "The key could not be read."), false);
-        let place = self.room.clone().acquire_owned().await.map_err(|_| broken())?;
+        let place =
+            tokio::time::timeout(PATIENCE, self.room.clone().acquire_owned()).await.map_err(|_| {
+                refused(Failure::new(Reason::RateLimited, "Too many keys are being read at once."), false)
+            })?;
+        let place = place.map_err(|_| broken())?;
         let work = tokio::task::spawn_blocking(move || {
             let taken = take(&supplied);
             drop(place);

@@ -14,6 +14,7 @@ use crate::domain::version::{State, Version};
 use crate::store;
 use keywright_domain::caller::Caller;
 use keywright_domain::ids::VersionId;
+use keywright_domain::ids::shown;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
 use keywright_runtime::idempotency::{Answer, keep, replay};
@@ -65,7 +66,7 @@ enum NewUsername {
 
 impl RotateCredential {
     /// `answer` encodes the credential and the checks for the replay of the same request.
-    #[instrument(skip_all, fields(credential = rotation.credential_id))]
+    #[instrument(skip_all, fields(credential = shown(&rotation.credential_id)))]
     pub async fn run<T, A>(
         &self,
         caller: &Caller,

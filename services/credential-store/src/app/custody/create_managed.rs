@@ -4,6 +4,7 @@ use crate::domain::credential::{Credential, Kind};
 use crate::domain::text;
 use crate::store;
 use keywright_domain::caller::Caller;
+use keywright_domain::ids::shown;
 use keywright_domain::ids::{AccessId, CredentialId, ManagementId, ServerId, TenantId};
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
@@ -28,7 +29,7 @@ pub struct NewManaged {
 }
 
 impl CreateManaged {
-    #[instrument(skip_all, fields(credential = new.credential_id))]
+    #[instrument(skip_all, fields(credential = shown(&new.credential_id)))]
     pub async fn run(&self, caller: &Caller, new: NewManaged) -> Result<(), Failure> {
         let tenant = match new.tenant_id.as_str() {
             "" => None,

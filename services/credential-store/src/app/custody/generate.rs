@@ -6,6 +6,7 @@ use crate::app::find;
 use crate::domain::version::{Origin, State, Version};
 use crate::store;
 use keywright_domain::caller::Caller;
+use keywright_domain::ids::shown;
 use keywright_domain::ids::{CredentialId, VersionId};
 use keywright_domain::key::{GenerateSpec, KeyAlgorithm, KeyError, PrivateKey, PublicKey};
 use keywright_domain::reason::Reason;
@@ -25,7 +26,7 @@ pub struct GenerateVersion {
 }
 
 impl GenerateVersion {
-    #[instrument(skip_all, fields(credential = credential_id, version = version_id))]
+    #[instrument(skip_all, fields(credential = shown(credential_id), version = shown(version_id)))]
     pub async fn run(
         &self,
         caller: &Caller,

@@ -7,6 +7,7 @@ use super::shelf::Shelf;
 use crate::app::find;
 use crate::store;
 use keywright_domain::caller::{Caller, PrincipalKind, ServiceName};
+use keywright_domain::ids::shown;
 use keywright_domain::ids::{CredentialId, VersionId};
 use keywright_domain::key::{ExportFormat, KeyError, PrivateKey, export};
 use keywright_domain::reason::Reason;
@@ -35,7 +36,7 @@ pub struct Release {
 }
 
 impl ReleaseVersion {
-    #[instrument(skip_all, fields(credential = release.credential_id, version = release.version_id))]
+    #[instrument(skip_all, fields(credential = shown(&release.credential_id), version = shown(&release.version_id)))]
     pub async fn run(&self, caller: &Caller, release: Release) -> Result<Secret, Failure> {
         let credential =
             find::managed(&self.db, &self.guard, caller, "access.download", &release.credential_id).await?;

@@ -9,6 +9,7 @@ use crate::domain::version::{State, Version};
 use crate::store;
 use keywright_domain::caller::Caller;
 use keywright_domain::clock::Clock;
+use keywright_domain::ids::shown;
 use keywright_domain::ids::{CredentialId, VersionId};
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
@@ -34,7 +35,7 @@ pub struct Move {
 }
 
 impl SetVersionState {
-    #[instrument(skip_all, fields(credential = credential_id, version = version_id, state = wanted.state.as_str()))]
+    #[instrument(skip_all, fields(credential = shown(credential_id), version = shown(version_id), state = wanted.state.as_str()))]
     pub async fn run(
         &self,
         caller: &Caller,

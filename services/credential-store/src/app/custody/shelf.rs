@@ -2,10 +2,11 @@
 //!
 //! Invariant: material is announced before it is written, durable before the row that names it, and adopted in that
 //! row's transaction. Whatever is announced and never adopted, and whatever is doomed, is destroyed by [`Shelf::sweep`]
-//! if the request could not do it itself.
+//! if the request could not do it itself; material that a version's row names is destroyed only when it was doomed in
+//! the transaction that took the version out of use.
 
 use crate::adapters::custody::{Custody, CustodyError};
-use crate::store::material;
+use crate::store::material::{self, Announced};
 use keywright_domain::ids::VersionId;
 use keywright_domain::reason::Reason;
 use keywright_domain::secret::Secret;
@@ -42,7 +43,7 @@ impl Shelf {
     /// Makes the material durable under `version`, which no row names yet. What lies there already (an earlier attempt
     /// at the same version) stays, and is returned instead.
     pub async fn store(&self, version: &VersionId, plain: Secret) -> Result<Secret, Failure> {
-        let announced: Result<bool, Error> = self
+        let announced: Result<Announced, Error> = self
             .db
             .serialized(|| async {
                 let mut tx = self.db.begin_internal("material is announced").await?;
@@ -51,11 +52,15 @@ impl Shelf {
                 Ok(announced)
             })
             .await;
-        if !announced? {
-            return Err(Failure::new(
-                Reason::RequestInProgress,
-                "Material of this version is being destroyed.",
-            ));
+        match announced? {
+            Announced::Pending => {}
+            Announced::Named => return Ok(self.custody.get(version).await?),
+            Announced::Doomed => {
+                return Err(Failure::new(
+                    Reason::RequestInProgress,
+                    "Material of this version is being destroyed.",
+                ));
+            }
         }
         match self.custody.put(version, &plain).await {
             Ok(()) => Ok(plain),

@@ -11,6 +11,7 @@ use crate::domain::server::Server;
 use crate::domain::version::Version;
 use crate::store;
 use keywright_domain::caller::{Caller, PrincipalKind, ServiceName};
+use keywright_domain::ids::shown;
 use keywright_domain::ids::{CredentialId, ServerId, VersionId};
 use keywright_domain::key::{PrivateKey, SignatureAlgorithm, UserauthRequest};
 use keywright_domain::reason::Reason;
@@ -45,7 +46,7 @@ pub struct Login {
 }
 
 impl SignUserauth {
-    #[instrument(skip_all, fields(credential = login.credential_id, server = login.server_id))]
+    #[instrument(skip_all, fields(credential = shown(&login.credential_id), server = shown(&login.server_id)))]
     pub async fn run(&self, caller: &Caller, login: Login) -> Result<Vec<u8>, Failure> {
         let missing = || find::no_credential(&login.credential_id);
         let id = CredentialId::parse(&login.credential_id).map_err(|_| missing())?;

@@ -7,6 +7,7 @@ use crate::domain::text;
 use crate::store;
 use keywright_domain::caller::Caller;
 use keywright_domain::ids::CredentialId;
+use keywright_domain::ids::shown;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::{Db, Outcome};
@@ -21,7 +22,7 @@ pub struct SetManagementKey {
 }
 
 impl SetManagementKey {
-    #[instrument(skip_all, fields(server = server_id, credential = credential_id))]
+    #[instrument(skip_all, fields(server = shown(server_id), credential = shown(credential_id)))]
     pub async fn run(
         &self,
         caller: &Caller,

@@ -3,6 +3,7 @@
 use crate::app::find;
 use crate::store;
 use keywright_domain::caller::Caller;
+use keywright_domain::ids::shown;
 use keywright_domain::ids::{CredentialId, TestId};
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
@@ -32,7 +33,7 @@ pub struct TestResult {
 }
 
 impl RecordTestResult {
-    #[instrument(skip_all, fields(server = seen.server_id, test = seen.test_id))]
+    #[instrument(skip_all, fields(server = shown(&seen.server_id), test = shown(&seen.test_id)))]
     pub async fn run(&self, caller: &Caller, seen: TestResult) -> Result<(), Failure> {
         let server = find::server(&self.db, &self.guard, caller, ACTION, &seen.server_id).await?;
         let test = TestId::parse(&seen.test_id)

@@ -5,6 +5,7 @@ use crate::domain::text;
 use crate::domain::usage::Reference;
 use crate::store;
 use keywright_domain::caller::Caller;
+use keywright_domain::ids::shown;
 use keywright_domain::ids::{CredentialId, ServerId, TenantId};
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
@@ -51,7 +52,7 @@ impl Subject {
 
 impl HoldReferences {
     /// Idempotent by owner and purpose.
-    #[instrument(skip_all, fields(owner = held.owner, purpose = held.purpose))]
+    #[instrument(skip_all, fields(owner = shown(&held.owner), purpose = shown(&held.purpose)))]
     pub async fn add(&self, caller: &Caller, held: Held) -> Result<(), Failure> {
         let (subject, reference) = parse(held)?;
         let tenant = self.tenant_of(&subject).await?.ok_or_else(|| subject.missing())?;
@@ -74,7 +75,7 @@ impl HoldReferences {
     }
 
     /// Idempotent; of what is gone there is nothing to drop.
-    #[instrument(skip_all, fields(owner = held.owner, purpose = held.purpose))]
+    #[instrument(skip_all, fields(owner = shown(&held.owner), purpose = shown(&held.purpose)))]
     pub async fn remove(&self, caller: &Caller, held: Held) -> Result<(), Failure> {
         let (subject, reference) = parse(held)?;
         let Some(tenant) = self.tenant_of(&subject).await? else { return Ok(()) };

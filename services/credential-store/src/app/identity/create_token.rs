@@ -1,7 +1,7 @@
 //! Creates a token. A role is granted only by somebody who has it; operators also issue auditors and internal
 //! services.
 
-use crate::app::text::name;
+use crate::domain::text::name;
 use crate::store::{tenant, token, token::Token};
 use keywright_domain::caller::{Caller, PrincipalKind, Role};
 use keywright_domain::clock::Instant;
@@ -43,7 +43,6 @@ impl CreateToken {
         let target = tenant.as_ref().map(ToString::to_string).unwrap_or_default();
         self.guard.allow(caller, "token.create", tenant.as_ref(), &target, Reason::TenantNotFound).await?;
         let role = new.role.ok_or_else(|| Failure::violation("role", "must be a role"))?;
-        check_shape(role, tenant.as_ref(), &new)?;
         if !may_grant(caller, role) {
             let entry = Entry::new("token.create").tenant(tenant.as_ref()).detail("role", role.as_str());
             self.audit.denied(caller, entry, Reason::PermissionDenied).await;
@@ -52,6 +51,7 @@ impl CreateToken {
                 "A role can only be granted by somebody who has it.",
             ));
         }
+        check_shape(role, tenant.as_ref(), &new)?;
         let label =
             if new.name.trim().is_empty() { role.as_str().to_owned() } else { name("name", &new.name)? };
         let lifetime = lifetime(role, new.expires_in)?;

@@ -6,7 +6,7 @@ use keywright_domain::caller::{Caller, Principal, ServiceName};
 use keywright_domain::ids::TokenId;
 use keywright_domain::reason::Reason;
 use keywright_domain::secret::Secret;
-use keywright_runtime::failure::Failure;
+use keywright_runtime::failure::{Error, Failure};
 use keywright_runtime::token::{Signer, Verified, Verifier};
 use keywright_storage::Db;
 use std::time::Duration;
@@ -62,11 +62,24 @@ impl Exchange {
             return Err(unauthenticated());
         }
         if token.last_used_at.is_none_or(|at| at.plus(TOUCH_EVERY) <= now) {
-            let mut tx = self.db.begin_internal("last use of a token").await?;
-            token::touch(&mut tx, id).await?;
-            tx.commit().await?;
+            // Nobody is turned away because a time could not be noted: with a full disk, say, one must still revoke.
+            if self.touch(id).await.is_err() {
+                tracing::warn!(token = %id, "the last use of a token was not noted");
+            }
         }
         Ok(token)
+    }
+}
+
+impl Exchange {
+    async fn touch(&self, id: &TokenId) -> Result<(), Error> {
+        self.db
+            .serialized(|| async {
+                let mut tx = self.db.begin_internal("last use of a token").await?;
+                token::touch(&mut tx, id).await?;
+                Ok(tx.commit().await?)
+            })
+            .await
     }
 }
 

@@ -1,6 +1,6 @@
 //! Invites a person into a tenant: a one-use code of 7 days.
 
-use crate::store::{invitation, invitation::Invitation, tenant};
+use crate::store::{invitation, invitation::Invitation, tenant, token};
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use keywright_domain::caller::{Caller, Role};
@@ -41,6 +41,13 @@ impl Invite {
                 ));
             }
         };
+        let by_operator = caller.principal.role == Role::Operator;
+        if by_operator && role != Role::TenantOwner {
+            return Err(Failure::new(
+                Reason::PolicyForbids,
+                "An operator invites a tenant's first owner; the owner invites everybody else.",
+            ));
+        }
         let email = parse_email(email)?;
         let code = new_code()?;
         let invitation_id = InvitationId::random()?;
@@ -57,6 +64,14 @@ impl Invite {
                 let mut tx = self.db.begin(&intent).await?;
                 if !tenant::exists(&mut tx, &id).await? {
                     return Err(missing().into());
+                }
+                // Otherwise an operator could invite himself into a tenant and download its keys unseen.
+                if by_operator && token::has_live_owner(&mut tx, &id).await? {
+                    return Err(Failure::new(
+                        Reason::PolicyForbids,
+                        "The tenant has an owner, who invites others himself.",
+                    )
+                    .into());
                 }
                 let invitation = Invitation {
                     id: invitation_id.clone(),

@@ -2,8 +2,8 @@
 
 use super::create_token::secret;
 use super::invite::hash;
-use crate::app::text::name;
-use crate::store::{invitation, invitation::Invitation, token, token::Token};
+use crate::domain::text::name;
+use crate::store::{invitation, token, token::Token};
 use keywright_domain::caller::{Caller, Principal, PrincipalKind};
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::{PrincipalId, TokenId};
@@ -20,7 +20,7 @@ use std::time::Duration;
 const LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Wrong codes that one source may try in a minute.
 const TRIES: u32 = 10;
-/// Sources remembered; beyond it the oldest window is forgotten with all others.
+/// Sources remembered; beyond it all are forgotten.
 const SOURCES: usize = 10_000;
 
 pub struct Redeem {
@@ -41,7 +41,7 @@ impl Redeem {
         self.wrong.check(&arrival.source_ip, now)?;
         let person = name("name", person)?;
         let hash = hash(code.expose());
-        let Some(invitation) = self.find(&hash).await? else {
+        let Some(invitation) = invitation::open(&self.db, &hash, now).await? else {
             self.wrong.count(&arrival.source_ip, now);
             return Err(Failure::new(
                 Reason::InvitationNotFound,
@@ -96,15 +96,6 @@ impl Redeem {
         let secret = secret(&self.issuer, &token.id, &token.principal, token.expires_at)?;
         Ok((token, secret))
     }
-
-    async fn find(&self, hash: &str) -> Result<Option<Invitation>, Error> {
-        self.db
-            .serialized(|| async {
-                let mut tx = self.db.begin_internal("look up an invitation").await?;
-                Ok(invitation::open(&mut tx, hash).await?)
-            })
-            .await
-    }
 }
 
 /// Wrong codes per source and minute. Kept in memory: a brake, not a record.
@@ -126,7 +117,7 @@ impl WrongCodes {
         let minute = now.secs() / 60;
         let mut seen = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if seen.len() >= SOURCES {
-            seen.retain(|_, (at, _)| *at == minute);
+            seen.clear();
         }
         let entry = seen.entry(source.to_owned()).or_insert((minute, 0));
         *entry = if entry.0 == minute { (minute, entry.1.saturating_add(1)) } else { (minute, 1) };

@@ -1,7 +1,8 @@
 //! Lists and revokes tokens.
 
+use super::create_token::may_grant;
 use crate::store::token::{self, Token};
-use keywright_domain::caller::Caller;
+use keywright_domain::caller::{Caller, Role};
 use keywright_domain::ids::{TenantId, TokenId};
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
@@ -40,6 +41,15 @@ impl Tokens {
         let parsed = TokenId::parse(id).map_err(|_| missing())?;
         let token = token::get(&self.db, &parsed).await?.ok_or_else(missing)?;
         self.guard.allow(caller, "token.revoke", token.tenant.as_ref(), id, Reason::TokenNotFound).await?;
+        let own = token.principal.as_str() == caller.principal.id;
+        if !own && caller.principal.role != Role::Operator && !may_grant(caller, token.role) {
+            let entry = Entry::new("token.revoke").tenant(token.tenant.as_ref()).target(id);
+            self.audit.denied(caller, entry, Reason::PermissionDenied).await;
+            return Err(Failure::new(
+                Reason::PermissionDenied,
+                "Your role cannot revoke a token of this role.",
+            ));
+        }
         let intent = self
             .audit
             .intend(caller, Entry::new("token.revoke").tenant(token.tenant.as_ref()).target(id))

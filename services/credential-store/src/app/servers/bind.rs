@@ -9,6 +9,7 @@ use crate::domain::server::{Lifecycle, Server};
 use crate::domain::text;
 use crate::store;
 use keywright_domain::caller::Caller;
+use keywright_domain::ids::shown;
 use keywright_domain::ids::{CredentialId, ServerId};
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
@@ -41,7 +42,7 @@ pub struct Bound {
 }
 
 impl BindCredential {
-    #[instrument(skip_all, fields(server = new.server_id, credential = new.credential_id))]
+    #[instrument(skip_all, fields(server = shown(&new.server_id), credential = shown(&new.credential_id)))]
     pub async fn run(&self, caller: &Caller, new: NewBinding) -> Result<Bound, Failure> {
         let server = find::server(&self.db, &self.guard, caller, ACTION, &new.server_id).await?;
         let credential =

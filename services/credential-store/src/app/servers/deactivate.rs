@@ -4,6 +4,7 @@ use crate::app::find;
 use crate::domain::server::{Lifecycle, Server};
 use crate::store;
 use keywright_domain::caller::Caller;
+use keywright_domain::ids::shown;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::{Db, Outcome};
@@ -18,7 +19,7 @@ pub struct DeactivateServer {
 }
 
 impl DeactivateServer {
-    #[instrument(skip_all, fields(server = id))]
+    #[instrument(skip_all, fields(server = shown(id)))]
     pub async fn run(&self, caller: &Caller, id: &str) -> Result<Server, Failure> {
         let server = find::server(&self.db, &self.guard, caller, ACTION, id).await?;
         let intent =

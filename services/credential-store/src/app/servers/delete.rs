@@ -4,6 +4,7 @@ use super::read::blockers;
 use crate::app::find;
 use crate::store;
 use keywright_domain::caller::Caller;
+use keywright_domain::ids::shown;
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
@@ -19,7 +20,7 @@ pub struct DeleteServer {
 }
 
 impl DeleteServer {
-    #[instrument(skip_all, fields(server = id))]
+    #[instrument(skip_all, fields(server = shown(id)))]
     pub async fn run(&self, caller: &Caller, id: &str, confirmation: &str) -> Result<(), Failure> {
         let server = find::server(&self.db, &self.guard, caller, ACTION, id).await?;
         find::confirmed(confirmation, id)?;

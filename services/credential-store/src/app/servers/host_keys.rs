@@ -10,6 +10,7 @@ use crate::store;
 use keywright_domain::caller::Caller;
 use keywright_domain::fingerprint::Fingerprint;
 use keywright_domain::ids::ServerId;
+use keywright_domain::ids::shown;
 use keywright_domain::key::PublicKey;
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
@@ -48,7 +49,7 @@ impl Change {
 
 impl UpdateHostKeys {
     /// The pinned keys afterwards.
-    #[instrument(skip_all, fields(server = id, change = change.as_str()))]
+    #[instrument(skip_all, fields(server = shown(id), change = change.as_str()))]
     pub async fn run(
         &self,
         caller: &Caller,
@@ -137,9 +138,12 @@ impl UpdateHostKeys {
     }
 }
 
+/// Host keys of one server.
+const MOST_KEYS: usize = 16;
+
 fn parse(named: &[String]) -> Result<Vec<Fingerprint>, Failure> {
-    if named.is_empty() {
-        return Err(Failure::violation("fingerprints", "must name at least one key"));
+    if named.is_empty() || named.len() > MOST_KEYS {
+        return Err(Failure::violation("fingerprints", format!("must name from 1 to {MOST_KEYS} keys")));
     }
     let parsed = named.iter().map(|text| Fingerprint::parse(text));
     parsed.collect::<Result<_, _>>().map_err(|error| Failure::violation("fingerprints", error.to_string()))

@@ -6,6 +6,7 @@ use crate::domain::server::Server;
 use crate::domain::text;
 use crate::store;
 use keywright_domain::caller::Caller;
+use keywright_domain::ids::shown;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::{Db, Outcome};
@@ -20,7 +21,7 @@ pub struct RenameServer {
 }
 
 impl RenameServer {
-    #[instrument(skip_all, fields(server = id))]
+    #[instrument(skip_all, fields(server = shown(id)))]
     pub async fn run(&self, caller: &Caller, id: &str, name: &str) -> Result<Server, Failure> {
         let server = find::server(&self.db, &self.guard, caller, ACTION, id).await?;
         let name = text::name("name", name)?;

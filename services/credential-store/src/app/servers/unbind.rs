@@ -4,6 +4,7 @@ use crate::app::find;
 use crate::domain::server::Server;
 use crate::store;
 use keywright_domain::caller::Caller;
+use keywright_domain::ids::shown;
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
@@ -19,7 +20,7 @@ pub struct UnbindCredential {
 }
 
 impl UnbindCredential {
-    #[instrument(skip_all, fields(server = id))]
+    #[instrument(skip_all, fields(server = shown(id)))]
     pub async fn run(&self, caller: &Caller, id: &str) -> Result<Server, Failure> {
         let server = find::server(&self.db, &self.guard, caller, ACTION, id).await?;
         let intent =

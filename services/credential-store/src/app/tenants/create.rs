@@ -1,6 +1,6 @@
 //! Creates a tenant.
 
-use crate::app::text::name;
+use crate::domain::text::name;
 use crate::store::tenant::{self, Tenant};
 use keywright_domain::caller::Caller;
 use keywright_domain::ids::TenantId;

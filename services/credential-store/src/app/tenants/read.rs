@@ -1,5 +1,6 @@
 //! Reads and lists tenants: operators see all, others their own.
 
+use crate::domain::text::search_pattern;
 use crate::store::tenant::{self, Tenant};
 use keywright_domain::caller::Caller;
 use keywright_domain::ids::TenantId;
@@ -31,8 +32,9 @@ impl ReadTenants {
     ) -> Result<(Vec<Tenant>, String), Failure> {
         let own = caller.principal.tenant.as_ref();
         self.guard.allow(caller, "tenant.list", own, "", Reason::TenantNotFound).await?;
+        let pattern = search_pattern(search)?;
         let page = Page::parse(size, token, search)?;
-        let rows = tenant::list(&self.db, own, search, page.key(), page.size.saturating_add(1)).await?;
+        let rows = tenant::list(&self.db, own, &pattern, page.key(), page.size.saturating_add(1)).await?;
         Ok(page.cut(rows, |row| (row.created_at, row.id.to_string())))
     }
 }
