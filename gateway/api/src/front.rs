@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use keywright_domain::{ids::RequestId, reason::Reason};
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic_web::GrpcWebLayer;
@@ -31,8 +32,22 @@ pub struct Shared {
     /// gRPC health and reflection.
     pub builtin: Builtin,
     pub openapi: Bytes,
+    /// Requests at once.
+    pub room: Semaphore,
     /// Cancelled when the gateway stops: watches end.
     pub closing: CancellationToken,
+}
+
+impl Shared {
+    /// A place for one request, for as long as it is held.
+    pub fn place(&self) -> Result<SemaphorePermit<'_>, Failure> {
+        self.room.try_acquire().map_err(|_| {
+            Failure::new(
+                Reason::RateLimited,
+                "The gateway is working on as many requests as it takes at once.",
+            )
+        })
+    }
 }
 
 /// Answers one request.

@@ -4,7 +4,7 @@
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use keywright_domain::caller::ServiceName;
-use keywright_proto::Rule;
+use keywright_proto::{AuditClass, Rule};
 pub use keywright_runtime::{
     edge::Arrival,
     failure::{DOMAIN, Failure, Violation},
@@ -38,6 +38,10 @@ pub type Readiness =
 pub struct Limits {
     /// Bytes of a request body.
     pub body: usize,
+    /// Bytes of a request body that somebody without a token may send.
+    pub strangers_body: usize,
+    /// Requests whose body is read or whose answer is awaited, at once. A stream counts until its first message.
+    pub requests: usize,
     /// Bytes of an answer that a service sends.
     pub answer: usize,
     /// From the first byte of the body to the answer's head. A stream may go on after it.
@@ -54,11 +58,23 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body: 256 * 1024,
+            strangers_body: 4 * 1024,
+            requests: 1024,
             answer: 16 * 1024 * 1024,
             deadline: Duration::from_secs(60),
             connections: 4096,
             keep_alive: Duration::from_secs(15),
             drain: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Limits {
+    /// Bytes of a request body of this RPC.
+    pub fn body_of(&self, rule: &Rule) -> usize {
+        match rule.audit_class {
+            AuditClass::Public => self.strangers_body.min(self.body),
+            AuditClass::Read | AuditClass::Mutation | AuditClass::SecretUse => self.body,
         }
     }
 }

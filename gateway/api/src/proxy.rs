@@ -52,7 +52,8 @@ async fn serve(shared: &Shared, arrival: Arrival, request: Request<Body>) -> Res
     let limits = &shared.parts.limits;
     let asked = head.headers.get(&TIMEOUT).and_then(|value| parse_timeout(value.to_str().ok()?));
     let until = Instant::now() + asked.map_or(limits.deadline, |asked| asked.min(limits.deadline));
-    let message = rest::read(body, limits.body.saturating_add(FRAME_HEAD), until).await?;
+    let _place = shared.place()?;
+    let message = rest::read(body, limits.body_of(&rpc.rule).saturating_add(FRAME_HEAD), until).await?;
 
     let mut forwarded = Request::new(body::full(message));
     *forwarded.method_mut() = Method::POST;

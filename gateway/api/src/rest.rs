@@ -45,7 +45,8 @@ async fn serve(
     let headers = admit(shared, &route.rpc, arrival, head.headers.clone()).await?;
     let limits = &shared.parts.limits;
     let until = Instant::now() + limits.deadline;
-    let bytes = read(body, limits.body, until).await?;
+    let _place = shared.place()?;
+    let bytes = read(body, limits.body_of(&route.rpc.rule), until).await?;
     let message = transcode::message(route, values, head.uri.query(), &head.headers, &bytes);
     wipe_bytes(bytes);
     let peer = (shared.parts.peers)(route.rpc.service);

@@ -63,7 +63,17 @@ impl Gateway {
         let closing = CancellationToken::new();
         let builtin = Builtin::new(ready.clone(), closing.clone())?;
         let openapi = openapi::document(&table).to_string().into();
-        Ok(Self { shared: Arc::new(Shared { table, parts, ready, builtin, openapi, closing }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                room: Semaphore::new(parts.limits.requests),
+                table,
+                parts,
+                ready,
+                builtin,
+                openapi,
+                closing,
+            }),
+        })
     }
 
     /// Answers on `listener` until `shutdown` is done; then takes no new request, ends watches, and lets the others

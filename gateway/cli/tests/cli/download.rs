@@ -32,7 +32,10 @@ fn the_key_is_stored_privately_and_then_acknowledged() {
     assert_eq!(mode(&file), 0o600);
     assert!(gateway.lines()[2].ends_with("/download/clm_1/acknowledge"), "{:?}", gateway.lines());
     let sent = &gateway.requests()[1].body;
-    assert_eq!(*sent, serde_json::json!({"confirmation": {"accessId": "acc_1"}, "format": "openssh"}));
+    assert_eq!(sent["confirmation"], serde_json::json!({"accessId": "acc_1"}));
+    assert_eq!((&sent["format"], sent.get("passphrase")), (&"openssh".into(), None));
+    let claim = sent["claimId"].as_str().unwrap();
+    assert!(claim.starts_with("clm_") && claim.len() == 30, "chosen by the client: {claim}");
     assert!(run.stderr.contains("Security warning"), "{}", run.stderr);
     assert!(run.stderr.contains("ssh -i tenant-ssh-key.pem -p 2222 tenant-k3@192.0.2.7"), "{}", run.stderr);
     assert!(!format!("{}{}", run.stdout, run.stderr).contains("PRIVATE KEY-----"));

@@ -275,7 +275,7 @@ const fn activity(activity: Activity) -> proto::AccessActivity {
 
 const fn due(due: Due) -> proto::Due {
     match due {
-        Due::NotDue => proto::Due::NotDue,
+        Due::No => proto::Due::NotDue,
         Due::Soon => proto::Due::DueSoon,
         Due::Overdue => proto::Due::Overdue,
     }

@@ -29,7 +29,7 @@ pub enum Activity {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Due {
-    NotDue,
+    No,
     Soon,
     Overdue,
 }
@@ -132,10 +132,10 @@ impl AccessView {
 
     pub fn due(&self) -> Due {
         match self.active().and_then(Version::next_rotation_at) {
-            _ if self.status() == Status::Revoked => Due::NotDue,
+            _ if self.status() == Status::Revoked => Due::No,
             Some(end) if end <= self.now => Due::Overdue,
             Some(end) if end <= self.now.plus(DUE_SOON) => Due::Soon,
-            _ => Due::NotDue,
+            _ => Due::No,
         }
     }
 

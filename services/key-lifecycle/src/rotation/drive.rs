@@ -6,7 +6,8 @@ use crate::adapters::credential_store::CredentialStore;
 use crate::adapters::probe::Probe;
 use crate::custody::Custody;
 use crate::model::{
-    Access, Rotation, RotationKind, RotationState, Step, StepName, StepState, Version, VersionState,
+    Access, LineState, Rotation, RotationKind, RotationState, Step, StepName, StepState, Version,
+    VersionState,
 };
 use crate::store;
 use keywright_domain::caller::{Caller, ServiceName};
@@ -60,6 +61,12 @@ impl Task {
 /// The server of a step that has one.
 pub(super) fn server_of(step: &Step) -> Result<&ServerId, Failure> {
     step.server.as_ref().ok_or_else(|| Failure::new(Reason::Internal, "The step names no server."))
+}
+
+/// Whether the connection ended before there was a session: nothing on the host can have been touched.
+fn never_entered(failure: &Failure) -> bool {
+    const BEFORE_A_SESSION: [&str; 5] = ["dns", "tcp", "handshake", "host-key", "authentication"];
+    failure.metadata.get("check").is_some_and(|stage| BEFORE_A_SESSION.contains(&stage.as_str()))
 }
 
 impl Drive {
@@ -122,7 +129,9 @@ impl Drive {
         if let Err(failure) = &result {
             tracing::info!(step = step.name.as_str(), reason = failure.reason.as_str(), "a step failed");
         }
-        let recorded = self.db.serialized(|| self.record(task, &started, intent.as_ref(), &result)).await;
+        let before = step.state;
+        let recorded =
+            self.db.serialized(|| self.record(task, &started, before, intent.as_ref(), &result)).await;
         let recorded = recorded.map_err(Failure::from);
         if let Some(intent) = &intent {
             self.audit.conclude(&self.db, intent, &recorded).await;
@@ -167,6 +176,7 @@ impl Drive {
         &self,
         task: &Task,
         step: &Step,
+        before: StepState,
         intent: Option<&Intent>,
         result: &Result<(), Failure>,
     ) -> Result<(), Error> {
@@ -186,9 +196,22 @@ impl Drive {
                 step.state = StepState::Failed;
                 step.reason = failure.reason.as_str().to_owned();
                 step.message.clone_from(&failure.message);
+                // A host that no try has entered needs no way back.
+                let untouched =
+                    step.name == StepName::Install && before == StepState::Pending && never_entered(failure);
                 match plan::after_failure(&step, rotation.promoted_at.is_some(), failure.reason) {
-                    AfterFailure::Again(pause) => step.not_before = now.plus(pause),
-                    AfterFailure::Back => self.turn_back(&mut tx, &mut rotation, failure).await?,
+                    AfterFailure::Again(pause) => {
+                        step.not_before = now.plus(pause);
+                        step.state = if untouched { StepState::Pending } else { step.state };
+                    }
+                    AfterFailure::Back => {
+                        self.turn_back(&mut tx, &mut rotation, failure).await?;
+                        if untouched {
+                            step.state = StepState::Undone;
+                            let (server, version) = (server_of(&step)?, &rotation.new_version);
+                            store::line::set_state(&mut tx, server, version, LineState::Absent).await?;
+                        }
+                    }
                 }
                 Outcome::failed(failure.reason.as_str())
             }
@@ -238,13 +261,7 @@ impl Drive {
                 step.state = StepState::Undone;
                 step.finished_at = Some(now);
                 let server = server_of(&step)?;
-                store::line::set_state(
-                    &mut tx,
-                    server,
-                    &rotation.new_version,
-                    crate::model::LineState::Absent,
-                )
-                .await?;
+                store::line::set_state(&mut tx, server, &rotation.new_version, LineState::Absent).await?;
                 Outcome::succeeded()
             }
             Err(failure) => {

@@ -128,7 +128,7 @@ impl Simulation {
         }
     }
 
-    fn to_the_end(&mut self, mut ok: impl FnMut() -> bool) {
+    fn run_out(&mut self, mut ok: impl FnMut() -> bool) {
         for _ in 0..5000 {
             if !self.turn(ok()) {
                 return;
@@ -146,19 +146,19 @@ impl Simulation {
 fn each_kind_takes_its_steps_in_order() {
     use StepName::*;
     let mut first = Simulation::new(RotationKind::Provision, 2, Duration::ZERO);
-    first.to_the_end(|| true);
+    first.run_out(|| true);
     assert_eq!(first.names(), [Generate, Account, Account, Install, Install, Prove, Prove, Promote]);
     assert_eq!(first.rotation.state, RotationState::Succeeded);
 
     let mut second = Simulation::new(RotationKind::Rotate, 1, HOUR);
-    second.to_the_end(|| true);
+    second.run_out(|| true);
     let forward = [Generate, Install, Prove, Promote, DestroyOld, ExpireOld];
     assert_eq!(second.names()[..6], forward);
     assert_eq!(second.names()[6..], [RetireOld, RemoveOld, ProveRefused]);
     assert!(second.rotation.grace_ended_at >= second.rotation.grace_ends_at);
 
     let mut at_once = Simulation::new(RotationKind::Rotate, 1, Duration::ZERO);
-    at_once.to_the_end(|| true);
+    at_once.run_out(|| true);
     assert_eq!(at_once.names()[3..], [Promote, DestroyOld, RetireOld, RemoveOld, ProveRefused]);
 }
 
@@ -185,7 +185,7 @@ fn a_failure_of_each_step_before_the_promotion_restores_the_hosts() {
         let touched =
             it.steps.iter().filter(|step| step.name == StepName::Install && step.state != StepState::Pending);
         let touched = touched.count();
-        it.to_the_end(|| true);
+        it.run_out(|| true);
         assert_eq!(it.rotation.state, RotationState::Failed, "step {fails}");
         assert_eq!(it.undone.len(), touched, "step {fails}");
         assert!(!it.names().contains(&StepName::Promote));
@@ -200,7 +200,7 @@ fn a_host_that_cannot_be_restored_needs_an_operator() {
             !matches!(next(&it.rotation, &it.steps, it.now), Next::Run(step) if step.name == StepName::Prove);
         it.turn(ok);
     }
-    it.to_the_end(|| false);
+    it.run_out(|| false);
     assert_eq!(it.rotation.state, RotationState::Stuck);
     assert_eq!(it.steps.iter().map(|step| step.undo_attempts).max(), Some(UNDO_TRIES));
 }
@@ -253,7 +253,7 @@ proptest! {
         let kind = if rotate { RotationKind::Rotate } else { RotationKind::Provision };
         let mut it = Simulation::new(kind, hosts, HOUR * grace_hours);
         let mut luck = luck.into_iter();
-        it.to_the_end(|| luck.next().unwrap_or(true));
+        it.run_out(|| luck.next().unwrap_or(true));
         let promoted = it.rotation.promoted_at.is_some();
         match it.rotation.state {
             RotationState::Succeeded => prop_assert!(promoted),

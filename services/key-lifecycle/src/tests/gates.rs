@@ -40,7 +40,12 @@ async fn a_server_must_be_the_tenants_active_pinned_and_managed() {
         change(world.vault.state.lock().unwrap().servers.get_mut(&server).unwrap());
     };
     let ask = async || {
-        reason(world.accesses(&operator()).provision_ssh_access(world.provisioning(&[server.clone()])).await)
+        reason(
+            world
+                .accesses(&operator())
+                .provision_ssh_access(world.provisioning(std::slice::from_ref(&server)))
+                .await,
+        )
     };
     change(|server| server.management_key_id.clear());
     assert_eq!(ask().await, Reason::ServerNotManaged);
@@ -58,11 +63,11 @@ async fn a_server_must_be_the_tenants_active_pinned_and_managed() {
 async fn accounts_of_the_system_of_keywright_and_of_another_access_are_refused() {
     let world = World::new().await;
     let server = world.server();
-    world.access(&[server.clone()]).await;
+    world.access(std::slice::from_ref(&server)).await;
     let ask = async |account: &str| {
         let asked = proto::ProvisionSshAccessRequest {
             account: account.to_owned(),
-            ..world.provisioning(&[server.clone()])
+            ..world.provisioning(std::slice::from_ref(&server))
         };
         reason(world.accesses(&operator()).provision_ssh_access(asked).await)
     };
@@ -80,7 +85,7 @@ async fn a_provisioning_that_fails_leaves_nothing_and_can_be_repeated() {
     let server = world.server();
     let account = format!("tenant-{}", &world.tenant.bare()[..8]);
     world.range.state.lock().unwrap().missing_accounts.push(account.clone());
-    let access = world.access(&[server.clone()]).await;
+    let access = world.access(std::slice::from_ref(&server)).await;
     let rotation = &access.recent_rotations[0];
     assert_eq!(
         (rotation.state(), rotation.reason.as_str()),

@@ -52,7 +52,7 @@ async fn a_bootstrap_names_one_key_and_one_account() {
 async fn a_server_must_be_active_and_pinned_and_the_account_no_tenants() {
     let world = World::new().await;
     let server = world.server();
-    let access = world.access(&[server.clone()]).await;
+    let access = world.access(std::slice::from_ref(&server)).await;
     let theirs = proto::BootstrapCredential { username: access.account, ..one_time() };
     let ask = async |bootstrap| {
         reason(world.management(&operator()).manage_server(asked(&server, bootstrap)).await)

@@ -69,8 +69,10 @@ async fn course(host: TestHost, ends_by_itself: bool) {
         "the former key is gone: {roots}"
     );
 
-    let asked =
-        proto::ProvisionSshAccessRequest { create_account: true, ..world.provisioning(&[server.clone()]) };
+    let asked = proto::ProvisionSshAccessRequest {
+        create_account: true,
+        ..world.provisioning(std::slice::from_ref(&server))
+    };
     let begun =
         answer(world.accesses(&operator()).provision_ssh_access(asked).await).unwrap().access.unwrap();
     let one = settle(&world, &begun.id).await;

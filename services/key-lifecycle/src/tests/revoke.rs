@@ -43,7 +43,7 @@ async fn active_and_grace_keys_end_everywhere_and_their_material_is_destroyed() 
 async fn nothing_holds_it_back() {
     let world = World::new().await;
     let server = world.server();
-    let access = world.access(&[server.clone()]).await;
+    let access = world.access(std::slice::from_ref(&server)).await;
     world.vault.seal(true);
     world.log.down.store(true, Ordering::SeqCst);
     let inactive = keywright_proto::credential::ServerLifecycle::Inactive;
@@ -94,7 +94,7 @@ async fn it_wins_over_a_rotation_at_every_step() {
     for turns in 0..8 {
         let world = World::new().await;
         let server = world.server();
-        let access = world.access(&[server.clone()]).await;
+        let access = world.access(std::slice::from_ref(&server)).await;
         let rotation = world.start(&access.id).await;
         let id = rotation.id.clone().try_into().unwrap();
         for _ in 0..turns {
@@ -117,7 +117,7 @@ async fn it_wins_over_a_rotation_at_every_step() {
 async fn an_edit_from_before_the_revocation_comes_too_late() {
     let world = World::new().await;
     let server = world.server();
-    let access = world.access(&[server.clone()]).await;
+    let access = world.access(std::slice::from_ref(&server)).await;
     let late = world.range.file(&server, &access.account).revision;
     revoke(&world, &access.id).await;
     world.settle().await;
@@ -189,7 +189,7 @@ async fn only_the_keys_of_the_last_revocation_are_marked() {
 async fn a_new_key_comes_only_after_a_revocation_and_ends_it() {
     let world = World::new().await;
     let server = world.server();
-    let access = world.access(&[server.clone()]).await;
+    let access = world.access(std::slice::from_ref(&server)).await;
     let ask = async || world.accesses(&world.owner).regenerate_ssh_key(world.regenerate(&access.id)).await;
     assert_eq!(reason(ask().await), Reason::AccessNotRevoked);
     revoke(&world, &access.id).await;
@@ -214,6 +214,7 @@ async fn a_failed_regeneration_leaves_the_access_revoked() {
     let access = world.access(&[world.server()]).await;
     revoke(&world, &access.id).await;
     world.settle().await;
+    world.pass(Duration::from_secs(1));
     world.range.fail("login", 1, Reason::HostKeyMismatch);
     answer(world.accesses(&world.owner).regenerate_ssh_key(world.regenerate(&access.id)).await).unwrap();
     world.settle_for(2).await;

@@ -29,7 +29,7 @@ async fn both_keys_work_until_the_grace_ends_and_then_the_old_one_is_proven_refu
     let world = World::new().await;
     let server = world.server();
     world.range.state.lock().unwrap().enforcing = true;
-    let before = world.access(&[server.clone()]).await;
+    let before = world.access(std::slice::from_ref(&server)).await;
     let rotation = world.start(&before.id).await;
     world.settle().await;
     let during = world.view(&before.id).await;
@@ -58,7 +58,7 @@ async fn both_keys_work_until_the_grace_ends_and_then_the_old_one_is_proven_refu
 async fn a_host_that_refuses_a_key_with_an_end_gets_it_back_without() {
     let world = World::new().await;
     let server = world.server();
-    let before = world.access(&[server.clone()]).await;
+    let before = world.access(std::slice::from_ref(&server)).await;
     {
         let mut state = world.range.state.lock().unwrap();
         (state.enforcing, state.refuses_ends) = (true, true);
@@ -76,7 +76,7 @@ async fn a_host_that_refuses_a_key_with_an_end_gets_it_back_without() {
 async fn no_grace_ends_the_old_key_at_once() {
     let world = World::new().await;
     let server = world.server();
-    let access = world.access(&[server.clone()]).await;
+    let access = world.access(std::slice::from_ref(&server)).await;
     let mut asked = world.rotate(&access.id);
     asked.grace_period = Some(prost_types::Duration { seconds: 0, nanos: 0 });
     answer(world.accesses(&world.owner).rotate_ssh_key(asked).await).unwrap();
@@ -117,7 +117,7 @@ async fn passing_faults_before_the_promotion_are_tried_again() {
     for action in ["converge", "login"] {
         let world = World::new().await;
         let server = world.server();
-        let access = world.access(&[server.clone()]).await;
+        let access = world.access(std::slice::from_ref(&server)).await;
         world.range.fail(action, 2, Reason::HostUnreachable);
         let rotation = world.start(&access.id).await;
         world.settle_for(8).await;
@@ -154,7 +154,7 @@ async fn every_step_may_be_cut_off_and_repeated() {
     let world = World::new().await;
     let server = world.server();
     world.range.state.lock().unwrap().enforcing = true;
-    let access = world.access(&[server.clone()]).await;
+    let access = world.access(std::slice::from_ref(&server)).await;
     let rotation = world.start(&access.id).await;
     let id = rotation.id.clone().try_into().unwrap();
     for call in ["set_state", "server"] {
@@ -186,7 +186,7 @@ async fn every_step_may_be_cut_off_and_repeated() {
 async fn a_downloaded_key_keeps_its_grace_when_the_older_one_is_dropped() {
     let world = World::new().await;
     let server = world.server();
-    let first = world.access(&[server.clone()]).await;
+    let first = world.access(std::slice::from_ref(&server)).await;
     world.start(&first.id).await;
     world.settle().await;
     let second = world.view(&first.id).await;
@@ -204,7 +204,7 @@ async fn a_downloaded_key_keeps_its_grace_when_the_older_one_is_dropped() {
 async fn a_key_that_nobody_has_is_dropped_itself_and_the_older_one_keeps_its_time() {
     let world = World::new().await;
     let server = world.server();
-    let first = world.access(&[server.clone()]).await;
+    let first = world.access(std::slice::from_ref(&server)).await;
     world.start(&first.id).await;
     world.settle().await;
     let second = world.view(&first.id).await;
@@ -225,7 +225,7 @@ async fn a_key_that_nobody_has_is_dropped_itself_and_the_older_one_keeps_its_tim
 async fn a_host_that_is_down_at_grace_end_shows_what_is_owed_and_a_new_rotation_may_begin() {
     let world = World::new().await;
     let server = world.server();
-    let access = world.access(&[server.clone()]).await;
+    let access = world.access(std::slice::from_ref(&server)).await;
     let first = world.start(&access.id).await;
     world.settle().await;
     world.range.fail("converge", 3, Reason::HostUnreachable);
@@ -244,7 +244,7 @@ async fn a_host_that_is_down_at_grace_end_shows_what_is_owed_and_a_new_rotation_
 async fn a_forged_marker_holds_nothing_back() {
     let world = World::new().await;
     let server = world.server();
-    let access = world.access(&[server.clone()]).await;
+    let access = world.access(std::slice::from_ref(&server)).await;
     let key = (server.clone(), access.account.clone());
     world.range.state.lock().unwrap().files.get_mut(&key).unwrap().revision = 1 << 60;
     world.start(&access.id).await;
@@ -271,7 +271,7 @@ async fn a_watch_tells_every_change_and_ends() {
 async fn a_rotation_is_open_work_until_its_grace_has_ended() {
     let world = World::new().await;
     let server = world.server();
-    let access = world.access(&[server.clone()]).await;
+    let access = world.access(std::slice::from_ref(&server)).await;
     let rotation = world.start(&access.id).await;
     world.settle().await;
     let open = async |work: &str, credential: &str, server: &str| {

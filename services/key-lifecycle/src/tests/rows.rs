@@ -40,7 +40,7 @@ async fn an_access_comes_back_as_it_was_and_its_revision_grows() {
     let mut tx = world.db.begin_internal("test").await.unwrap();
     let (access, host) = access(&world, &mut tx).await;
     assert_eq!(store::access::find(tx.conn(), &access.id).await.unwrap(), Some(access.clone()));
-    assert_eq!(store::access::hosts(tx.conn(), &access.id).await.unwrap(), [host.clone()]);
+    assert_eq!(store::access::hosts(tx.conn(), &access.id).await.unwrap(), std::slice::from_ref(&host));
     let mut edits = Vec::new();
     for _ in 0..3 {
         edits.push(store::access::next_edit(&mut tx, &access.id, &host.server).await.unwrap());
@@ -85,7 +85,7 @@ async fn versions_are_numbered_and_only_the_state_that_was_read_counts_as_pushed
     store::version::pushed(&mut tx, &read[1]).await.unwrap();
     let stale = store::version::of(tx.conn(), &access.id).await.unwrap();
     assert!(stale.iter().all(|version| version.state == VersionState::Revoked && !version.is_pushed()));
-    assert_eq!(store::version::unpushed(tx.conn(), 10).await.unwrap(), [access.id.clone()]);
+    assert_eq!(store::version::unpushed(tx.conn(), 10).await.unwrap(), std::slice::from_ref(&access.id));
     for version in &stale {
         store::version::pushed(&mut tx, version).await.unwrap();
     }

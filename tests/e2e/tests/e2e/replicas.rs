@@ -67,14 +67,16 @@ async fn a_replica_takes_over_what_a_killed_one_began() {
 async fn of_two_downloads_one_gets_the_key() {
     let (world, other, _folder) = two().await;
     let access = world.provision().await;
-    let second_owner = {
-        let (_, token) = keywright_e2e::world::owner(&world.keywright, &world.tenant).await;
-        other.caller(&token)
-    };
+    let admin = json!({"role": "tenant_admin", "email": "bea@example.com"});
+    let path = format!("/api/tenants/{}/invitations", world.tenant);
+    let invitation = world.owner().post(&path, admin).await.success();
+    let redeem = json!({"code": invitation["code"], "name": "Bea"});
+    let admin = other.anonymous().post("/api/auth/invitations/redeem", redeem).await.success();
+    let admin = other.caller(admin["token"].as_str().unwrap());
     let body = json!({"confirmation": {"accessId": access.id}});
 
     let (here, path) = (world.owner(), access.path("/download"));
-    let answers = tokio::join!(here.post(&path, body.clone()), second_owner.post(&path, body.clone()));
+    let answers = tokio::join!(here.post(&path, body.clone()), admin.post(&path, body.clone()));
 
     let (won, lost) = if answers.0.status == 200 { answers } else { (answers.1, answers.0) };
     assert_eq!((won.status, lost.status), (200, 409), "{}", lost.json);

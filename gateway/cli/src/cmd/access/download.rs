@@ -15,7 +15,7 @@ use super::{AccessPath, AccessRef};
 use crate::app::App;
 use crate::args::{ConfirmArg, id};
 use crate::client::{AccessConfirmation, Answer, Body, DownloadRequest};
-use crate::error::Result;
+use crate::error::{CliError, Result};
 use crate::fields;
 use crate::files;
 use crate::output::facts;
@@ -124,6 +124,11 @@ async fn fetch(
     claim_id: Option<String>,
     target: &mut TargetFile,
 ) -> Result<String> {
+    // Chosen here, so that even an answer of which nothing arrived can be asked for again.
+    let claim_id = Some(match claim_id {
+        Some(claim) => claim,
+        None => new_claim()?,
+    });
     let request = DownloadRequest {
         confirmation: AccessConfirmation { access_id: confirmed },
         format: Some(format.wire()),
@@ -153,6 +158,18 @@ async fn fetch(
     }
     app.interrupts.hint("");
     stored
+}
+
+/// `clm_` and 26 random characters a-z2-7.
+fn new_claim() -> Result<String> {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let mut bytes = [0u8; 26];
+    rustls::crypto::aws_lc_rs::default_provider()
+        .secure_random
+        .fill(&mut bytes)
+        .map_err(|_| CliError::Protocol("this machine gave no random bytes".to_owned()))?;
+    let chars = bytes.iter().filter_map(|byte| ALPHABET.get(usize::from(byte & 31)).copied().map(char::from));
+    Ok(format!("clm_{}", chars.collect::<String>()))
 }
 
 /// Closes the claim; the key is safe already, so a failure is not one of the download.
