@@ -3,6 +3,10 @@
 use keywright_kit::Keywright;
 use reqwest::Client;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::LIMIT;
 
 /// Posts these bytes as JSON with this token; the status and the body, null if it is not JSON.
 pub async fn post_bytes(keywright: &Keywright, token: &str, path: &str, body: Vec<u8>) -> (u16, Value) {
@@ -15,6 +19,21 @@ pub async fn post_bytes(keywright: &Keywright, token: &str, path: &str, body: Ve
     let response = request.send().await.unwrap();
     let status = response.status().as_u16();
     (status, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or(Value::Null))
+}
+
+/// Announces a body of this length and sends none of it; what is answered to that.
+pub async fn announce(keywright: &Keywright, token: &str, path: &str, length: usize) -> String {
+    let address = keywright.url().trim_start_matches("http://").to_owned();
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 4096];
+    let read =
+        tokio::time::timeout(LIMIT, stream.read(&mut answer)).await.expect("it waits for the body").unwrap();
+    String::from_utf8_lossy(&answer[..read]).into_owned()
 }
 
 /// The reason of an error's JSON.

@@ -23,12 +23,14 @@
 )]
 
 pub mod access;
+pub mod apart;
 pub mod authorized_keys;
 pub mod document;
 pub mod http;
 pub mod key_file;
 pub mod readme;
 pub mod secrets;
+pub mod supervised;
 pub mod world;
 
 pub use access::Access;

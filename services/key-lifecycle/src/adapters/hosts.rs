@@ -115,6 +115,15 @@ impl Hosts for SshHosts {
             HostFailure::Superseded { found } => Trouble::Superseded { found },
             error => Trouble::Failed(failure(error)),
         })?;
+        tracing::info!(
+            server = %door.server.id,
+            sshd = ?done.facts.server,
+            settings_read = done.facts.settings_read,
+            changed = done.changed.len(),
+            merged = done.merged,
+            foreign_keys = done.foreign_keys(),
+            "keys converged"
+        );
         let enforced = done.grace.iter().map(|key| (key.version, enforcer(&key.by))).collect();
         Ok(Edited { enforced, residual: done.residual.iter().map(words).collect() })
     }
@@ -130,6 +139,7 @@ impl Hosts for SshHosts {
         let done = host::Host::new(&session, &self.clock).end_sessions(account, scope).await;
         session.close().await;
         let done = done.map_err(failure)?;
+        tracing::info!(server = %door.server.id, left = done.process_count, "sessions ended");
         let ended = match done.sessions {
             SessionCount::Ended(count) => count.to_string(),
             SessionCount::Unknown { .. } => "UNKNOWN".to_owned(),

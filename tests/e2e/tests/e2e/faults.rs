@@ -46,6 +46,7 @@ async fn survive(mut world: World, moments: &[Moment]) {
     let foreign = foreign_lines(&friend.public_line(), world.sshd);
     let provisioned = world.provision_existing("deploy", &foreign).await.show().await;
     let mut old = Access::new(&world, &provisioned).download().await;
+    let mut interrupted = 0;
 
     for moment in moments {
         let rotation = start_and_watch(&world, &provisioned, moment).await;
@@ -53,6 +54,8 @@ async fn survive(mut world: World, moments: &[Moment]) {
         let access = Access::new(&world, &provisioned);
         assert!(access.opens(&old).await, "locked out by a kill at {moment:?}");
         world.keywright.restart().await.unwrap();
+        let now = world.keywright.get(&format!("/api/rotations/{rotation}")).await.success();
+        interrupted += usize::from(!has_ended(&now));
 
         let access = Access::new(&world, &provisioned);
         assert_never_locked_out(&access, &old, &rotation, &world).await;
@@ -62,6 +65,7 @@ async fn survive(mut world: World, moments: &[Moment]) {
         assert_eq!(without_ours(&world, "deploy"), foreign, "after a kill at {moment:?}");
         old = new;
     }
+    assert!(interrupted * 2 >= moments.len(), "only {interrupted} kills met a rotation at work");
 }
 
 /// Starts a rotation and returns at the moment, or when the rotation was quicker.

@@ -1,6 +1,6 @@
 //! Input that is wrong or meant to harm: refused with its reason, and nothing is done.
 
-use keywright_e2e::http::{post_bytes, reason, violated_fields};
+use keywright_e2e::http::{announce, post_bytes, reason, violated_fields};
 use keywright_e2e::world::create_tenant;
 use keywright_kit::{Keywright, KeywrightOptions};
 use reqwest::Method;
@@ -38,13 +38,14 @@ async fn a_body_that_is_not_right_is_refused_with_its_fields() {
 #[tokio::test]
 async fn a_huge_body_is_413_and_a_stranger_pays_for_nothing() {
     let keywright = start().await;
-    let huge = json!({"name": "x".repeat(8 << 20)}).to_string().into_bytes();
+    let huge = json!({"name": "x".repeat(1 << 20)}).to_string().into_bytes();
+    let token = keywright.operator_token();
 
-    let (status, error) =
-        post_bytes(&keywright, &keywright.operator_token(), "/api/tenants", huge.clone()).await;
+    let (status, error) = post_bytes(&keywright, &token, "/api/tenants", huge).await;
     assert_eq!((status, reason(&error)), (413, "PAYLOAD_TOO_LARGE".into()));
-    let (status, error) = post_bytes(&keywright, "nonsense", "/api/tenants", huge).await;
-    assert_eq!((status, reason(&error)), (401, "UNAUTHENTICATED".into()));
+    // The body never comes, and is not waited for.
+    let head = announce(&keywright, "nonsense", "/api/tenants", 1 << 20).await;
+    assert!(head.starts_with("HTTP/1.1 401 "), "{head}");
 }
 
 #[tokio::test]

@@ -31,6 +31,7 @@ macro_rules! on_every_pair {
 
 mod attack;
 mod connectivity;
+mod downloads;
 mod faults;
 mod grace;
 mod hostile_input;
@@ -38,7 +39,10 @@ mod identity;
 mod journey;
 mod openapi;
 mod replicas;
+mod roles_apart;
 mod saved_credentials;
+mod sealed_store;
 mod secrets;
+mod sessions;
 mod tenants;
 mod tour;

@@ -5,17 +5,13 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use keywright_e2e::readme::{missing, output_of, script, steps};
+use keywright_e2e::supervised::{Supervised, binaries, clean_command};
 use keywright_kit::{Port, eventually, free_port};
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 const HEADING: &str = "A five-minute tour";
 const LIMIT: Duration = Duration::from_secs(240);
-/// Starts its arguments, and ends them when its input ends: with the test, however that ends.
-const SUPERVISOR: &str = r#""$@" & server=$!
-cat >/dev/null
-kill -TERM "$server" 2>/dev/null
-wait "$server""#;
 
 #[tokio::test]
 async fn the_tour_runs_word_for_word() {
@@ -76,8 +72,9 @@ fn the_exit_codes_are_those_of_the_help() {
 
 /// `deploy/run --demo-host` with a home of its own.
 struct Demo {
+    // Dropped first: it ends before its folder goes.
+    _server: Supervised,
     home: TempDir,
-    _supervisor: Child,
     _ports: [Port; 2],
 }
 
@@ -90,17 +87,11 @@ impl Demo {
         std::fs::create_dir_all(&demo).unwrap();
         restrict(demo.parent().unwrap());
         std::fs::write(demo.join("port"), demo_port.number().to_string()).unwrap();
-        let log = std::fs::File::create(home.path().join("run.log")).unwrap();
-        let supervisor = command(home.path(), "sh")
-            .args(["-c", SUPERVISOR, "tour"])
-            .arg(root().join("deploy/run"))
-            .args(["--no-build", "--demo-host", "--listen", &format!("127.0.0.1:{}", port.number())])
-            .stdin(Stdio::piped())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let started = Self { home, _supervisor: supervisor, _ports: [port, demo_port] };
+        let listen = format!("127.0.0.1:{}", port.number());
+        let arguments = ["--no-build", "--demo-host", "--listen", &listen].map(str::to_owned);
+        let (run, log) = (root().join("deploy/run"), home.path().join("run.log"));
+        let server = Supervised::start(home.path(), &log, "TERM", &run, &arguments);
+        let started = Self { _server: server, home, _ports: [port, demo_port] };
         let ready = eventually(LIMIT, async || started.log().contains("Keywright listens on")).await;
         assert!(ready, "{}", started.log());
         started
@@ -110,28 +101,16 @@ impl Demo {
     async fn bash(&self, script: &str) -> (i32, String) {
         let file = self.home.path().join("tour.sh");
         std::fs::write(&file, script).unwrap();
-        let mut bash = command(self.home.path(), "bash");
-        let child =
-            bash.args(["-c", ". \"$0\" 2>&1"]).arg(&file).stdin(Stdio::null()).kill_on_drop(true).output();
-        let output = tokio::time::timeout(LIMIT, child).await.expect("the tour takes too long").unwrap();
+        let mut bash = Command::from(clean_command(self.home.path(), "bash"));
+        let bash = bash.args(["-c", ". \"$0\" 2>&1"]).arg(&file).stdin(Stdio::null()).kill_on_drop(true);
+        let output =
+            tokio::time::timeout(LIMIT, bash.output()).await.expect("the tour takes too long").unwrap();
         (output.status.code().unwrap_or(-1), String::from_utf8(output.stdout).unwrap())
     }
 
     fn log(&self) -> String {
         std::fs::read_to_string(self.home.path().join("run.log")).unwrap_or_default()
     }
-}
-
-/// A program as somebody on a fresh machine starts it.
-fn command(home: &Path, program: &str) -> Command {
-    let mut command = Command::new(program);
-    command.current_dir(home).env("HOME", home).env("CARGO_TARGET_DIR", binaries().parent().unwrap());
-    for (name, _) in std::env::vars() {
-        if ["KEYWRIGHT_", "OTEL_", "XDG_", "SSH_"].iter().any(|prefix| name.starts_with(prefix)) {
-            command.env_remove(name);
-        }
-    }
-    command
 }
 
 fn restrict(folder: &Path) {
@@ -141,9 +120,4 @@ fn restrict(folder: &Path) {
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// The folder above the one of the test binary.
-fn binaries() -> PathBuf {
-    std::env::current_exe().unwrap().parent().and_then(Path::parent).unwrap().to_path_buf()
 }

@@ -73,9 +73,10 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::adapters::hosts::failure;
 
     fn reason(text: &str) -> Reason {
-        Answer::parse(text.as_bytes()).and_then(Answer::done).unwrap_err().reason()
+        failure(Answer::parse(text.as_bytes()).and_then(Answer::done).unwrap_err()).reason
     }
 
     #[test]

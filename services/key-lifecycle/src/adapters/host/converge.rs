@@ -14,7 +14,7 @@ use tracing::instrument;
 
 use super::Host;
 use super::edit::Edit;
-use super::facts::{Facts, ResidualAccess};
+use super::facts::{Facts, KeysFile, ResidualAccess};
 use super::failure::HostFailure;
 use super::files::{FileState, KeysFileContent};
 use super::grace::{Grace, expiry_option};
@@ -111,7 +111,7 @@ impl Host<'_> {
     async fn settle(
         &self,
         account: &AccountName,
-        file: &super::KeysFile,
+        file: &KeysFile,
         goal: &Goal<'_>,
     ) -> Result<Settled, HostFailure> {
         let (mut edited, mut merged, mut last) = (false, false, Reason::HostFileChanged);

@@ -52,9 +52,9 @@ impl Host<'_> {
         let assignments = [
             ("F", edit.path),
             ("sha", edit.expected.sha256()),
-            ("ck", edit.expected.cksum()),
+            ("md5", edit.expected.md5()),
             ("new_sha", new.sha256()),
-            ("new_ck", new.cksum()),
+            ("new_md5", new.md5()),
             ("size", &edit.bytes.len().to_string()),
             ("tag", edit.owner.as_str()),
             ("rev", &edit.revision.to_string()),

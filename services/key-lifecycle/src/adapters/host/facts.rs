@@ -1,7 +1,5 @@
 //! What is known about a host and one account on it.
 
-use keywright_domain::clock::Instant;
-
 use super::grace::{LocalTime, Skew};
 
 /// The first uid that is not the system's.
@@ -77,6 +75,4 @@ pub struct Facts {
     /// The end that was asked for, in the host's local time.
     pub local_end: Option<LocalTime>,
     pub drop: Drop,
-    /// The host's clock, in whole seconds.
-    pub host_time: Option<Instant>,
 }

@@ -26,14 +26,6 @@ impl HostFailure {
             other => other,
         }
     }
-
-    pub const fn reason(&self) -> Reason {
-        match self {
-            Self::Refused { reason, .. } => *reason,
-            Self::Superseded { .. } => Reason::RevisionMismatch,
-            Self::Connection(_) => Reason::HostUnreachable,
-        }
-    }
 }
 
 /// The one table from the scripts' `result` words to reasons; `done` is no failure.

@@ -8,7 +8,7 @@ use tracing::instrument;
 use super::Host;
 use super::answer::Answer;
 use super::digest::FileVersion;
-use super::facts::{Facts, KeysFile};
+use super::facts::KeysFile;
 use super::failure::HostFailure;
 use super::script::{Script, inner};
 
@@ -34,7 +34,6 @@ pub enum FileState {
 /// One key file as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeysFileContent {
-    pub file: KeysFile,
     pub state: FileState,
     /// The file or its directory is a link: the server reads what it leads to, an edit refuses it.
     pub link: bool,
@@ -60,20 +59,7 @@ impl KeysFileContent {
 }
 
 impl Host<'_> {
-    /// Every effective file of the account, in the server's order.
     #[instrument(skip_all)]
-    pub async fn read_keys(
-        &self,
-        account: &AccountName,
-        facts: &Facts,
-    ) -> Result<Vec<KeysFileContent>, HostFailure> {
-        let mut contents = Vec::with_capacity(facts.files.len());
-        for file in &facts.files {
-            contents.push(self.read_file(account, file).await.map_err(|failure| failure.at(&file.path))?);
-        }
-        Ok(contents)
-    }
-
     pub(super) async fn read_file(
         &self,
         account: &AccountName,
@@ -84,12 +70,7 @@ impl Host<'_> {
             .with("inner_script", &inner(&[("F", &file.path)], READ));
         let answer = self.shell.run(&script, b"").await?.done()?;
         let state = state(&answer)?;
-        Ok(KeysFileContent {
-            file: file.clone(),
-            state,
-            link: answer.is("link", "yes"),
-            central: answer.is("as", "root"),
-        })
+        Ok(KeysFileContent { state, link: answer.is("link", "yes"), central: answer.is("as", "root") })
     }
 }
 

@@ -33,7 +33,7 @@ fn facts(name: &AccountName, answer: &Answer, before: Instant, after: Instant, g
     let account = answer.is("exists", "yes").then(|| account(answer)).flatten();
     let server = server_kind(answer, greeting);
     let settings_read = answer.is("settings", "yes");
-    let host_time = answer.number("now").map(Instant::from_secs);
+    let host_time: Option<Instant> = answer.number("now").map(Instant::from_secs);
     Facts {
         files: account.as_ref().map(|account| files(name, account, answer, server)).unwrap_or_default(),
         residual: residual(answer, settings_read),
@@ -44,7 +44,6 @@ fn facts(name: &AccountName, answer: &Answer, before: Instant, after: Instant, g
         account,
         server,
         settings_read,
-        host_time,
     }
 }
 

@@ -31,16 +31,11 @@ mod script;
 mod sessions;
 mod shell;
 
-pub use converge::{Converged, DesiredKey, DesiredKeys, GraceOfKey};
-pub use create::Created;
-pub use digest::FileVersion;
-pub use edit::{Edit, Edited};
-pub use facts::{Account, Drop, Facts, KeysFile, ResidualAccess, ServerKind};
+pub use converge::{DesiredKey, DesiredKeys};
+pub use facts::{Drop, ResidualAccess};
 pub use failure::HostFailure;
-pub use files::{FileState, KeysFileContent};
-pub use grace::{Grace, LocalTime, MAX_SKEW_SECS, Skew, expiry_option};
-pub use script::SUDOERS_COMMAND;
-pub use sessions::{EndedSessions, Process, SessionCount, SessionScope};
+pub use grace::Grace;
+pub use sessions::{SessionCount, SessionScope};
 
 use keywright_domain::clock::Clock;
 

@@ -3,12 +3,9 @@
 use keywright_domain::account::AccountName;
 
 /// Runs as root whatever script comes as the first line of standard input; the rest of the input is the script's.
-/// The line that reads it stands alone in an argument, so that a sudoers rule can name the whole command.
+/// The line that reads it stands alone in an argument, so that a sudoers rule can name the whole command:
+/// `deploy/sudoers/keywright`.
 pub(super) const COMMAND: &str = r#"sh -c 'u=$(id -u);echo "login=$u";if [ "$u" = 0 ];then exec /bin/sh -c "$0";fi;exec sudo -n /bin/sh -c "$0"' 'read -r s;eval "$(printf %b "$s")"'"#;
-
-/// The one command that a sudoers rule has to allow, in the form of sudoers:
-/// `keywright ALL=(root) NOPASSWD: <this>`. Whoever may run it is root on that host.
-pub const SUDOERS_COMMAND: &str = r#"/bin/sh -c read -r s;eval "$(printf %b "$s")""#;
 
 const GUARD: &str = include_str!("scripts/guard.sh");
 const ROOT: &str = include_str!("scripts/root.sh");
@@ -56,6 +53,10 @@ pub(super) fn quote(text: &str) -> String {
 mod tests {
     use super::*;
 
+    /// The one command that a sudoers rule has to allow, in the form of sudoers.
+    const SUDOERS_COMMAND: &str = r#"/bin/sh -c read -r s;eval "$(printf %b "$s")""#;
+    const SUDOERS: &str = include_str!("../../../../../deploy/sudoers/keywright");
+
     #[test]
     fn a_quoted_value_is_one_word() {
         assert_eq!(quote("a b"), "'a b'");
@@ -69,6 +70,13 @@ mod tests {
         assert!(COMMAND.ends_with(&format!("'{script}'")));
         // Characters that sudoers would want escaped.
         assert!(!script.contains([',', ':', '=', '\\']));
+    }
+
+    #[test]
+    fn the_shipped_sudoers_rule_allows_that_command_and_nothing_else() {
+        let rules: Vec<&str> =
+            SUDOERS.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+        assert_eq!(rules, [format!("keywright ALL=(root) NOPASSWD: {SUDOERS_COMMAND}")]);
     }
 
     #[test]

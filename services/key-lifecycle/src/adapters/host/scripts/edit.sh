@@ -1,6 +1,6 @@
 # Replaces one file if it still is what the caller read; runs with the uid that may. The new bytes come by
 # standard input. Every way out but "done" leaves the file as it was.
-# Set before: U, W, F, sha, ck (of the bytes read, or "absent"), new_sha, new_ck, size, tag, rev, overruled, token.
+# Set before: U, W, F, sha, md5 (of the bytes read, or "absent"), new_sha, new_md5, size, tag, rev, overruled, token.
 set -fu
 umask 077
 fail() {
@@ -32,8 +32,8 @@ if command -v sha256sum >/dev/null 2>&1; then
   expected=$sha new=$new_sha
   digest() { sha256sum | cut -c1-64; }
 else
-  expected=$ck new=$new_ck
-  digest() { cksum; }
+  expected=$md5 new=$new_md5
+  digest() { md5sum | cut -c1-32; }
 fi
 digest_of() { digest <"$1"; }
 count() { echo $(($(wc -c <"$1"))); }

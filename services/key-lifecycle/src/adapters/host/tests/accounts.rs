@@ -4,7 +4,8 @@ use keywright_domain::account::AccountName;
 use keywright_domain::clock::Instant;
 use keywright_domain::reason::Reason;
 
-use super::super::{Drop, Host, ResidualAccess, ServerKind};
+use super::super::Host;
+use super::super::facts::{Drop, ResidualAccess, ServerKind};
 use super::setup::*;
 
 #[tokio::test]
@@ -68,8 +69,8 @@ async fn an_inspection_tells_account_files_time_and_ways_in() {
 
         let nobody = AccountName::parse("nosuchname").unwrap();
         assert!(host.inspect(&nobody, None).await.unwrap().account.is_none());
-        let said = host.converge(&nobody, &wanted(1, vec![])).await.unwrap_err();
-        assert_eq!(said.reason(), Reason::AccountNotFound);
+        let said = host.converge(&nobody, &wanted(1, vec![])).await;
+        assert_eq!(reason(said), Reason::AccountNotFound);
         let root = AccountName::parse("root").unwrap();
         assert!(host.inspect(&root, None).await.unwrap().account.unwrap().is_system());
     }

@@ -9,8 +9,9 @@ use keywright_domain::reason::Reason;
 use keywright_kit::{HostOptions, KeyType, TestHost, keygen, ssh};
 use keywright_ssh::{Dialer, Identity, Session, Target, TargetRules, Timeouts};
 
-use super::super::{Grace, Host, ResidualAccess, ServerKind};
-use super::setup::{CLOCK, FOREIGN, wanted};
+use super::super::facts::ServerKind;
+use super::super::{Grace, Host, ResidualAccess};
+use super::setup::{CLOCK, FOREIGN, reason, wanted};
 
 async fn login(host: &TestHost, user: &str) -> Session {
     let key = PrivateKey::generate(GenerateSpec::Ed25519).unwrap();
@@ -101,12 +102,9 @@ async fn a_login_without_sudo_is_told_and_changes_nothing() {
         let session = login(&host, "carol").await;
         let work = Host::new(&session, &CLOCK);
         let alice = AccountName::parse("alice").unwrap();
-        assert_eq!(work.inspect(&alice, None).await.unwrap_err().reason(), Reason::SudoUnavailable);
-        assert_eq!(work.create_account(&alice).await.unwrap_err().reason(), Reason::SudoUnavailable);
-        assert_eq!(
-            work.converge(&alice, &wanted(1, vec![])).await.unwrap_err().reason(),
-            Reason::SudoUnavailable
-        );
+        assert_eq!(reason(work.inspect(&alice, None).await), Reason::SudoUnavailable);
+        assert_eq!(reason(work.create_account(&alice).await), Reason::SudoUnavailable);
+        assert_eq!(reason(work.converge(&alice, &wanted(1, vec![])).await), Reason::SudoUnavailable);
         assert!(host.read_authorized_keys("alice").is_none());
     }
 }

@@ -4,12 +4,14 @@ use keywright_domain::account::AccountName;
 use keywright_domain::authorized_keys::Owner;
 use keywright_domain::clock::Clock;
 use keywright_domain::key::PublicKey;
+use keywright_domain::reason::Reason;
 use keywright_kit::{HostOptions, TestHost};
 
+use super::super::Host;
 use super::super::converge::{Converged, DesiredKey, DesiredKeys};
+use super::super::facts::{Account, Drop, Facts, KeysFile, ServerKind};
 use super::super::failure::HostFailure;
 use super::super::shell::local::LocalShell;
-use super::super::{Account, Drop, Facts, Host, KeysFile, ServerKind};
 
 pub(super) const CLOCK: Clock = Clock::System;
 pub(super) const BLOB_A: &str =
@@ -74,6 +76,11 @@ pub(super) async fn converge(shell: &LocalShell, wanted: &DesiredKeys) -> Result
     Host::local(shell, &CLOCK).converge(&alice(), wanted).await
 }
 
+/// Why it failed, as callers are told.
+pub(super) fn reason<T: std::fmt::Debug>(result: Result<T, HostFailure>) -> Reason {
+    crate::adapters::hosts::failure(result.unwrap_err()).reason
+}
+
 /// Facts with the one default file, so that a single script of a test runs.
 pub(super) fn default_facts(shell: &LocalShell) -> Facts {
     let account = shell.host().account("alice").unwrap();
@@ -88,7 +95,6 @@ pub(super) fn default_facts(shell: &LocalShell) -> Facts {
         skew: None,
         local_end: None,
         drop: Drop::Setpriv,
-        host_time: None,
     }
 }
 
