@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use keywright_kit::{Keywright, KeywrightOptions, eventually, free_port};
+use keywright_kit::{Keywright, KeywrightOptions, eventually};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -135,56 +135,4 @@ async fn one_request_is_one_trace_through_every_service_and_carries_no_content()
     let seen = format!("{:?}", collector.0.lock().unwrap());
     assert!(!seen.contains("canary-in-a-name") && !seen.contains(&keywright.operator_token()));
     serving.abort();
-}
-
-/// A role in a process of its own; it ends with the value.
-struct Role(std::process::Child);
-
-impl Drop for Role {
-    fn drop(&mut self) {
-        let _ended = self.0.kill();
-        let _reaped = self.0.wait();
-    }
-}
-
-#[tokio::test]
-async fn the_roles_run_apart_as_they_run_together() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("data");
-    assert!(server(&["init", "--data-dir", data.to_str().unwrap()]).status.success());
-    let roles = ["credential-store", "key-lifecycle", "connectivity-probe", "audit"];
-    let ports: Vec<_> = roles.iter().map(|_| free_port().unwrap()).collect();
-    let peers: Vec<String> = roles
-        .iter()
-        .zip(&ports)
-        .flat_map(|(role, port)| [format!("--{role}-url"), format!("http://127.0.0.1:{}", port.number())])
-        .collect();
-    let binary =
-        std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("keywright-server");
-    let mut running = Vec::new();
-    for (role, port) in roles.iter().zip(&ports) {
-        let listen = format!("127.0.0.1:{}", port.number());
-        let arguments = [role, "--data-dir", data.to_str().unwrap(), "--listen", listen.as_str()];
-        let log = std::fs::File::create(dir.path().join(format!("{role}.log"))).unwrap();
-        let child = Command::new(&binary).args(arguments).args(&peers).stderr(log).spawn().unwrap();
-        running.push(Role(child));
-    }
-    let mut options = KeywrightOptions::default().role("gateway").data_dir(&data);
-    for argument in &peers {
-        options = options.arg(argument);
-    }
-    let keywright = Keywright::start(options).await.unwrap();
-
-    let tenant = keywright.post("/api/tenants", json!({"name": "apart"})).await.success();
-    let listed = keywright.wait_for("/api/audit/events?action=tenant.create", LIMIT, |events| {
-        events["items"][0]["outcome"] == "succeeded"
-    });
-    assert_eq!(listed.await["items"][0]["target"], tenant["id"]);
-
-    // With the log gone nothing is changed any more, and everything that is read still is.
-    drop(running.pop());
-    let refused = keywright.post("/api/tenants", json!({"name": "unlogged"})).await;
-    assert_eq!((refused.status, refused.reason()), (503, "AUDIT_UNAVAILABLE"));
-    let tenants = keywright.get("/api/tenants").await.success();
-    assert_eq!(tenants["items"].as_array().unwrap().len(), 1);
 }

@@ -19,6 +19,9 @@ use tonic::{Request, Response, Status};
 /// How often a watched row is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
+/// How long one watch lasts at most.
+const LONGEST_WATCH: Duration = Duration::from_secs(600);
+
 #[derive(Clone)]
 pub struct Rotations {
     pub read: ReadWork,
@@ -82,7 +85,8 @@ impl RotationService for Rotations {
     }
 }
 
-/// A snapshot at once and after every change, until it has ended. The rows are the truth: whichever process drives the
+/// A snapshot at once and after every change, until it has ended or ten minutes are over: whoever wants to see more asks
+/// again, with a token that still holds. The rows are the truth: whichever process drives the
 /// work, this one sees it.
 fn watch<V, M, F>(
     look: impl Fn() -> F + Send + Sync + 'static,
@@ -94,12 +98,16 @@ where
     M: PartialEq + Clone + Send + Sync + 'static,
     F: Future<Output = Result<V, Failure>> + Send,
 {
+    let until = tokio::time::Instant::now() + LONGEST_WATCH;
     let state = (look, ended, encode, None::<M>, false);
-    Box::pin(stream::unfold(state, |(look, ended, encode, mut last, over)| async move {
+    Box::pin(stream::unfold(state, move |(look, ended, encode, mut last, over)| async move {
         if over {
             return None;
         }
         loop {
+            if tokio::time::Instant::now() >= until {
+                return None;
+            }
             match look().await {
                 Ok(view) => {
                     let (snapshot, over) = (encode(&view), ended(&view));
