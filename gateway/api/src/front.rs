@@ -11,7 +11,11 @@ use crate::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use keywright_domain::{ids::RequestId, reason::Reason};
-use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -56,7 +60,8 @@ pub async fn answer(shared: Arc<Shared>, source: SocketAddr, request: Request<Bo
     let is_api = request.uri().path().starts_with("/api/");
     let (id, mut response) = match RequestId::random() {
         Ok(id) => {
-            let arrival = arrival(&id, source, request.headers());
+            let arrival =
+                arrival(&id, shared.parts.proxies.source(source, request.headers()), request.headers());
             (Some(id.to_string()), traced(shared, arrival, request).await)
         }
         Err(_) => (
@@ -163,11 +168,11 @@ fn protocol(headers: &HeaderMap) -> Protocol {
     }
 }
 
-fn arrival(id: &RequestId, source: SocketAddr, headers: &HeaderMap) -> Arrival {
+fn arrival(id: &RequestId, source: IpAddr, headers: &HeaderMap) -> Arrival {
     let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     Arrival {
         request_id: id.to_string(),
-        source_ip: source.ip().to_canonical().to_string(),
+        source_ip: source.to_string(),
         user_agent: agent.chars().take(MAX_USER_AGENT).collect(),
     }
 }

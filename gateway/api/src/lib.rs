@@ -13,6 +13,7 @@
 //! | `openapi` | OpenAPI 3.1 of the same pool |
 //! | `health` | `/healthz`, `/readyz`, `grpc.health.v1`, reflection |
 //! | `front` | what a request meets first: its id, its kind, the headers of every answer |
+//! | `source` | whose address a request carries behind proxies |
 //! | `serve` | the listener and its drain |
 
 mod body;
@@ -26,9 +27,11 @@ mod proxy;
 mod rest;
 mod routes;
 mod serve;
+mod source;
 mod sse;
 mod transcode;
 
 pub use ports::{Admit, Limits, Parts, PeerOf, Readiness, Visit};
 pub use routes::RouteError;
 pub use serve::{Gateway, GatewayError};
+pub use source::TrustedProxies;

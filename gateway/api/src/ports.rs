@@ -1,6 +1,7 @@
 //! What the gateway needs from the process around it: somebody who admits callers, the peers behind it, and their
 //! readiness.
 
+use crate::source::TrustedProxies;
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use keywright_domain::caller::ServiceName;
@@ -86,11 +87,12 @@ pub struct Parts {
     pub peers: PeerOf,
     pub ready: Readiness,
     pub limits: Limits,
+    pub proxies: TrustedProxies,
 }
 
 impl Parts {
     /// The parts of a real gateway.
-    pub fn new(edge: Edge, peers: Peers, ready: Readiness, limits: Limits) -> Self {
+    pub fn new(edge: Edge, peers: Peers, ready: Readiness, limits: Limits, proxies: TrustedProxies) -> Self {
         let admit: Admit = Arc::new(move |visit: Visit| {
             let edge = edge.clone();
             Box::pin(async move {
@@ -98,6 +100,6 @@ impl Parts {
                 Ok(edge.admit(&rule, service, &arrival, &headers).await?.headers)
             })
         });
-        Self { admit, peers: Arc::new(move |service| peers.get(service)), ready, limits }
+        Self { admit, peers: Arc::new(move |service| peers.get(service)), ready, limits, proxies }
     }
 }

@@ -56,6 +56,16 @@ pub struct Settings {
     )]
     pub listen: SocketAddr,
 
+    /// Proxies whose X-Forwarded-For is believed, so that limits and the log see the client's address. Repeatable.
+    #[arg(
+        long,
+        global = true,
+        env = "KEYWRIGHT_TRUSTED_PROXIES",
+        value_name = "CIDR",
+        value_delimiter = ','
+    )]
+    pub trusted_proxy: Vec<IpNet>,
+
     /// PostgreSQL instead of SQLite files: postgres://user@host/database. One schema per service.
     #[arg(long, global = true, env = "KEYWRIGHT_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,

@@ -9,7 +9,7 @@ use keywright_connectivity_probe as probe;
 use keywright_credential_store as store;
 use keywright_domain::caller::ServiceName;
 use keywright_domain::secret::Secret;
-use keywright_gateway::{Gateway, Limits, Parts as GatewayParts};
+use keywright_gateway::{Gateway, Limits, Parts as GatewayParts, TrustedProxies};
 use keywright_key_lifecycle as lifecycle;
 use keywright_runtime::edge::Edge;
 use keywright_runtime::idempotency::Idempotency;
@@ -115,8 +115,9 @@ pub async fn key_lifecycle(at: &Installation, settings: &Settings) -> Result<Tas
     Ok(place(at, ServiceName::KeyLifecycle, &own.stack, built))
 }
 
-pub fn gateway(at: &Installation) -> Result<Gateway, StartError> {
+pub fn gateway(at: &Installation, settings: &Settings) -> Result<Gateway, StartError> {
     let own = at.own(ServiceName::Gateway)?;
+    let proxies = TrustedProxies::new(settings.trusted_proxy.clone());
     let edge = Edge::new(own.outbound, own.verifier, at.policy.clone(), own.audit);
     let peers = at.peers.clone();
     let readiness: keywright_gateway::Readiness = Arc::new(move || {
@@ -129,7 +130,7 @@ pub fn gateway(at: &Installation) -> Result<Gateway, StartError> {
             answers
         })
     });
-    Ok(Gateway::new(GatewayParts::new(edge, at.peers.clone(), readiness, Limits::default()))?)
+    Ok(Gateway::new(GatewayParts::new(edge, at.peers.clone(), readiness, Limits::default(), proxies))?)
 }
 
 fn place(

@@ -67,7 +67,7 @@ async fn all(at: &Installation, settings: &Settings) -> Result<(), StartError> {
     tasks.extend(roles::credential_store(at, settings, db).await?);
     tasks.extend(roles::connectivity_probe(at, settings).await?);
     tasks.extend(roles::key_lifecycle(at, settings).await?);
-    let gateway = roles::gateway(at)?;
+    let gateway = roles::gateway(at, settings)?;
     greet(settings, &token, first);
     let work = spawn(tasks);
     watch_signals(at.stop.clone());
@@ -80,7 +80,7 @@ async fn all(at: &Installation, settings: &Settings) -> Result<(), StartError> {
 async fn gateway(at: &Installation, settings: &Settings) -> Result<(), StartError> {
     let listener = listen(settings).await?;
     reach_others(at, settings, ServiceName::Gateway)?;
-    let gateway = roles::gateway(at)?;
+    let gateway = roles::gateway(at, settings)?;
     watch_signals(at.stop.clone());
     gateway.serve(listener, at.stop.clone().cancelled_owned()).await;
     Ok(())

@@ -84,9 +84,12 @@ fn init_makes_the_first_operator_once() {
     assert!(String::from_utf8_lossy(&again.stderr).contains("there is an operator already"));
 }
 
-/// Keeps what an OTLP collector receives: (trace id, service field or name of the span).
+/// A span as a collector sees it: its trace id, and its name with all attributes.
+type Span = (Vec<u8>, String);
+
+/// Keeps what an OTLP collector receives.
 #[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Vec<(Vec<u8>, String)>>>);
+struct Collector(Arc<Mutex<Vec<Span>>>);
 
 #[tonic::async_trait]
 impl TraceService for Collector {

@@ -3,7 +3,7 @@
 use crate::backend;
 use http::{HeaderMap, HeaderValue};
 use keywright_domain::{caller::ServiceName, reason::Reason};
-use keywright_gateway::{Gateway, Limits, Parts, Visit};
+use keywright_gateway::{Gateway, Limits, Parts, TrustedProxies, Visit};
 use keywright_proto::AuditClass;
 use keywright_runtime::{failure::Failure, peer::Peer};
 use reqwest::{Client, Method, RequestBuilder, Response};
@@ -48,8 +48,13 @@ pub async fn start_with(limits: Limits) -> Port {
         ServiceName::KeyLifecycle => lifecycle.clone(),
         _ => absent(),
     });
-    let parts =
-        Parts { admit: Arc::new(|visit| Box::pin(async move { admit(&visit) })), peers, ready, limits };
+    let parts = Parts {
+        admit: Arc::new(|visit| Box::pin(async move { admit(&visit) })),
+        peers,
+        ready,
+        limits,
+        proxies: TrustedProxies::default(),
+    };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
