@@ -77,13 +77,39 @@ impl Rotate {
     }
 }
 
+/// `7200s` as people say it: in the largest unit that leaves no rest.
+fn spoken(grace: &str) -> String {
+    let Some(seconds) = grace.strip_suffix('s').and_then(|number| number.parse::<u64>().ok()) else {
+        return grace.to_owned();
+    };
+    let units = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
+    let (count, unit) = units
+        .into_iter()
+        .find(|(size, _)| seconds % size == 0)
+        .map_or((seconds, "second"), |(size, unit)| (seconds / size, unit));
+    if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
+}
+
 /// What happens to the old key, before the question.
 fn notice(grace: Option<&str>, hosts: usize) -> String {
     let old = match grace {
         None => "The old key stays valid for 24 hours by default from then on, then it ends.".to_owned(),
         Some("0s") => "Without a grace period the old key ends as soon as the new one is in use.".to_owned(),
-        Some(grace) => format!("The old key stays valid for {grace} from then on, then it ends."),
+        Some(grace) => format!("The old key stays valid for {} from then on, then it ends.", spoken(grace)),
     };
     let hosts = if hosts == 1 { "1 host".into() } else { format!("{hosts} hosts") };
     format!("A new key is generated, installed on {hosts} and proven there before it comes into use. {old}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grace_is_said_as_people_say_it() {
+        assert_eq!(spoken("7200s"), "2 hours");
+        assert_eq!(spoken("86400s"), "1 day");
+        assert_eq!(spoken("90s"), "90 seconds");
+        assert_eq!(spoken("1.5s"), "1.5s");
+    }
 }
