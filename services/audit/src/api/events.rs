@@ -3,9 +3,8 @@
 use crate::app::get_event::GetEvent;
 use crate::app::list_events::ListEvents;
 use crate::store::event::{Event, Filter};
-use keywright_domain::clock::Instant;
 use keywright_proto::audit as proto;
-use keywright_runtime::audit::timestamp;
+use keywright_runtime::audit::{instant, timestamp};
 use keywright_runtime::caller;
 use tonic::{Request, Response, Status};
 
@@ -45,10 +44,6 @@ impl proto::audit_service_server::AuditService for Events {
         let event = self.get.run(&caller, &request.into_inner().event_id).await?;
         Ok(Response::new(proto::GetAuditEventResponse { event: Some(encode(event)) }))
     }
-}
-
-fn instant(at: prost_types::Timestamp) -> Instant {
-    Instant::from_micros(at.seconds.saturating_mul(1_000_000).saturating_add(i64::from(at.nanos) / 1000))
 }
 
 fn outcome_word(outcome: proto::AuditOutcome) -> &'static str {

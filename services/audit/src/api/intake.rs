@@ -4,9 +4,9 @@ use crate::app::record_intent::{Intent, RecordIntent};
 use crate::app::record_outcomes::{Outcome, RecordOutcomes};
 use crate::leaf::Clear;
 use crate::store::event::Open;
-use keywright_domain::clock::Instant;
 use keywright_domain::ids::EventId;
 use keywright_proto::audit as proto;
+use keywright_runtime::audit::instant;
 use keywright_runtime::failure::Failure;
 use tonic::{Request, Response, Status};
 
@@ -46,10 +46,7 @@ fn intent(request: proto::RecordIntentRequest) -> Result<Intent, Failure> {
     if request.action.is_empty() || request.actor.is_empty() {
         return Err(Failure::violation("action", "and actor must be given"));
     }
-    let spooled_at = request.spooled_at.map(|at| {
-        let micros = at.seconds.saturating_mul(1_000_000).saturating_add(i64::from(at.nanos) / 1000);
-        Instant::from_micros(micros)
-    });
+    let spooled_at = request.spooled_at.map(instant);
     Ok(Intent {
         event,
         open: Open {

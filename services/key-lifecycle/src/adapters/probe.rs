@@ -9,6 +9,7 @@ use keywright_domain::key::PublicKey;
 use keywright_domain::reason::Reason;
 use keywright_proto::probe as proto;
 use keywright_proto::probe::proof_service_client::ProofServiceClient;
+use keywright_runtime::audit::instant;
 use keywright_runtime::clients::Outbound;
 use keywright_runtime::failure::Failure;
 
@@ -83,9 +84,7 @@ fn receipt(answer: Option<proto::Receipt>) -> Result<Receipt, Failure> {
             return Err(Failure::new(Reason::Internal, "The proof names no method."));
         }
     };
-    let proven_at = answer.proven_at.map_or(Instant::from_micros(0), |at| {
-        Instant::from_micros(at.seconds.saturating_mul(1_000_000).saturating_add(i64::from(at.nanos) / 1000))
-    });
+    let proven_at = answer.proven_at.map_or(Instant::from_micros(0), instant);
     Ok(Receipt {
         method: method.to_owned(),
         accepted: answer.accepted,

@@ -295,6 +295,11 @@ fn outcome_record(event: &EventId, outcome: &Outcome) -> proto::Outcome {
     }
 }
 
+/// An instant of the contract, to the microsecond.
+pub fn instant(at: prost_types::Timestamp) -> Instant {
+    Instant::from_micros(at.seconds.saturating_mul(1_000_000).saturating_add(i64::from(at.nanos) / 1000))
+}
+
 /// An instant as the contract carries it.
 pub fn timestamp(at: Instant) -> prost_types::Timestamp {
     let nanos = at.micros().rem_euclid(1_000_000).saturating_mul(1000);
