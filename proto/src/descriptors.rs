@@ -32,6 +32,8 @@ pub enum AuditClass {
 pub enum Exposure {
     Public,
     Internal,
+    /// Internal platform services, on the internal port.
+    Platform,
 }
 
 /// The rule of one RPC.
@@ -74,6 +76,7 @@ fn read_rule(method: &MethodDescriptor) -> Option<Rule> {
         ProtoExposure::Unspecified => return None,
         ProtoExposure::Public => Exposure::Public,
         ProtoExposure::Internal => Exposure::Internal,
+        ProtoExposure::Platform => Exposure::Platform,
     };
     debug_assert!(rule.descriptor().full_name().ends_with("Rule"));
     if action.is_empty() { None } else { Some(Rule { action, audit_class, exposure }) }

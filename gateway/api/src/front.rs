@@ -7,13 +7,15 @@ use crate::{
     ports::{Arrival, Failure, Parts},
     proxy, rest,
     routes::Table,
+    source::TrustedProxies,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use keywright_domain::{ids::RequestId, reason::Reason};
+use keywright_runtime::tls::Connection;
 use std::{
     convert::Infallible,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr},
     sync::Arc,
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -55,13 +57,17 @@ impl Shared {
 }
 
 /// Answers one request.
-pub async fn answer(shared: Arc<Shared>, source: SocketAddr, request: Request<Body>) -> Response<Body> {
+pub async fn answer(
+    shared: Arc<Shared>,
+    connection: &Connection,
+    mut request: Request<Body>,
+) -> Response<Body> {
+    name_host(&mut request);
     let callers_id = callers_request_id(request.headers());
     let is_api = request.uri().path().starts_with("/api/");
     let (id, mut response) = match RequestId::random() {
         Ok(id) => {
-            let arrival =
-                arrival(&id, shared.parts.proxies.source(source, request.headers()), request.headers());
+            let arrival = arrival(&id, &shared.parts.proxies, connection, &request);
             (Some(id.to_string()), traced(shared, arrival, request).await)
         }
         Err(_) => (
@@ -168,12 +174,30 @@ fn protocol(headers: &HeaderMap) -> Protocol {
     }
 }
 
-fn arrival(id: &RequestId, source: IpAddr, headers: &HeaderMap) -> Arrival {
+/// HTTP/2 says the host beside the headers; whoever compares it finds it among them.
+fn name_host(request: &mut Request<Body>) {
+    let authority = request.uri().authority().and_then(|it| HeaderValue::from_str(it.as_str()).ok());
+    if let Some(authority) = authority {
+        request.headers_mut().entry(header::HOST).or_insert(authority);
+    }
+}
+
+fn arrival(
+    id: &RequestId,
+    proxies: &TrustedProxies,
+    connection: &Connection,
+    request: &Request<Body>,
+) -> Arrival {
+    let headers = request.headers();
+    let peer = connection.source_ip.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     Arrival {
         request_id: id.to_string(),
-        source_ip: source.to_string(),
+        source_ip: proxies.source(peer, headers).to_string(),
         user_agent: agent.chars().take(MAX_USER_AGENT).collect(),
+        client_certificate: connection.client_certificate.clone(),
+        encrypted: proxies.encrypted(connection, headers),
+        reads: matches!(*request.method(), Method::GET | Method::HEAD),
     }
 }
 

@@ -21,7 +21,7 @@ const FRESH: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// One service and what it said.
-type Report = Vec<(&'static str, Result<(), String>)>;
+type Report = Vec<(&'static str, Result<String, String>)>;
 
 /// A report and when it was made.
 type Dated = (Instant, Arc<Report>);
@@ -65,7 +65,8 @@ impl Ready {
         let services: Vec<_> = report
             .iter()
             .map(|(name, state)| match state {
-                Ok(()) => serde_json::json!({ "name": name, "ready": true }),
+                Ok(note) if note.is_empty() => serde_json::json!({ "name": name, "ready": true }),
+                Ok(note) => serde_json::json!({ "name": name, "ready": true, "message": note }),
                 Err(why) => serde_json::json!({ "name": name, "ready": false, "message": why }),
             })
             .collect();
@@ -91,7 +92,7 @@ mod tests {
                 if n == 1 {
                     std::future::pending::<()>().await;
                 }
-                vec![("audit", Ok(()))]
+                vec![("audit", Ok(String::new()))]
             })
         }));
         ready.fresh = Duration::MAX;

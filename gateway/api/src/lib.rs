@@ -1,6 +1,6 @@
 //! The gateway: REST, grpc-web and gRPC on one port, all from the one descriptor set.
 //!
-//! Invariant: nothing about a single RPC is written here. Routes, transcoding, the reverse proxy and the OpenAPI
+//! Invariant: nothing about a single RPC is written here but the cookie of the console. Routes, transcoding, the reverse proxy and the OpenAPI
 //! document follow from the contract; only RPCs whose rule says PUBLIC can be reached at all.
 //!
 //! | module | what it does |
@@ -8,8 +8,10 @@
 //! | `routes` | path and method → RPC, from the `google.api.http` options |
 //! | `transcode` | JSON and query ↔ protobuf messages |
 //! | `rest` | one REST request: match → admit → size → well-formed → forward → answer |
+//! | `cookie` | the console's session in a cookie |
 //! | `proxy` | gRPC and grpc-web: match → admit → size → forward the bytes |
 //! | `errors` | every refusal as `google.rpc.Status`, in JSON or as a gRPC status |
+//! | `crowd` | how many connections one source holds |
 //! | `openapi` | OpenAPI 3.1 of the same pool |
 //! | `health` | `/healthz`, `/readyz`, `grpc.health.v1`, reflection |
 //! | `front` | what a request meets first: its id, its kind, the headers of every answer |
@@ -18,6 +20,8 @@
 
 mod body;
 mod call;
+mod cookie;
+mod crowd;
 mod errors;
 mod front;
 mod health;

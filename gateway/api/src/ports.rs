@@ -5,6 +5,7 @@ use crate::source::TrustedProxies;
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use keywright_domain::caller::ServiceName;
+use keywright_domain::clock::Clock;
 use keywright_proto::{AuditClass, Rule};
 pub use keywright_runtime::{
     edge::Arrival,
@@ -12,7 +13,11 @@ pub use keywright_runtime::{
     peer::Peer,
     rules::service_of,
 };
-use keywright_runtime::{edge::Edge, peer::Peers};
+use keywright_runtime::{
+    edge::Edge,
+    peer::Peers,
+    quota::{Quotas, Shares},
+};
 use std::{sync::Arc, time::Duration};
 
 /// Somebody at the door: which RPC they want and what they brought.
@@ -32,7 +37,7 @@ pub type PeerOf = Arc<dyn Fn(ServiceName) -> Peer + Send + Sync>;
 
 /// Asks every service whether it can work. The texts are shown to anybody: no addresses, no driver errors.
 pub type Readiness =
-    Arc<dyn Fn() -> BoxFuture<'static, Vec<(&'static str, Result<(), String>)>> + Send + Sync>;
+    Arc<dyn Fn() -> BoxFuture<'static, Vec<(&'static str, Result<String, String>)>> + Send + Sync>;
 
 /// What one request, and the port as a whole, may cost.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +54,10 @@ pub struct Limits {
     pub deadline: Duration,
     /// Open connections.
     pub connections: usize,
+    /// Of one source; trusted proxies carry many and are not counted.
+    pub source_connections: usize,
+    /// Requests of one source and of one principal.
+    pub shares: Shares,
     /// Between two comments on a quiet event stream.
     pub keep_alive: Duration,
     /// How long a stop waits for requests to end.
@@ -59,11 +68,13 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body: 256 * 1024,
-            strangers_body: 4 * 1024,
+            strangers_body: 20 * 1024,
             requests: 1024,
             answer: 16 * 1024 * 1024,
             deadline: Duration::from_secs(60),
             connections: 4096,
+            source_connections: 512,
+            shares: Shares::default(),
             keep_alive: Duration::from_secs(15),
             drain: Duration::from_secs(20),
         }
@@ -93,11 +104,17 @@ pub struct Parts {
 impl Parts {
     /// The parts of a real gateway.
     pub fn new(edge: Edge, peers: Peers, ready: Readiness, limits: Limits, proxies: TrustedProxies) -> Self {
+        let quotas = Arc::new(Quotas::new(limits.shares, &Clock::System));
         let admit: Admit = Arc::new(move |visit: Visit| {
-            let edge = edge.clone();
+            let (edge, quotas) = (edge.clone(), quotas.clone());
             Box::pin(async move {
                 let Visit { rule, service, arrival, headers } = visit;
-                Ok(edge.admit(&rule, service, &arrival, &headers).await?.headers)
+                quotas.source(&arrival.source_ip, rule.audit_class)?;
+                let admitted = edge.admit(&rule, service, &arrival, &headers).await?;
+                if let Some(caller) = &admitted.caller {
+                    quotas.principal(&caller.principal.id)?;
+                }
+                Ok(admitted.headers)
             })
         });
         Self { admit, peers: Arc::new(move |service| peers.get(service)), ready, limits, proxies }

@@ -5,6 +5,7 @@
 use crate::{
     body::{self, Body, Unread},
     call::Call,
+    cookie,
     errors::{self, Refusal},
     front::Shared,
     ports::{Arrival, Failure, Visit},
@@ -42,6 +43,7 @@ async fn serve(
     request: Request<Body>,
 ) -> Result<Response<Body>, Refusal> {
     let (head, body) = request.into_parts();
+    let encrypted = arrival.encrypted;
     let headers = admit(shared, &route.rpc, arrival, head.headers.clone()).await?;
     let limits = &shared.parts.limits;
     let until = Instant::now() + limits.deadline;
@@ -57,11 +59,16 @@ async fn serve(
         let events = Events { messages, field: route.response_body.clone(), keep_alive, closing };
         return Ok(event_stream(events.into_body()));
     }
-    let answer = call.unary(message?).await?;
-    Ok(match transcode::content(route.response_body.as_ref(), &answer) {
+    let mut answer = call.unary(message?).await?;
+    let cookie = cookie::of(&route.rpc, &mut answer, encrypted);
+    let mut response = match transcode::content(route.response_body.as_ref(), &answer) {
         Content::Json(json) => body::json(StatusCode::OK, &json),
         Content::Bytes(attachment) => download(&route.rpc, attachment),
-    })
+    };
+    if let Some(cookie) = cookie {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    Ok(response)
 }
 
 /// Asks the edge; the answer is the headers of the forwarded request.

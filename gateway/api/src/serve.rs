@@ -1,7 +1,8 @@
-//! The port: HTTP/1.1 and HTTP/2 without TLS on one listener, and its drain.
+//! The port: HTTP/1.1 and HTTP/2 on one listener, with TLS or without, and its drain.
 
 use crate::{
     body::Body,
+    crowd::Crowd,
     front::{self, Shared},
     health::{Builtin, Ready},
     openapi,
@@ -12,13 +13,17 @@ use http::Request;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
 };
 use keywright_proto::pool;
+use keywright_runtime::tls::{self, Connection, Stream, Tls};
 use std::{
     convert::Infallible,
     future::Future,
-    net::SocketAddr,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -78,9 +83,10 @@ impl Gateway {
 
     /// Answers on `listener` until `shutdown` is done; then takes no new request, ends watches, and lets the others
     /// finish within the drain time.
-    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+    pub async fn serve(self, listener: TcpListener, tls: Option<Tls>, shutdown: impl Future<Output = ()>) {
         let limits = self.shared.parts.limits;
         let slots = Arc::new(Semaphore::new(limits.connections));
+        let crowd = Crowd::new(limits.source_connections);
         let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
         let mut shutdown = std::pin::pin!(shutdown);
@@ -95,10 +101,19 @@ impl Gateway {
                 sleep(ACCEPT_AGAIN).await;
                 continue;
             };
-            let connection = connection(self.shared.clone(), stream, source, &graceful);
+            // A trusted proxy carries many; whom it carries is counted by request.
+            let seat = crowd.seat(source);
+            if seat.is_none() && !self.shared.parts.proxies.trusts(source) {
+                tracing::debug!("a source holds as many connections as one may");
+                continue;
+            }
+            let (shared, tls, watcher) = (self.shared.clone(), tls.clone(), graceful.watcher());
             connections.spawn(async move {
-                connection.await;
-                drop(slot);
+                match tls::open(tls.as_ref(), stream, &shared.closing).await {
+                    Ok((stream, peer)) => connection(shared, stream, peer, watcher).await,
+                    Err(_) => tracing::debug!("a connection was not opened"),
+                }
+                drop((slot, seat));
             });
         }
         drop(listener);
@@ -113,43 +128,35 @@ impl Gateway {
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
-) -> Option<(tokio::sync::OwnedSemaphorePermit, TcpStream, SocketAddr)> {
+) -> Option<(tokio::sync::OwnedSemaphorePermit, TcpStream, IpAddr)> {
     let slot = slots.clone().acquire_owned().await.ok()?;
     let (stream, source) = listener.accept().await.ok()?;
     // Without it an answer in two writes waits for an acknowledgement in between.
     stream.set_nodelay(true).ok();
-    Some((slot, stream, source))
+    Some((slot, stream, source.ip().to_canonical()))
 }
 
 /// One connection, to its end.
-fn connection(
-    shared: Arc<Shared>,
-    stream: TcpStream,
-    source: SocketAddr,
-    graceful: &GracefulShutdown,
-) -> impl Future<Output = ()> + Send + 'static {
+async fn connection(shared: Arc<Shared>, stream: Stream, peer: Connection, watcher: Watcher) {
     let asked = Arc::new(AtomicBool::new(false));
     let mark = asked.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         mark.store(true, Ordering::Relaxed);
-        let shared = shared.clone();
-        async move { Ok::<_, Infallible>(front::answer(shared, source, request.map(Body::new)).await) }
+        let (shared, peer) = (shared.clone(), peer.clone());
+        async move { Ok::<_, Infallible>(front::answer(shared, &peer, request.map(Body::new)).await) }
     });
     let connection = builder().serve_connection(TokioIo::new(stream), service).into_owned();
-    let connection = graceful.watch(connection);
-    async move {
-        let silent = async {
-            sleep(FIRST_REQUEST).await;
-            if asked.load(Ordering::Relaxed) {
-                std::future::pending::<()>().await;
-            }
-        };
-        tokio::select! {
-            ended = connection => if ended.is_err() {
-                tracing::debug!("a connection ended early");
-            },
-            () = silent => {}
+    let silent = async {
+        sleep(FIRST_REQUEST).await;
+        if asked.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
         }
+    };
+    tokio::select! {
+        ended = watcher.watch(connection) => if ended.is_err() {
+            tracing::debug!("a connection ended early");
+        },
+        () = silent => {}
     }
 }
 

@@ -2,9 +2,11 @@
 
 use http::HeaderMap;
 use ipnet::IpNet;
-use std::net::{IpAddr, SocketAddr};
+use keywright_runtime::tls::Connection;
+use std::net::IpAddr;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
+const FORWARDED_PROTO: &str = "x-forwarded-proto";
 
 /// Proxies whose `X-Forwarded-For` is believed. Nobody else's is.
 #[derive(Debug, Clone, Default)]
@@ -15,14 +17,14 @@ impl TrustedProxies {
         Self(networks)
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    pub fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
 
     /// The last address that no trusted proxy stands for: each proxy appends whom it saw, so the list is read from its
     /// end, and what stands before a stranger's address is the stranger's own word.
-    pub fn source(&self, peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
-        let mut source = peer.ip().to_canonical();
+    pub fn source(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let mut source = peer.to_canonical();
         let seen: Vec<&str> = headers.get_all(FORWARDED_FOR).iter().filter_map(|v| v.to_str().ok()).collect();
         for hop in seen.join(",").rsplit(',') {
             if !self.trusts(source) {
@@ -34,6 +36,15 @@ impl TrustedProxies {
             }
         }
         source
+    }
+
+    /// Whether the client came by TLS: to us, or to a trusted proxy that says so.
+    pub fn encrypted(&self, connection: &Connection, headers: &HeaderMap) -> bool {
+        let by_proxy = || connection.source_ip.parse().is_ok_and(|peer| self.trusts(peer));
+        let said = headers.get_all(FORWARDED_PROTO).iter().next_back().and_then(|value| value.to_str().ok());
+        let last = said.and_then(|value| value.rsplit(',').next()).map(str::trim);
+        connection.encrypted
+            || (by_proxy() && last.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")))
     }
 }
 
@@ -47,7 +58,8 @@ mod tests {
             headers.append(FORWARDED_FOR, value.parse().unwrap());
         }
         let proxies = TrustedProxies::new(trusted.iter().map(|network| network.parse().unwrap()).collect());
-        proxies.source(peer.parse().unwrap(), &headers).to_string()
+        let peer: std::net::SocketAddr = peer.parse().unwrap();
+        proxies.source(peer.ip(), &headers).to_string()
     }
 
     #[test]
@@ -56,6 +68,22 @@ mod tests {
         assert_eq!(source(&["127.0.0.1/32"], "192.0.2.1:9", &["192.0.2.7"]), "192.0.2.1");
         assert_eq!(source(&["127.0.0.1/32"], "127.0.0.1:9", &["192.0.2.7"]), "192.0.2.7");
         assert_eq!(source(&["127.0.0.1/32"], "127.0.0.1:9", &[]), "127.0.0.1");
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_says_that_the_client_came_by_tls() {
+        let proxies = TrustedProxies::new(vec!["127.0.0.1/32".parse().unwrap()]);
+        let mut said = HeaderMap::new();
+        said.insert(FORWARDED_PROTO, "http, HTTPS".parse().unwrap());
+        let from = |source_ip: &str, encrypted| Connection {
+            source_ip: source_ip.to_owned(),
+            encrypted,
+            ..Connection::default()
+        };
+        assert!(proxies.encrypted(&from("127.0.0.1", false), &said));
+        assert!(!proxies.encrypted(&from("192.0.2.1", false), &said));
+        assert!(!proxies.encrypted(&from("127.0.0.1", false), &HeaderMap::new()));
+        assert!(proxies.encrypted(&from("192.0.2.1", true), &HeaderMap::new()));
     }
 
     #[test]

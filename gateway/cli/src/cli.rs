@@ -2,7 +2,9 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::cmd::{access, audit, doctor, revocation, rotation, server, session, tenant, token};
+use crate::cmd::{
+    access, admin, agent, audit, console, doctor, revocation, rotation, server, session, tenant, token,
+};
 use crate::exit;
 use crate::output::Format;
 
@@ -46,10 +48,12 @@ pub enum Command {
     /// API tokens
     #[command(subcommand)]
     Token(token::Command),
-    /// Log in: redeem an invitation, or keep a token in a profile
+    /// Log in: by single sign-on, an invitation or a token, into a profile
     Login(session::login::Login),
     /// Forget the token of a profile
     Logout(session::logout::Logout),
+    /// Open the web console as you: prints an address that works once, for 60 seconds
+    Console(console::Console),
     /// Who you are to the gateway
     Whoami,
     /// Servers, their host keys and tests, and saved credentials
@@ -58,6 +62,8 @@ pub enum Command {
     /// Tenants' SSH access: provision, download, rotate, revoke, regenerate
     #[command(subcommand)]
     Access(Box<access::Command>),
+    /// An SSH agent whose keys stay in Keywright: `ssh` logs in, and no key is ever here
+    Agent(agent::Agent),
     /// Rotations, as they run
     #[command(subcommand)]
     Rotation(rotation::Command),
@@ -67,6 +73,9 @@ pub enum Command {
     /// The audit log
     #[command(subcommand)]
     Audit(audit::Command),
+    /// The installation itself: the secret store and its key-encryption key
+    #[command(subcommand)]
+    Admin(admin::Command),
     /// Is the gateway there, ready, and does it know you?
     Doctor(doctor::Doctor),
 }

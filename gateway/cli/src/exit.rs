@@ -61,6 +61,8 @@ pub fn help() -> String {
   KEYWRIGHT_PROFILE   the profile to use; --profile on the command line wins over all three
   KEYWRIGHT_TENANT    the tenant of `access` commands; default the one your token is bound to
   SSL_CERT_FILE       certificates to trust instead of the system's
+  KEYWRIGHT_CLIENT_CERT, KEYWRIGHT_CLIENT_KEY
+                      a client certificate and its key (PEM), for a token that is bound to one
 
 Files:
   $XDG_CONFIG_HOME/keywright/config.toml (or ~/.config/…): the profiles, with their tokens; mode 0600

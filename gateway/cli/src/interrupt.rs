@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io::Write;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -14,6 +14,7 @@ use crate::output::Output;
 /// What an interrupt must respect.
 pub struct Interrupts {
     held: AtomicUsize,
+    ignored: AtomicBool,
     hint: Mutex<String>,
     terminal: Option<Termios>,
 }
@@ -30,13 +31,23 @@ impl Drop for Hold<'_> {
 impl Interrupts {
     /// Remembers how the terminal is set before any prompt changes it.
     pub fn new() -> Self {
-        Self { held: AtomicUsize::new(0), hint: Mutex::default(), terminal: tcgetattr(std::io::stdin()).ok() }
+        Self {
+            held: AtomicUsize::new(0),
+            ignored: AtomicBool::new(false),
+            hint: Mutex::default(),
+            terminal: tcgetattr(std::io::stdin()).ok(),
+        }
     }
 
     /// Puts off the first Ctrl-C: for the moments between taking a key and having it on disk.
     pub fn hold(&self) -> Hold<'_> {
         self.held.fetch_add(1, Ordering::SeqCst);
         Hold(self)
+    }
+
+    /// Ctrl-C is for a program that we started, and which has the terminal from here on.
+    pub fn ignore(&self) {
+        self.ignored.store(true, Ordering::SeqCst);
     }
 
     /// What to say if the user interrupts from here on.
@@ -54,6 +65,9 @@ impl Interrupts {
             tokio::select! {
                 result = running => return result,
                 Ok(()) = &mut signal => {}
+            }
+            if self.ignored.load(Ordering::SeqCst) {
+                continue;
             }
             if self.held.load(Ordering::SeqCst) > 0 && !warned {
                 warned = true;

@@ -9,6 +9,7 @@
 
 mod app;
 mod args;
+mod browser;
 mod cli;
 mod client;
 mod cmd;

@@ -33,6 +33,9 @@ pub struct Profiles {
 pub struct Profile {
     pub url: String,
     pub token: String,
+    /// Whether the token was made for this profile by a single sign-on, so that a log-out ends it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub session: bool,
 }
 
 /// What the process was started with.
@@ -265,7 +268,7 @@ mod tests {
     fn profiles() -> Profiles {
         let mut profiles = Profiles { current: Some("ops".into()), ..Profiles::default() };
         for (name, url) in [("ops", "http://a:1"), ("owner", "https://b")] {
-            let profile = Profile { url: url.into(), token: format!("token-of-{name}") };
+            let profile = Profile { url: url.into(), token: format!("token-of-{name}"), session: false };
             profiles.profiles.insert(name.into(), profile);
         }
         profiles

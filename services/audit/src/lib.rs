@@ -1,10 +1,12 @@
 //! The audit log: two leaves an operation, intent before the effect and outcome after it; append-only and in order.
 //!
-//! `leaf` is the committed form, `store` the tables, `app` the use cases, `api` the gRPC services.
+//! `leaf` is the committed form, `store` the tables, `app` the use cases, `api` the gRPC services, `journal` what the
+//! server's own commands write.
 //! Invariant: a leaf, once written, is never changed; clear values of persons stand beside the log, not in it.
 
 mod api;
 mod app;
+mod journal;
 mod leaf;
 mod store;
 #[cfg(test)]
@@ -16,6 +18,8 @@ use keywright_runtime::audit::Guard;
 use keywright_runtime::serve::{Assembled, Readiness};
 use keywright_storage::Db;
 use tokio_util::sync::CancellationToken;
+
+pub use journal::{Head, Journal};
 
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 

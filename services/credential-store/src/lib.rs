@@ -2,7 +2,8 @@
 //!
 //! `app` the use cases, `domain` what they speak of, `store` the tables, `api` gRPC, `adapters` the custody backends
 //! and the peers.
-//! Invariant: stored private keys never leave this process but by `ReleaseService` (the body of a download).
+//! Invariant: stored private keys never leave this process but by `ReleaseService` (the body of a download) and, where
+//! the tenant allowed it for a credential, by `ResolveService`.
 
 mod adapters;
 mod api;
@@ -15,29 +16,40 @@ mod tests;
 use app::credentials::intake::KeyIntake;
 use app::custody::shelf::Shelf;
 use keywright_domain::clock::Clock;
+use keywright_proto::credential::custody_admin_service_server::CustodyAdminServiceServer;
 use keywright_proto::credential::custody_service_server::CustodyServiceServer;
 use keywright_proto::credential::directory_service_server::DirectoryServiceServer;
 use keywright_proto::credential::release_service_server::ReleaseServiceServer;
+use keywright_proto::credential::resolve_service_server::ResolveServiceServer;
 use keywright_proto::credential::server_service_server::ServerServiceServer;
+use keywright_proto::credential::signing_service_server::SigningServiceServer;
 use keywright_proto::credential::ssh_credential_service_server::SshCredentialServiceServer;
 use keywright_proto::credential::tenant_service_server::TenantServiceServer;
+use keywright_proto::identity::console_service_server::ConsoleServiceServer;
 use keywright_proto::identity::exchange_service_server::ExchangeServiceServer;
 use keywright_proto::identity::invitation_service_server::InvitationServiceServer;
+use keywright_proto::identity::member_service_server::MemberServiceServer;
+use keywright_proto::identity::oidc_service_server::OidcServiceServer;
+use keywright_proto::identity::revocation_feed_service_server::RevocationFeedServiceServer;
 use keywright_proto::identity::session_service_server::SessionServiceServer;
 use keywright_proto::identity::token_service_server::TokenServiceServer;
 use keywright_runtime::audit::{Audit, Guard};
 use keywright_runtime::clients::Outbound;
-use keywright_runtime::idempotency::Idempotency;
+use keywright_runtime::idempotency::{self, Idempotency};
+use keywright_runtime::rate::{Quota, Rate};
 use keywright_runtime::serve::{Assembled, Readiness, Task};
 use keywright_runtime::token::{Signer, Verifier};
 use keywright_storage::Db;
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 pub use adapters::custody::{
-    Custody, CustodyError, Kek, KekError, OpenError, SealedStore, VaultError, VaultSettings, VaultStore,
+    Custody, CustodyError, Kek, KekError, KeySource, OpenError, SealedStore, VaultError, VaultSettings,
+    VaultStore, read_passphrase,
 };
-pub use app::identity::first_operator::first_operator;
+pub use adapters::oidc::{Providers as OidcProviders, config::ConfigError as OidcConfigError};
+pub use app::identity::operators::{first_operator, restored_operator};
 
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
@@ -54,23 +66,59 @@ pub struct Parts {
     pub issuer: Signer,
     pub verifier: Verifier,
     pub custody: Custody,
+    /// The identity providers through which people log in; none by default.
+    pub oidc: OidcProviders,
     pub stop: CancellationToken,
 }
 
 pub fn build(parts: Parts) -> Assembled {
     let db = parts.db.clone();
-    let readiness = Readiness::new(move || {
-        let db = db.clone();
-        async move { db.ready().await.map_err(|_| "the credential database does not answer") }
+    let custody = parts.custody.clone();
+    let readiness = Readiness::noting(move || {
+        let (db, custody) = (db.clone(), custody.clone());
+        async move {
+            db.ready().await.map_err(|_| "the credential database does not answer")?;
+            // Sealed, it still serves views, and must be reached to be unsealed.
+            Ok(if custody.is_locked() { "the secret store is sealed" } else { "" })
+        }
     });
     let shelf = Shelf::new(parts.db.clone(), parts.custody.clone());
     let routes = identity(&parts, Routes::new(readiness));
+    let routes = single_sign_on(&parts, routes);
+    let routes = sessions(&parts, routes);
     let routes = servers(&parts, routes);
     let routes = credentials(&parts, &shelf, routes);
     let routes = keys(&parts, &shelf, routes);
+    let routes = programs(&parts, &shelf, routes);
+    let routes = custody_admin(&parts, routes);
     let drain: Task = Box::pin(parts.audit.clone().drain(parts.db.clone(), parts.stop.clone()));
+    let answers: Task = Box::pin(idempotency::sweep(parts.db.clone(), parts.stop.clone()));
+    let upkeep: Task = Box::pin(parts.custody.clone().upkeep(parts.stop.clone()));
     let sweep: Task = Box::pin(shelf.sweep(parts.stop));
-    Assembled { routes, tasks: vec![drain, sweep] }
+    Assembled { routes, tasks: vec![drain, answers, sweep, upkeep] }
+}
+
+/// The secret store, as operators work on it.
+fn custody_admin(parts: &Parts, routes: Routes) -> Routes {
+    use app::custody_admin;
+    let Parts { db, audit, guard, custody, .. } = parts.clone();
+    let service = api::custody_admin::CustodyAdmin {
+        status: custody_admin::status::ReadCustody { guard: guard.clone(), custody: custody.clone() },
+        unseal: custody_admin::unseal::UnsealCustody {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            custody: custody.clone(),
+        },
+        seal: custody_admin::seal::SealCustody {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            custody: custody.clone(),
+        },
+        rotate: custody_admin::rotate_key::RotateKey { db, audit, guard, custody },
+    };
+    routes.add_service(CustodyAdminServiceServer::new(service))
 }
 
 /// Servers and the directory of them.
@@ -112,7 +160,7 @@ fn servers(parts: &Parts, routes: Routes) -> Routes {
 /// Saved credentials.
 fn credentials(parts: &Parts, shelf: &Shelf, routes: Routes) -> Routes {
     use app::credentials;
-    let Parts { db, audit, guard, idempotency, .. } = parts.clone();
+    let Parts { db, audit, guard, outbound, idempotency, .. } = parts.clone();
     let intake = KeyIntake::default();
     let service = api::credential::Credentials {
         create: credentials::create::CreateCredential {
@@ -129,6 +177,22 @@ fn credentials(parts: &Parts, shelf: &Shelf, routes: Routes) -> Routes {
             guard: guard.clone(),
             intake: intake.clone(),
             shelf: shelf.clone(),
+        },
+        update: credentials::update::UpdateCredential {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+        },
+        switch: credentials::switch::SwitchCredential {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            mover: credentials::switch_one::Mover {
+                db: db.clone(),
+                audit: audit.clone(),
+                probe: adapters::probe::Probe::new(outbound),
+                writing: Arc::default(),
+            },
         },
         delete: credentials::delete::DeleteCredential {
             db,
@@ -152,7 +216,7 @@ fn keys(parts: &Parts, shelf: &Shelf, routes: Routes) -> Routes {
             audit: audit.clone(),
             guard: guard.clone(),
             works: adapters::work::Works::new(outbound),
-            shelf: shelf.clone(),
+            pen: custody::pen::Pen { db: db.clone(), shelf: shelf.clone() },
         },
         create: custody::create_managed::CreateManaged {
             db: db.clone(),
@@ -180,9 +244,54 @@ fn keys(parts: &Parts, shelf: &Shelf, routes: Routes) -> Routes {
         .add_service(ReleaseServiceServer::new(api::custody::Releases { release }))
 }
 
+/// Keys at work for agents and internal services: logins signed, and keys handed out where a tenant allowed it.
+fn programs(parts: &Parts, shelf: &Shelf, routes: Routes) -> Routes {
+    use app::custody::{pen::Pen, resolve, sign_login};
+    use keywright_runtime::rate::Rate;
+    let Parts { db, audit, guard, clock, .. } = parts.clone();
+    let signing = api::signing::Signing {
+        sign: sign_login::SignLogin {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            pen: Pen { db: db.clone(), shelf: shelf.clone() },
+            rate: Rate::new(sign_login::SIGNATURES, clock.clone()),
+        },
+        list: sign_login::ListSigningKeys { db: db.clone(), guard: guard.clone() },
+    };
+    let rate = Rate::new(resolve::KEYS, clock);
+    let resolve = resolve::ResolveKey { db, audit, guard, shelf: shelf.clone(), rate };
+    routes
+        .add_service(SigningServiceServer::new(signing))
+        .add_service(ResolveServiceServer::new(api::resolve::Resolving { resolve }))
+}
+
+/// Members, console sessions, and who hears of revocations.
+fn sessions(parts: &Parts, routes: Routes) -> Routes {
+    use app::identity::{console, members};
+    let Parts { db, audit, guard, clock, stop, .. } = parts.clone();
+    let feed = api::revocation_feed::RevocationFeed { db: db.clone(), stop };
+    let members = members::Members { db: db.clone(), audit: audit.clone(), guard: guard.clone() };
+    let wrong = Rate::new(Quota::per_minute(console::TRIES), clock);
+    let console = console::Console { db, audit, guard, wrong };
+    routes
+        .add_service(MemberServiceServer::new(api::member::Members { members }))
+        .add_service(ConsoleServiceServer::new(api::console::Consoles { console }))
+        .add_service(RevocationFeedServiceServer::new(feed))
+}
+
+/// Login through identity providers.
+fn single_sign_on(parts: &Parts, routes: Routes) -> Routes {
+    use app::identity::oidc;
+    let Parts { db, audit, issuer, clock, oidc: providers, .. } = parts.clone();
+    let wrong = Rate::new(Quota::per_minute(oidc::TRIES), clock);
+    let login = oidc::LoginWithOidc { db, audit, issuer, providers, wrong };
+    routes.add_service(OidcServiceServer::new(api::oidc::Logins { login }))
+}
+
 /// Tenants, tokens, invitations and the exchange.
 fn identity(parts: &Parts, routes: Routes) -> Routes {
-    let Parts { db, audit, guard, issuer, verifier, idempotency, .. } = parts.clone();
+    let Parts { db, audit, guard, issuer, verifier, idempotency, clock, .. } = parts.clone();
     let tenants = api::tenant::Tenants {
         create: app::tenants::create::CreateTenant {
             db: db.clone(),
@@ -190,6 +299,21 @@ fn identity(parts: &Parts, routes: Routes) -> Routes {
             guard: guard.clone(),
         },
         read: app::tenants::read::ReadTenants { db: db.clone(), guard: guard.clone() },
+        update: app::tenants::update::UpdateTenant {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+        },
+        suspend: app::tenants::suspend::SuspendTenant {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+        },
+        delete: app::tenants::delete::DeleteTenant {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+        },
         idempotency,
     };
     let tokens = api::token::Tokens {
@@ -205,11 +329,12 @@ fn identity(parts: &Parts, routes: Routes) -> Routes {
         db: db.clone(),
         audit: audit.clone(),
         issuer: issuer.clone(),
-        wrong: app::identity::redeem::WrongCodes::default(),
+        wrong: Rate::new(app::identity::redeem::TRIES, clock),
     };
     let sessions = api::session::Sessions { redeem, db: db.clone() };
     let invitations = api::invitation::Invitations {
-        invite: app::identity::invite::Invite { db: db.clone(), audit, guard },
+        invite: app::identity::invite::Invite { db: db.clone(), audit: audit.clone(), guard: guard.clone() },
+        invitations: app::identity::invitations::Invitations { db: db.clone(), audit, guard },
     };
     let exchanges =
         api::exchange::Exchanges { exchange: app::identity::exchange::Exchange { db, verifier, issuer } };

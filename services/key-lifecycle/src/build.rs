@@ -7,24 +7,27 @@ use crate::adapters::login::Login;
 use crate::adapters::probe::Probe;
 use crate::api::access::Accesses;
 use crate::api::management::Management;
+use crate::api::recovery::Recoveries;
 use crate::api::rotation::Rotations;
 use crate::api::work::Works;
 use crate::app;
 use crate::app::manage_server::ManageServer;
 use crate::app::read_work::ReadWork;
 use crate::custody::Custody;
+use crate::recovery::{Rounds, Settler};
 use crate::revocation::Revoker;
 use crate::rotation::{Converger, Drive};
 use crate::worker::Worker;
 use keywright_domain::clock::{Clock, NoRandomness};
 use keywright_domain::ids::RequestId;
 use keywright_proto::lifecycle::management_service_server::ManagementServiceServer;
+use keywright_proto::lifecycle::recovery_service_server::RecoveryServiceServer;
 use keywright_proto::lifecycle::rotation_service_server::RotationServiceServer;
 use keywright_proto::lifecycle::ssh_access_service_server::SshAccessServiceServer;
 use keywright_proto::lifecycle::work_service_server::WorkServiceServer;
 use keywright_runtime::audit::{Audit, Guard};
 use keywright_runtime::clients::Outbound;
-use keywright_runtime::idempotency::Idempotency;
+use keywright_runtime::idempotency::{self, Idempotency};
 use keywright_runtime::serve::{Assembled, Readiness};
 use keywright_ssh::Dialer;
 use keywright_storage::Db;
@@ -57,6 +60,7 @@ pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
     let built = assemble(&parts, hosts, bootstrapper)?;
     let tasks: Vec<keywright_runtime::serve::Task> = vec![
         Box::pin(built.worker.run(parts.stop.clone())),
+        Box::pin(idempotency::sweep(parts.db.clone(), parts.stop.clone())),
         Box::pin(parts.audit.drain(parts.db, parts.stop)),
     ];
     Ok(Assembled { routes: built.routes, tasks })
@@ -93,8 +97,18 @@ pub(crate) fn assemble(
         audit: audit.clone(),
         probe: probe.clone(),
         custody: custody.clone(),
-        converger,
+        converger: converger.clone(),
     };
+    let rounds = Rounds { db: db.clone(), probe: probe.clone() };
+    let recover = app::recover::Recover {
+        db: db.clone(),
+        audit: audit.clone(),
+        guard: guard.clone(),
+        rounds: rounds.clone(),
+        wake: wake.clone(),
+        owner: owner.clone(),
+    };
+    let settler = Settler { db: db.clone(), audit: audit.clone(), rounds, converger };
     let manage = ManageServer {
         db: db.clone(),
         audit: audit.clone(),
@@ -105,8 +119,9 @@ pub(crate) fn assemble(
     };
     let starter =
         app::Starter { db: db.clone(), drive: drive.clone(), wake: wake.clone(), owner: owner.clone() };
-    let routes = routes(parts, &starter, &store, &manage, wake.clone());
-    let worker = Worker { db, owner, drive, revoker, custody, manage, wake };
+    let routes = routes(parts, &starter, &store, &manage, wake.clone())
+        .add_service(RecoveryServiceServer::new(Recoveries { recover }));
+    let worker = Worker { db, owner, drive, revoker, custody, manage, settler, wake };
     Ok(Built { routes, worker })
 }
 

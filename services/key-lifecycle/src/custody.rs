@@ -31,6 +31,24 @@ impl Custody {
         Ok(())
     }
 
+    /// What came into use there cannot fail any more: it retires. What has ended there stays as it ended.
+    async fn end_as_it_is(
+        &self,
+        access: &Access,
+        change: &Change<'_>,
+        work: Option<&str>,
+        failure: Failure,
+    ) -> Result<(), Failure> {
+        let state = match failure.metadata.get("state").map(String::as_str) {
+            Some("active" | "grace" | "retired") => VersionState::Retired,
+            Some("revoked") => VersionState::Revoked,
+            Some("failed") => VersionState::Failed,
+            _ => return Err(failure),
+        };
+        let change = Change { state, ..*change };
+        self.store.set_state(work, &access.credential, &change).await
+    }
+
     async fn push_one(&self, access: &Access, version: &Version, work: Option<&str>) -> Result<(), Failure> {
         let change = Change {
             version: &version.id,
@@ -44,6 +62,10 @@ impl Custody {
             Err(failure)
                 if matches!(failure.reason, Reason::VersionNotFound | Reason::CredentialNotFound)
                     && !version.state.is_live() => {}
+            // After a restore credential-store may be ahead: its copy was taken after ours.
+            Err(failure) if failure.is(Reason::RevisionMismatch) && is_ending(version) => {
+                self.end_as_it_is(access, &change, work, failure).await?;
+            }
             Err(failure) => return Err(failure),
         }
         let done = self.db.serialized(|| async {
@@ -54,4 +76,8 @@ impl Custody {
         });
         Ok(done.await?)
     }
+}
+
+const fn is_ending(version: &Version) -> bool {
+    !matches!(version.state, VersionState::Staged | VersionState::Active)
 }

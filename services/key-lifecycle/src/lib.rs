@@ -7,6 +7,7 @@
 //! | `model` | what is remembered |
 //! | `rotation` | plan (pure) and drive; what a host should hold |
 //! | `revocation` | until every host has refused every revoked key |
+//! | `recovery` | after a restore, until an operator has seen what the hosts have |
 //! | `worker` | what the service does by itself |
 //! | `custody` | what credential-store is told of versions, until it knows |
 //! | `store` | SQL |
@@ -21,12 +22,14 @@ mod app;
 mod build;
 mod custody;
 mod model;
+mod recovery;
 mod revocation;
 mod rotation;
 mod store;
 mod worker;
 
 pub use build::{Parts, build};
+pub use recovery::enter as enter_recovery;
 
 /// The service's own tables; open its database (named `lifecycle`) with them.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();

@@ -6,6 +6,7 @@
 
 use crate::app::manage_server::ManageServer;
 use crate::custody::Custody;
+use crate::recovery::{self, Settler};
 use crate::revocation::Revoker;
 use crate::rotation::Drive;
 use crate::store;
@@ -37,6 +38,7 @@ pub struct Worker {
     pub revoker: Revoker,
     pub custody: Custody,
     pub manage: ManageServer,
+    pub settler: Settler,
     pub wake: Arc<Notify>,
 }
 
@@ -46,6 +48,8 @@ enum Work {
     Revocation(RevocationId),
     Management(ManagementId),
     Versions(AccessId),
+    /// After a restore.
+    Recovery,
 }
 
 impl Work {
@@ -55,6 +59,7 @@ impl Work {
             Self::Revocation(id) => id.as_str(),
             Self::Management(id) => id.as_str(),
             Self::Versions(id) => id.as_str(),
+            Self::Recovery => recovery::WORK,
         }
     }
 }
@@ -65,6 +70,14 @@ impl Worker {
         // Only so that a lease which this process holds is not asked for twice a second.
         let mut held: HashSet<Work> = HashSet::new();
         let mut round = 0u32;
+        if recovery::refuse_while_active(&self.db)
+            .await
+            .is_err_and(|failure| failure.is(Reason::RecoveryMode))
+        {
+            tracing::warn!(
+                "in recovery after a restore: no host is written to; see keywright admin recovery"
+            );
+        }
         while !stop.is_cancelled() {
             let sweep = round.is_multiple_of(SWEEP_EVERY);
             round = round.wrapping_add(1);
@@ -128,12 +141,21 @@ impl Worker {
         let mut reader = store::reader(&self.db).await?;
         let limit = i64::try_from(AT_ONCE).unwrap_or(i64::MAX);
         let mut due = Vec::new();
-        due.extend(store::revocation::due(&mut reader, now, limit).await?.into_iter().map(Work::Revocation));
-        due.extend(store::rotation::due(&mut reader, now, limit).await?.into_iter().map(Work::Rotation));
-        due.extend(store::management::due(&mut reader, now, limit).await?.into_iter().map(Work::Management));
         if sweep {
             due.extend(store::version::unpushed(&mut reader, limit).await?.into_iter().map(Work::Versions));
         }
+        let restored = store::recovery::find(&mut reader).await?;
+        if let Some(recovery) = restored.as_ref().filter(|recovery| recovery.is_active()) {
+            // No host is written to; what a revocation destroys is destroyed all the same.
+            due.extend(recovery.is_probing().then_some(Work::Recovery));
+            return Ok(due);
+        }
+        if restored.is_some() && !store::recovery::due(&mut reader, now, 1).await?.is_empty() {
+            due.push(Work::Recovery);
+        }
+        due.extend(store::revocation::due(&mut reader, now, limit).await?.into_iter().map(Work::Revocation));
+        due.extend(store::rotation::due(&mut reader, now, limit).await?.into_iter().map(Work::Rotation));
+        due.extend(store::management::due(&mut reader, now, limit).await?.into_iter().map(Work::Management));
         Ok(due)
     }
 
@@ -171,6 +193,10 @@ impl Worker {
             Work::Rotation(id) => self.drive.run(id).await,
             Work::Revocation(id) => self.revoker.run(id).await,
             Work::Management(id) => self.manage.recover(id).await,
+            Work::Recovery => {
+                self.settler.rounds.run().await?;
+                self.settler.run().await
+            }
             Work::Versions(id) => {
                 let mut reader = store::reader(&self.db).await?;
                 let found = store::access::find(&mut reader, id).await?;
@@ -191,7 +217,7 @@ impl Worker {
         let later = match work {
             Work::Rotation(id) => self.drive.pause(id, PAUSE).await,
             Work::Management(id) => self.manage.pause(id, PAUSE).await,
-            Work::Revocation(_) | Work::Versions(_) => {
+            Work::Revocation(_) | Work::Versions(_) | Work::Recovery => {
                 tokio::time::sleep(PAUSE).await;
                 Ok(())
             }

@@ -37,6 +37,58 @@ pub enum Role {
         /// Where to write the first operator's token. Default: operator.token in the data directory.
         #[arg(long, value_name = "FILE")]
         token_out: Option<PathBuf>,
+        /// Make the key-encryption key under a passphrase instead of in a file in the clear. The passphrase is asked
+        /// for, or read from --passphrase-file. The server then starts sealed.
+        #[arg(long)]
+        seal_with_passphrase: bool,
+    },
+    /// Copies every database into one file, sealed to age recipients, while the server runs; or checks such a file.
+    Backup(BackupArgs),
+    /// Restores a backup into an empty installation, which then is in recovery. Bring the key-encryption key first.
+    Restore(RestoreArgs),
+    /// Who may do what: reads the shipped policies, checks your own. Starts nothing.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+}
+
+#[derive(Debug, Clone, Args, PartialEq, Eq)]
+pub struct BackupArgs {
+    /// Who can open it: an age recipient (age1…). Repeatable.
+    #[arg(long, value_name = "AGE1", required_unless_present = "verify")]
+    pub recipient: Vec<String>,
+
+    /// The file to write; one that exists is left alone.
+    #[arg(long, value_name = "FILE", required_unless_present = "verify")]
+    pub out: Option<PathBuf>,
+
+    /// Checks this backup instead: every count and hash, to its end.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["recipient", "out"], requires = "identity")]
+    pub verify: Option<PathBuf>,
+
+    /// The age identity that opens it: a file as age-keygen writes it.
+    #[arg(long, value_name = "FILE", requires = "verify")]
+    pub identity: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args, PartialEq, Eq)]
+pub struct RestoreArgs {
+    /// The backup.
+    #[arg(long = "in", value_name = "FILE")]
+    pub input: PathBuf,
+
+    /// The age identity that opens it: a file as age-keygen writes it.
+    #[arg(long, value_name = "FILE")]
+    pub identity: PathBuf,
+}
+
+#[derive(Debug, Clone, Subcommand, PartialEq, Eq)]
+pub enum PolicyCommand {
+    /// Prints the schema, the shipped policies and the limits that no policy lifts.
+    Print,
+    /// Checks the *.cedar files of a folder as a start with --policy-dir does.
+    Check {
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
     },
 }
 
@@ -46,7 +98,7 @@ pub struct Settings {
     #[arg(long, global = true, env = "KEYWRIGHT_DATA_DIR", value_name = "DIR", default_value_os_t = default_data_dir())]
     pub data_dir: PathBuf,
 
-    /// Where to listen. An address beyond loopback is refused: there is no TLS yet, put a proxy in front.
+    /// Where to listen. An address beyond loopback needs --tls-cert and --tls-key.
     #[arg(
         long,
         global = true,
@@ -55,6 +107,13 @@ pub struct Settings {
         default_value = "127.0.0.1:8480"
     )]
     pub listen: SocketAddr,
+
+    /// A second port, for internal platform services, of the role `all`: gRPC straight to the services.
+    #[arg(long, global = true, env = "KEYWRIGHT_INTERNAL_LISTEN", value_name = "ADDR:PORT")]
+    pub internal_listen: Option<SocketAddr>,
+
+    #[command(flatten)]
+    pub tls: TlsSettings,
 
     /// Proxies whose X-Forwarded-For is believed, so that limits and the log see the client's address. Repeatable.
     #[arg(
@@ -70,8 +129,21 @@ pub struct Settings {
     #[arg(long, global = true, env = "KEYWRIGHT_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
 
+    /// A folder of your own Cedar policies (*.cedar), read at start: who may do less, or more within the limits.
+    #[arg(long, global = true, env = "KEYWRIGHT_POLICY_DIR", value_name = "DIR")]
+    pub policy_dir: Option<PathBuf>,
+
+    /// A file whose first line is the passphrase of the key-encryption key, where that lies under one: the server
+    /// unseals itself at its start.
+    #[arg(long, global = true, env = "KEYWRIGHT_KEK_PASSPHRASE_FILE", value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+
     #[command(flatten)]
     pub vault: VaultSettings,
+
+    /// OpenID Connect providers through which people log in: a TOML file, read by the credential-store at its start.
+    #[arg(long, global = true, env = "KEYWRIGHT_OIDC_CONFIG", value_name = "FILE")]
+    pub oidc_config: Option<PathBuf>,
 
     #[command(flatten)]
     pub targets: TargetSettings,
@@ -94,6 +166,22 @@ pub struct Settings {
 
     #[arg(long, global = true, env = "KEYWRIGHT_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+}
+
+/// TLS on the listeners. The files are read again on SIGHUP.
+#[derive(Debug, Clone, Args)]
+pub struct TlsSettings {
+    /// The server's certificate, its chain after it (PEM).
+    #[arg(long, global = true, env = "KEYWRIGHT_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key (PEM).
+    #[arg(long, global = true, env = "KEYWRIGHT_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Ask for client certificates of this authority (PEM). One that is shown must verify; none need be shown.
+    #[arg(long, global = true, env = "KEYWRIGHT_CLIENT_CA", value_name = "FILE", requires = "tls_cert")]
+    pub client_ca: Option<PathBuf>,
 }
 
 /// Private keys in OpenBao or Vault instead of the embedded sealed store.
@@ -140,7 +228,7 @@ pub struct TargetSettings {
     pub allow_loopback_targets: Option<bool>,
 }
 
-/// Where the other services are, for a role run apart. All on loopback, all with the same data directory.
+/// Where the other services are, for a role run apart. All with the same data directory.
 #[derive(Debug, Clone, Args)]
 pub struct PeerSettings {
     #[arg(
@@ -175,6 +263,10 @@ pub struct PeerSettings {
         default_value = "http://127.0.0.1:8484"
     )]
     pub audit_url: String,
+
+    /// Whose certificates the other services show, where their URLs are https (PEM).
+    #[arg(long, global = true, env = "KEYWRIGHT_PEER_CA", value_name = "FILE")]
+    pub peer_ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

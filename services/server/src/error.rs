@@ -23,9 +23,11 @@ pub enum StartError {
     #[error(transparent)]
     Gateway(#[from] keywright_gateway::GatewayError),
     #[error(
-        "{0} is not a loopback address, and there is no TLS on this listener: listen on 127.0.0.1 and put a TLS proxy in front"
+        "{0} is not a loopback address, and there is no TLS on this listener: give --tls-cert and --tls-key, or listen on 127.0.0.1 and put a TLS proxy in front"
     )]
     NotLoopback(SocketAddr),
+    #[error(transparent)]
+    Tls(#[from] keywright_runtime::tls::TlsError),
     #[error("{address} cannot be listened on: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("the address of a peer is not a URL: {0}")]
@@ -36,12 +38,22 @@ pub enum StartError {
     Sealed(#[from] keywright_credential_store::OpenError),
     #[error(transparent)]
     Vault(#[from] keywright_credential_store::VaultError),
+    #[error(transparent)]
+    Oidc(#[from] keywright_credential_store::OidcConfigError),
+    #[error(
+        "there is nothing to put under a passphrase: private keys lie in OpenBao or Vault, or KEYWRIGHT_KEY_ENCRYPTION_KEY is set"
+    )]
+    NothingToSeal,
+    #[error("no passphrase was typed: run it at a terminal, or give --passphrase-file")]
+    NoTerminal,
     #[error("the secret store needs a token: set KEYWRIGHT_VAULT_TOKEN or --vault-token-file")]
     NoVaultToken,
     #[error("{path} cannot be read: {source}")]
     File { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
     NoRandomness(#[from] keywright_domain::clock::NoRandomness),
+    #[error(transparent)]
+    Backup(#[from] crate::recovery_error::BackupError),
     #[error("{0}")]
     Failed(#[from] Failure),
     #[error(

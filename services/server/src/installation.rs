@@ -7,6 +7,7 @@ use keywright_domain::clock::Clock;
 use keywright_policy::Policy;
 use keywright_runtime::audit::{Audit, Guard};
 use keywright_runtime::clients::Outbound;
+use keywright_runtime::denylist::Denylist;
 use keywright_runtime::keys::{self, ISSUER, PublicKeys};
 use keywright_runtime::peer::Peers;
 use keywright_runtime::rules::Rules;
@@ -26,6 +27,8 @@ pub struct Installation {
     pub keys: PublicKeys,
     pub peers: Peers,
     pub clock: Clock,
+    /// What ended lately; one for the process.
+    pub denylist: Denylist,
     pub stop: CancellationToken,
 }
 
@@ -43,7 +46,7 @@ impl Installation {
     pub fn open(settings: &Settings, stop: CancellationToken) -> Result<Self, StartError> {
         let data = private_directory(&settings.data_dir)?;
         keys::create_all(&data)?;
-        let policy = Policy::shipped()?;
+        let policy = policy(settings.policy_dir.as_deref())?;
         let source = match &settings.database_url {
             Some(url) => Source::Postgres(url.clone()),
             None => Source::Directory(data.clone()),
@@ -56,6 +59,7 @@ impl Installation {
             data,
             peers: Peers::new(),
             clock: Clock::System,
+            denylist: Denylist::new(),
             stop,
         })
     }
@@ -79,6 +83,7 @@ impl Installation {
             self.policy.clone(),
             outbound.clone(),
             audit.clone(),
+            self.denylist.clone(),
         );
         Ok(Own { guard: Guard::new(self.policy.clone(), audit.clone()), outbound, audit, verifier, stack })
     }
@@ -90,7 +95,14 @@ impl Installation {
     }
 }
 
-fn private_directory(path: &Path) -> Result<PathBuf, StartError> {
+fn policy(additions: Option<&Path>) -> Result<Policy, StartError> {
+    let Some(folder) = additions else { return Ok(Policy::shipped()?) };
+    let policy = Policy::with_additions(folder)?;
+    tracing::info!(folder = %folder.display(), added = policy.added().join(" "), "policies were added");
+    Ok(policy)
+}
+
+pub fn private_directory(path: &Path) -> Result<PathBuf, StartError> {
     let failed = |source| StartError::DataDir { path: path.to_owned(), source };
     if !path.exists() {
         if let Some(parent) = path.parent() {

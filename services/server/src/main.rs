@@ -1,9 +1,15 @@
 //! The composition root: one process runs one role, or all of them.
 
 mod args;
+mod backup;
+mod custody;
 mod error;
 mod installation;
+mod listen;
 mod operator;
+mod policies;
+mod recovery_error;
+mod restore;
 mod roles;
 mod run;
 mod targets;
@@ -11,7 +17,13 @@ mod targets;
 use args::{Cli, LogFormat};
 use clap::Parser;
 use keywright_runtime::telemetry::{self, Telemetry};
+use std::alloc::System;
 use std::process::ExitCode;
+use zeroizing_alloc::ZeroAlloc;
+
+/// What is freed is overwritten: requests with private keys pass through buffers of libraries that do not wipe them.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {

@@ -2,7 +2,7 @@
 
 use crate::error::StartError;
 use crate::installation::Installation;
-use keywright_credential_store::first_operator;
+use keywright_credential_store::{first_operator, restored_operator};
 use keywright_domain::secret::Secret;
 use keywright_runtime::keys::write_private;
 use keywright_storage::Db;
@@ -21,18 +21,31 @@ pub fn default_file(data: &Path) -> PathBuf {
 
 pub async fn ensure(at: &Installation, db: &Db, file: &Path) -> Result<First, StartError> {
     let waiting = with_suffix(file, ".new");
-    let keep = |token: &Secret| {
-        let _stale = std::fs::remove_file(&waiting);
-        let mut line = token.expose().to_vec();
-        line.push(b'\n');
-        write_private(&waiting, Secret::new(line).expose()).is_ok_and(|written| written)
-    };
-    let made = first_operator(db, &at.issuer()?, keep).await?;
+    let made = first_operator(db, &at.issuer()?, |token| keep(&waiting, token)).await?;
+    put_in_place(&waiting, file)?;
+    Ok(if made { First::Made } else { First::ExistedAlready })
+}
+
+/// After a restore: every token of before ends, and there is a new operator.
+pub async fn renew(at: &Installation, db: &Db, file: &Path) -> Result<(), StartError> {
+    let waiting = with_suffix(file, ".new");
+    restored_operator(db, &at.issuer()?, |token| keep(&waiting, token)).await?;
+    put_in_place(&waiting, file)
+}
+
+fn keep(waiting: &Path, token: &Secret) -> bool {
+    let _stale = std::fs::remove_file(waiting);
+    let mut line = token.expose().to_vec();
+    line.push(b'\n');
+    write_private(waiting, Secret::new(line).expose()).is_ok_and(|written| written)
+}
+
+fn put_in_place(waiting: &Path, file: &Path) -> Result<(), StartError> {
     if waiting.exists() {
-        std::fs::rename(&waiting, file)
+        std::fs::rename(waiting, file)
             .map_err(|source| StartError::DataDir { path: file.to_owned(), source })?;
     }
-    Ok(if made { First::Made } else { First::ExistedAlready })
+    Ok(())
 }
 
 fn with_suffix(file: &Path, suffix: &str) -> PathBuf {

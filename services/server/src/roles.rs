@@ -1,6 +1,7 @@
 //! One function a role: opens its database, builds the service, puts the stack before it.
 
-use crate::args::{Settings, VaultSettings};
+use crate::args::Settings;
+use crate::custody;
 use crate::error::StartError;
 use crate::installation::Installation;
 use crate::targets;
@@ -8,19 +9,15 @@ use keywright_audit as audit;
 use keywright_connectivity_probe as probe;
 use keywright_credential_store as store;
 use keywright_domain::caller::ServiceName;
-use keywright_domain::secret::Secret;
 use keywright_gateway::{Gateway, Limits, Parts as GatewayParts, TrustedProxies};
 use keywright_key_lifecycle as lifecycle;
+use keywright_runtime::clients::Outbound;
 use keywright_runtime::edge::Edge;
 use keywright_runtime::idempotency::Idempotency;
 use keywright_runtime::keys;
 use keywright_runtime::serve::{Assembled, Task, ready};
 use keywright_storage::Db;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// One call to OpenBao or Vault.
-const VAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running service's background work; its peer has taken its place.
 pub type Tasks = Vec<Task>;
@@ -39,10 +36,13 @@ pub async fn store_database(at: &Installation) -> Result<Db, StartError> {
 
 pub async fn credential_store(at: &Installation, settings: &Settings, db: Db) -> Result<Tasks, StartError> {
     let own = at.own(ServiceName::CredentialStore)?;
-    let custody = custody(at, &settings.vault, db.clone()).await?;
+    let oidc =
+        settings.oidc_config.as_deref().map(store::OidcProviders::load).transpose()?.unwrap_or_default();
+    let custody = custody::open(at, settings, db.clone()).await?;
     let built = store::build(store::Parts {
         db,
         custody,
+        oidc,
         audit: own.audit,
         guard: own.guard,
         outbound: own.outbound,
@@ -53,35 +53,6 @@ pub async fn credential_store(at: &Installation, settings: &Settings, db: Db) ->
         stop: at.stop.clone(),
     });
     Ok(place(at, ServiceName::CredentialStore, &own.stack, built))
-}
-
-async fn custody(at: &Installation, vault: &VaultSettings, db: Db) -> Result<store::Custody, StartError> {
-    let Some(address) = &vault.vault_addr else {
-        store::Kek::create(&at.data)?;
-        let kek = store::Kek::load(&at.data)?;
-        return Ok(store::Custody::Sealed(store::SealedStore::open(db, &kek).await?));
-    };
-    let settings = store::VaultSettings {
-        address: address.clone(),
-        token: vault_token(vault)?,
-        ca_certificates: vault.vault_ca.iter().cloned().collect(),
-        namespace: None,
-        mount: vault.vault_mount.clone(),
-        prefix: vault.vault_prefix.clone(),
-        timeout: VAULT_TIMEOUT,
-    };
-    Ok(store::Custody::Vault(store::VaultStore::new(&settings)?))
-}
-
-fn vault_token(vault: &VaultSettings) -> Result<Secret, StartError> {
-    let text = match (&vault.vault_token_file, &vault.vault_token) {
-        (Some(path), _) => {
-            std::fs::read_to_string(path).map_err(|source| StartError::File { path: path.clone(), source })?
-        }
-        (None, Some(token)) => token.clone(),
-        (None, None) => return Err(StartError::NoVaultToken),
-    };
-    Ok(Secret::from_text(text.trim().to_owned()))
 }
 
 pub async fn connectivity_probe(at: &Installation, settings: &Settings) -> Result<Tasks, StartError> {
@@ -115,22 +86,33 @@ pub async fn key_lifecycle(at: &Installation, settings: &Settings) -> Result<Tas
     Ok(place(at, ServiceName::KeyLifecycle, &own.stack, built))
 }
 
-pub fn gateway(at: &Installation, settings: &Settings) -> Result<Gateway, StartError> {
+/// The gateway, and what it does by itself.
+pub fn gateway(at: &Installation, settings: &Settings) -> Result<(Gateway, Task), StartError> {
     let own = at.own(ServiceName::Gateway)?;
+    let counted: Task = Box::pin(own.audit.clone().tell_at_end(at.stop.clone()));
     let proxies = TrustedProxies::new(settings.trusted_proxy.clone());
-    let edge = Edge::new(own.outbound, own.verifier, at.policy.clone(), own.audit);
-    let peers = at.peers.clone();
+    let edge = Edge::new(own.outbound, own.verifier, at.policy.clone(), own.audit, at.denylist.clone());
+    let (peers, denylist) = (at.peers.clone(), at.denylist.clone());
     let readiness: keywright_gateway::Readiness = Arc::new(move || {
-        let peers = peers.clone();
+        let (peers, denylist) = (peers.clone(), denylist.clone());
         Box::pin(async move {
             let mut answers = Vec::new();
             for name in ServiceName::ALL.iter().filter(|name| **name != ServiceName::Gateway) {
                 answers.push((name.as_str(), ready(peers.get(*name)).await));
             }
+            let heard = denylist.in_contact().map(|()| String::new()).map_err(|failure| failure.message);
+            answers.push((ServiceName::Gateway.as_str(), heard));
             answers
         })
     });
-    Ok(Gateway::new(GatewayParts::new(edge, at.peers.clone(), readiness, Limits::default(), proxies))?)
+    let parts = GatewayParts::new(edge, at.peers.clone(), readiness, Limits::default(), proxies);
+    Ok((Gateway::new(parts)?, counted))
+}
+
+/// Follows the feed of revocations for the whole process.
+pub fn revocations(at: &Installation, name: ServiceName) -> Result<Task, StartError> {
+    let outbound = Outbound::new(name, at.peers.clone(), at.signer(name.as_str())?);
+    Ok(Box::pin(at.denylist.clone().follow(outbound, at.stop.clone())))
 }
 
 fn place(

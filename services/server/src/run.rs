@@ -1,15 +1,20 @@
 //! Starts the role, serves until SIGTERM or Ctrl-C, lets open work end.
 
 use crate::args::{Cli, Role, Settings};
+use crate::backup;
+use crate::custody;
 use crate::error::StartError;
 use crate::installation::Installation;
+use crate::listen::{Listening, listen, listen_inside, reach_others};
 use crate::operator::{self, First};
+use crate::policies;
+use crate::restore;
 use crate::roles::{self, Tasks};
 use keywright_domain::caller::ServiceName;
-use keywright_runtime::{peer, serve};
+use keywright_runtime::serve;
+use keywright_runtime::tls::Tls;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -20,9 +25,21 @@ const LAST_WORK: Duration = Duration::from_secs(10);
 pub async fn run(cli: Cli) -> Result<(), StartError> {
     let Cli { role, settings } = cli;
     let stop = CancellationToken::new();
+    let role = role.unwrap_or(Role::All);
+    if let Role::Policy(command) = &role {
+        return policies::run(command);
+    }
+    match &role {
+        Role::Backup(args) => return backup::run(args, &settings).await,
+        Role::Restore(args) => return restore::run(args, &settings, stop).await,
+        _ => restore::refuse_unfinished(&settings.data_dir)?,
+    }
     let at = Installation::open(&settings, stop.clone())?;
-    match role.unwrap_or(Role::All) {
-        Role::Init { token_out } => init(&at, token_out).await,
+    match role {
+        Role::Policy(_) | Role::Backup(_) | Role::Restore(_) => Ok(()),
+        Role::Init { token_out, seal_with_passphrase } => {
+            init(&at, &settings, token_out, seal_with_passphrase).await
+        }
         Role::All => all(&at, &settings).await,
         Role::Gateway => gateway(&at, &settings).await,
         Role::Audit => apart(&at, &settings, ServiceName::Audit, roles::audit(&at).await?).await,
@@ -42,8 +59,18 @@ pub async fn run(cli: Cli) -> Result<(), StartError> {
     }
 }
 
-async fn init(at: &Installation, token_out: Option<PathBuf>) -> Result<(), StartError> {
+async fn init(
+    at: &Installation,
+    settings: &Settings,
+    token_out: Option<PathBuf>,
+    seal_with_passphrase: bool,
+) -> Result<(), StartError> {
     let db = roles::store_database(at).await?;
+    // Before there is an operator: a start after a crash in between makes no key in the clear.
+    if seal_with_passphrase {
+        custody::create_sealed(at, settings, &db).await?;
+        say(&["The key-encryption key lies under the passphrase; the server starts sealed."]);
+    }
     let file = token_out.unwrap_or_else(|| operator::default_file(&at.data));
     match operator::ensure(at, &db, &file).await? {
         First::Made => {
@@ -59,7 +86,8 @@ async fn init(at: &Installation, token_out: Option<PathBuf>) -> Result<(), Start
 
 async fn all(at: &Installation, settings: &Settings) -> Result<(), StartError> {
     // Bound first: a second server on the same port ends before it touches anything.
-    let listener = listen(settings).await?;
+    let Listening { listener, tls } = listen(settings).await?;
+    let inside = listen_inside(settings, tls.as_ref()).await?;
     let db = roles::store_database(at).await?;
     let token = operator::default_file(&at.data);
     let first = operator::ensure(at, &db, &token).await?;
@@ -67,22 +95,36 @@ async fn all(at: &Installation, settings: &Settings) -> Result<(), StartError> {
     tasks.extend(roles::credential_store(at, settings, db).await?);
     tasks.extend(roles::connectivity_probe(at, settings).await?);
     tasks.extend(roles::key_lifecycle(at, settings).await?);
-    let gateway = roles::gateway(at, settings)?;
+    let (gateway, counted) = roles::gateway(at, settings)?;
+    tasks.push(counted);
+    tasks.push(roles::revocations(at, ServiceName::CredentialStore)?);
     greet(settings, &token, first);
-    let work = spawn(tasks);
-    watch_signals(at.stop.clone());
-    gateway.serve(listener, at.stop.clone().cancelled_owned()).await;
+    let mut work = spawn(tasks);
+    if let Some(Listening { listener, tls }) = inside {
+        let (peers, stop) = (at.peers.clone(), at.stop.clone());
+        work.spawn(async move {
+            if serve::serve(serve::by_package(peers), listener, tls, stop.clone()).await.is_err() {
+                tracing::error!("the internal port ended");
+                stop.cancel();
+            }
+        });
+    }
+    watch_signals(at.stop.clone(), tls.clone());
+    gateway.serve(listener, tls, at.stop.clone().cancelled_owned()).await;
     at.stop.cancel();
     finish(work).await;
     Ok(())
 }
 
 async fn gateway(at: &Installation, settings: &Settings) -> Result<(), StartError> {
-    let listener = listen(settings).await?;
+    let Listening { listener, tls } = listen(settings).await?;
     reach_others(at, settings, ServiceName::Gateway)?;
-    let gateway = roles::gateway(at, settings)?;
-    watch_signals(at.stop.clone());
-    gateway.serve(listener, at.stop.clone().cancelled_owned()).await;
+    let (gateway, counted) = roles::gateway(at, settings)?;
+    let work = spawn(vec![roles::revocations(at, ServiceName::Gateway)?, counted]);
+    watch_signals(at.stop.clone(), tls.clone());
+    gateway.serve(listener, tls, at.stop.clone().cancelled_owned()).await;
+    at.stop.cancel();
+    finish(work).await;
     Ok(())
 }
 
@@ -91,39 +133,17 @@ async fn apart(
     at: &Installation,
     settings: &Settings,
     name: ServiceName,
-    tasks: Tasks,
+    mut tasks: Tasks,
 ) -> Result<(), StartError> {
-    let listener = listen(settings).await?;
+    let Listening { listener, tls } = listen(settings).await?;
     reach_others(at, settings, name)?;
+    tasks.push(roles::revocations(at, name)?);
     let work = spawn(tasks);
-    watch_signals(at.stop.clone());
-    let served = serve::serve(at.peers.get(name), listener, at.stop.clone()).await;
+    watch_signals(at.stop.clone(), tls.clone());
+    let served = serve::serve(at.peers.get(name), listener, tls, at.stop.clone()).await;
     served.map_err(|source| StartError::Listen { address: settings.listen, source })?;
     finish(work).await;
     Ok(())
-}
-
-fn reach_others(at: &Installation, settings: &Settings, own: ServiceName) -> Result<(), StartError> {
-    let peers = &settings.peers;
-    for (name, url) in [
-        (ServiceName::CredentialStore, &peers.credential_store_url),
-        (ServiceName::KeyLifecycle, &peers.key_lifecycle_url),
-        (ServiceName::ConnectivityProbe, &peers.connectivity_probe_url),
-        (ServiceName::Audit, &peers.audit_url),
-    ] {
-        if name != own {
-            at.peers.set(name, peer::remote(url).map_err(|_| StartError::Peer(url.clone()))?);
-        }
-    }
-    Ok(())
-}
-
-async fn listen(settings: &Settings) -> Result<TcpListener, StartError> {
-    let address = settings.listen;
-    if !address.ip().is_loopback() {
-        return Err(StartError::NotLoopback(address));
-    }
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
 }
 
 fn spawn(tasks: Tasks) -> JoinSet<()> {
@@ -143,25 +163,40 @@ async fn finish(mut work: JoinSet<()>) {
     tracing::info!("stopped");
 }
 
-fn watch_signals(stop: CancellationToken) {
+/// Ends the process on SIGTERM and Ctrl-C; reads the certificates again on SIGHUP.
+fn watch_signals(stop: CancellationToken, tls: Option<Tls>) {
     tokio::spawn(async move {
-        let (Ok(mut terminate), Ok(mut interrupt)) =
-            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+        let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) =
+            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
         else {
             tracing::error!("signals cannot be watched");
             return;
         };
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => match &tls {
+                    Some(tls) => reload(tls),
+                    None => break,
+                },
+            }
         }
         tracing::info!("stopping");
         stop.cancel();
     });
 }
 
+fn reload(tls: &Tls) {
+    match tls.reload() {
+        Ok(()) => tracing::info!("the certificates were read again"),
+        Err(error) => tracing::error!(%error, "the certificates stay as they were"),
+    }
+}
+
 fn greet(settings: &Settings, token: &Path, first: First) {
-    let url = format!("http://{}", settings.listen);
+    let scheme = if settings.tls.tls_cert.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}", settings.listen);
     let mut lines = vec![format!("Keywright listens on {url}")];
     if first == First::Made {
         lines.push(format!("The first operator's token is in {} (mode 0600). To go on:", token.display()));
@@ -172,7 +207,7 @@ fn greet(settings: &Settings, token: &Path, first: First) {
 }
 
 #[allow(clippy::print_stdout, reason = "how to go on is for whoever started it")]
-fn say(lines: &[&str]) {
+pub fn say(lines: &[&str]) {
     for line in lines {
         println!("{line}");
     }

@@ -57,6 +57,11 @@ impl Apart {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
+    /// Where a service listens.
+    pub fn url(&self, service: &str) -> String {
+        format!("http://127.0.0.1:{}", self.ports[service].number())
+    }
+
     fn peers(&self) -> Vec<String> {
         let peer = |service: &&str| {
             [format!("--{service}-url"), format!("http://127.0.0.1:{}", self.ports[service].number())]
@@ -64,7 +69,8 @@ impl Apart {
         SERVICES.iter().flat_map(peer).collect()
     }
 
-    fn data(&self) -> PathBuf {
+    /// The data folder that all of them share.
+    pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 

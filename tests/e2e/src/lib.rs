@@ -7,11 +7,20 @@
 //! |---|---|
 //! | [`world`] | a server on one pair of stores, a host, a tenant, its owner |
 //! | [`access`] | what an owner does with an SSH access, and what the host then says |
+//! | [`agent`] | `keywright agent`, and OpenSSH's programs that use it |
 //! | [`key_file`] | a downloaded private key |
+//! | [`authorization`] | every RPC by every role |
 //! | [`authorized_keys`] | the account's file: ours and foreign lines |
+//! | [`certificates`] | certificates of an authority of the test's own |
+//! | [`exchanged`] | tokens of 60 seconds, as they travel between services |
+//! | [`backup`] | backups by the server's own command, opened by the `age` tool |
 //! | [`http`] | requests that are not well-formed |
+//! | [`memory`] | what a process has in its memory |
 //! | [`secrets`] | where a secret may not stand |
+//! | [`names`] | a name server that changes its mind |
+//! | [`spans`] | an OTLP collector that keeps what it gets |
 //! | [`document`] | the OpenAPI document as a list of operations |
+//! | [`rpc`] | any RPC, by its descriptor |
 //! | [`readme`] | the README's tour as a script |
 #![allow(
     clippy::unwrap_used,
@@ -23,13 +32,22 @@
 )]
 
 pub mod access;
+pub mod agent;
 pub mod apart;
+pub mod authorization;
 pub mod authorized_keys;
+pub mod backup;
+pub mod certificates;
 pub mod document;
+pub mod exchanged;
 pub mod http;
 pub mod key_file;
+pub mod memory;
+pub mod names;
 pub mod readme;
+pub mod rpc;
 pub mod secrets;
+pub mod spans;
 pub mod supervised;
 pub mod world;
 

@@ -19,6 +19,7 @@ use crate::bao::BaoMount;
 use crate::error::{During, KitError};
 use crate::port::{Port, free_port};
 use crate::process::{Output, eventually, http_client, run};
+use crate::running::Running;
 
 /// The folder of the binaries, where it is not the one above the test binary.
 const BINARIES: &str = "KEYWRIGHT_TEST_BINARIES";
@@ -34,6 +35,7 @@ pub struct KeywrightOptions {
     data_dir: Option<PathBuf>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    resolver: Option<PathBuf>,
 }
 
 impl KeywrightOptions {
@@ -63,6 +65,12 @@ impl KeywrightOptions {
         self
     }
 
+    /// Names are asked as this `resolv.conf` says, for this server alone.
+    pub fn resolver(mut self, resolv_conf: PathBuf) -> Self {
+        self.resolver = Some(resolv_conf);
+        self
+    }
+
     pub fn arg(mut self, argument: impl Into<String>) -> Self {
         self.arguments.push(argument.into());
         self
@@ -71,6 +79,17 @@ impl KeywrightOptions {
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.environment.push((name.into(), value.into()));
         self
+    }
+}
+
+impl KeywrightOptions {
+    /// The server itself; where it has a resolver of its own, in a mount namespace of its own.
+    fn command(&self, server: PathBuf) -> Command {
+        let Some(resolver) = &self.resolver else { return Command::new(server) };
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\""]);
+        command.arg(resolver).arg(server);
+        command
     }
 }
 
@@ -100,7 +119,7 @@ impl Keywright {
     async fn launch(&mut self) -> Result<(), KitError> {
         let log =
             || File::options().create(true).append(true).open(self.log_file()).during("opening the log");
-        let mut command = Command::new(binary("keywright-server")?);
+        let mut command = self.options.command(binary("keywright-server")?);
         command
             .args(&self.options.role)
             .arg("--data-dir")
@@ -239,6 +258,21 @@ impl Keywright {
         arguments: &[S],
         input: &[u8],
     ) -> Output {
+        run(&mut self.cli_command(token, arguments), input).await.unwrap()
+    }
+
+    /// The `keywright` command as its profiles say, while it runs.
+    pub fn cli_running<S: AsRef<OsStr>>(&self, arguments: &[S], environment: &[(&str, &str)]) -> Running {
+        let mut command = self.cli_command(None, arguments);
+        Running::start(command.envs(environment.iter().copied())).unwrap()
+    }
+
+    /// The same with this token.
+    pub fn cli_running_as<S: AsRef<OsStr>>(&self, token: &str, arguments: &[S]) -> Running {
+        Running::start(&mut self.cli_command(Some(token), arguments)).unwrap()
+    }
+
+    fn cli_command<S: AsRef<OsStr>>(&self, token: Option<&str>, arguments: &[S]) -> Command {
         let mut command = Command::new(binary("keywright").unwrap());
         command.args(arguments).current_dir(self.work_dir());
         for name in own_variables() {
@@ -248,7 +282,7 @@ impl Keywright {
         if let Some(token) = token {
             command.env("KEYWRIGHT_TOKEN", token);
         }
-        run(&mut command, input).await.unwrap()
+        command
     }
 
     /// Polls an object until `condition` holds for it, and answers it; panics after `limit`.

@@ -10,6 +10,7 @@
 //! | [`ssh`] | OpenSSH's own `ssh` and `ssh-keygen`, to judge our work |
 //! | [`postgres`] | a fresh database per test |
 //! | [`bao`] | a fresh KV mount per test, or a private instance that can be sealed |
+//! | [`oidc`] | an OpenID Connect provider with people who sign in |
 //! | [`keywright`] | `keywright-server` and the `keywright` command |
 //!
 //! What a test needs and the machine lacks is an error that names the remedy, never a silent skip.
@@ -27,16 +28,22 @@ mod daemon;
 mod error;
 pub mod host;
 pub mod keywright;
+pub mod oidc;
 mod port;
 pub mod postgres;
 mod process;
+mod running;
 pub mod ssh;
+mod tools;
 
 pub use bao::{BaoMount, SealedBao, bao_mount, bao_sealed};
 pub use error::KitError;
 pub use host::{HostOptions, TestHost};
 pub use keywright::{Answer, Caller, Keywright, KeywrightOptions};
+pub use oidc::OidcProvider;
 pub use port::{Port, free_port};
 pub use postgres::postgres_database;
 pub use process::{Output, eventually};
-pub use ssh::{KeyPair, KeyType, keygen, ssh};
+pub use running::Running;
+pub use ssh::{KeyPair, KeyType, keygen, keygen_commented, ssh};
+pub use tools::{python, tools};

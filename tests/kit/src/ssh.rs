@@ -53,6 +53,15 @@ impl KeyPair {
 
 /// A key pair by `ssh-keygen`; an empty passphrase leaves the file unencrypted.
 pub async fn keygen(key_type: KeyType, passphrase: &str) -> Result<KeyPair, KitError> {
+    keygen_commented(key_type, passphrase, "kit").await
+}
+
+/// The same with a comment of the test's choice.
+pub async fn keygen_commented(
+    key_type: KeyType,
+    passphrase: &str,
+    comment: &str,
+) -> Result<KeyPair, KitError> {
     let folder = tempfile::Builder::new().prefix("keywright-key-").tempdir().during("making a key folder")?;
     let (name, bits) = match key_type {
         KeyType::Ed25519 => ("ed25519", 256),
@@ -62,7 +71,7 @@ pub async fn keygen(key_type: KeyType, passphrase: &str) -> Result<KeyPair, KitE
         KeyType::Rsa(bits) => ("rsa", bits),
     };
     let mut keygen = Command::new("ssh-keygen");
-    keygen.args(["-q", "-t", name, "-b", &bits.to_string(), "-C", "kit", "-N", passphrase, "-f"]);
+    keygen.args(["-q", "-t", name, "-b", &bits.to_string(), "-C", comment, "-N", passphrase, "-f"]);
     run_ok("ssh-keygen", keygen.arg(folder.path().join("key"))).await?;
     Ok(KeyPair { folder })
 }

@@ -11,6 +11,8 @@ use keywright_proto::{
     google::api::HttpBody,
     identity::{
         self,
+        console_service_server::{ConsoleService, ConsoleServiceServer},
+        oidc_service_server::{OidcService, OidcServiceServer},
         session_service_server::{SessionService, SessionServiceServer},
     },
     lifecycle::{
@@ -29,7 +31,8 @@ pub const SHORT_TOKEN: &str = "Bearer short";
 
 pub fn credential_store() -> Peer {
     let routes = Routes::new(TenantServiceServer::new(Store)).add_service(SessionServiceServer::new(Store));
-    peer(routes.add_service(SshCredentialServiceServer::new(Store)))
+    let routes = routes.add_service(SshCredentialServiceServer::new(Store));
+    peer(routes.add_service(ConsoleServiceServer::new(Store)).add_service(OidcServiceServer::new(Store)))
 }
 
 pub fn key_lifecycle() -> Peer {
@@ -114,6 +117,34 @@ impl TenantService for Store {
             _ => Err(Failure::not_found(Reason::TenantNotFound, &id).into()),
         }
     }
+
+    async fn update_tenant(
+        &self,
+        _: Request<credential::UpdateTenantRequest>,
+    ) -> Answer<credential::UpdateTenantResponse> {
+        absent()
+    }
+
+    async fn suspend_tenant(
+        &self,
+        _: Request<credential::SuspendTenantRequest>,
+    ) -> Answer<credential::SuspendTenantResponse> {
+        absent()
+    }
+
+    async fn resume_tenant(
+        &self,
+        _: Request<credential::ResumeTenantRequest>,
+    ) -> Answer<credential::ResumeTenantResponse> {
+        absent()
+    }
+
+    async fn delete_tenant(
+        &self,
+        _: Request<credential::DeleteTenantRequest>,
+    ) -> Answer<credential::DeleteTenantResponse> {
+        absent()
+    }
 }
 
 #[tonic::async_trait]
@@ -128,6 +159,44 @@ impl SessionService for Store {
     ) -> Answer<identity::RedeemInvitationResponse> {
         assert!(request.metadata().get("authorization").is_none());
         Ok(Response::new(identity::RedeemInvitationResponse { id: "tok_1".to_owned(), ..Default::default() }))
+    }
+}
+
+#[tonic::async_trait]
+impl ConsoleService for Store {
+    async fn create_console_code(
+        &self,
+        _: Request<identity::CreateConsoleCodeRequest>,
+    ) -> Answer<identity::CreateConsoleCodeResponse> {
+        absent()
+    }
+    async fn open_console_session(
+        &self,
+        _: Request<identity::OpenConsoleSessionRequest>,
+    ) -> Answer<identity::OpenConsoleSessionResponse> {
+        Ok(Response::new(identity::OpenConsoleSessionResponse::default()))
+    }
+    async fn close_console_session(
+        &self,
+        _: Request<identity::CloseConsoleSessionRequest>,
+    ) -> Answer<identity::CloseConsoleSessionResponse> {
+        absent()
+    }
+}
+
+#[tonic::async_trait]
+impl OidcService for Store {
+    async fn list_login_methods(
+        &self,
+        _: Request<identity::ListLoginMethodsRequest>,
+    ) -> Answer<identity::ListLoginMethodsResponse> {
+        Ok(Response::new(identity::ListLoginMethodsResponse::default()))
+    }
+    async fn login_with_oidc(
+        &self,
+        _: Request<identity::LoginWithOidcRequest>,
+    ) -> Answer<identity::LoginWithOidcResponse> {
+        Ok(Response::new(identity::LoginWithOidcResponse::default()))
     }
 }
 
@@ -186,6 +255,20 @@ impl SshCredentialService for Store {
         &self,
         _: Request<credential::ValidateSshCredentialRequest>,
     ) -> Answer<credential::ValidateSshCredentialResponse> {
+        absent()
+    }
+
+    async fn update_ssh_credential(
+        &self,
+        _: Request<credential::UpdateSshCredentialRequest>,
+    ) -> Answer<credential::UpdateSshCredentialResponse> {
+        absent()
+    }
+
+    async fn switch_ssh_credential(
+        &self,
+        _: Request<credential::SwitchSshCredentialRequest>,
+    ) -> Answer<credential::SwitchSshCredentialResponse> {
         absent()
     }
 }

@@ -12,6 +12,7 @@
 mod backend;
 mod documents;
 mod grpc;
+mod limits;
 mod port;
 mod rest;
 mod streams;

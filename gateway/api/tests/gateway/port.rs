@@ -33,15 +33,16 @@ pub async fn start() -> Port {
 }
 
 pub async fn start_with(limits: Limits) -> Port {
-    let ready =
-        Arc::new(|| -> futures_util::future::BoxFuture<'static, Vec<(&'static str, Result<(), String>)>> {
+    let ready = Arc::new(
+        || -> futures_util::future::BoxFuture<'static, Vec<(&'static str, Result<String, String>)>> {
             Box::pin(async {
                 vec![
-                    ("credential-store", Ok(())),
+                    ("credential-store", Ok(String::new())),
                     ("key-lifecycle", Err("the secret store is sealed".to_owned())),
                 ]
             })
-        });
+        },
+    );
     let (store, lifecycle) = (backend::credential_store(), backend::key_lifecycle());
     let peers = Arc::new(move |name: ServiceName| match name {
         ServiceName::CredentialStore => store.clone(),
@@ -59,7 +60,7 @@ pub async fn start_with(limits: Limits) -> Port {
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let gateway = Gateway::new(parts).unwrap();
-    let running = tokio::spawn(gateway.serve(listener, async move {
+    let running = tokio::spawn(gateway.serve(listener, None, async move {
         stopped.await.ok();
     }));
     Port { address, http: Client::new(), stop: Some(stop), running }

@@ -14,7 +14,8 @@ async fn a_resource_is_created_read_and_listed() {
     let created: Json = response.json().await.unwrap();
     assert_eq!(
         created,
-        json!({"id": "ten_new", "externalId": "", "name": "Acme", "timeZone": "", "state": "active"})
+        json!({"id": "ten_new", "externalId": "", "name": "Acme", "timeZone": "", "state": "active",
+            "contacts": [], "labels": {}, "revision": ""})
     );
 
     let read: Json = port.get("/api/tenants/ten_%61").await.json().await.unwrap();
@@ -89,7 +90,7 @@ async fn what_is_not_there_is_404_and_a_wrong_method_405() {
     }
     for (method, path, allow) in [
         (Method::PUT, "/api/tenants", "GET, POST"),
-        (Method::POST, "/api/tenants/ten_1", "GET"),
+        (Method::POST, "/api/tenants/ten_1", "DELETE, GET, PATCH"),
         (Method::GET, "/api/credentials/ssh/sshcred_1/rotate", "POST"),
         (Method::POST, "/healthz", "GET"),
         (Method::DELETE, "/readyz", "GET"),

@@ -3,6 +3,7 @@
 
 mod api_error;
 mod body;
+mod certificate;
 mod download;
 mod follow;
 mod page;
@@ -51,7 +52,8 @@ pub struct Client {
 
 impl Client {
     /// # Errors
-    /// `Unreachable` if TLS cannot be set up (no certificates on the machine).
+    /// `Unreachable` if TLS cannot be set up (no certificates on the machine), `Usage` for a client certificate that
+    /// cannot be used.
     pub fn new(base: Url, token: Option<Zeroizing<String>>) -> Result<Self> {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("keywright-cli/", env!("CARGO_PKG_VERSION")))
@@ -60,6 +62,8 @@ impl Client {
         if base.scheme() == "http" {
             // Without TLS no certificate is wanted: a machine that has none can still use it.
             builder = builder.tls_certs_only([]);
+        } else if let Some(identity) = certificate::of_environment()? {
+            builder = builder.identity(identity);
         }
         if is_loopback(&base) {
             builder = builder.no_proxy();
@@ -88,6 +92,10 @@ impl Client {
 
     pub async fn post(&self, path: &[&str], body: &impl Serialize) -> Result<Answer> {
         self.answer(with_body(self.request(Method::POST, path, &[])?, body)?).await
+    }
+
+    pub async fn patch(&self, path: &[&str], body: &impl Serialize) -> Result<Answer> {
+        self.answer(with_body(self.request(Method::PATCH, path, &[])?, body)?).await
     }
 
     pub async fn delete(&self, path: &[&str]) -> Result<Answer> {

@@ -3,8 +3,9 @@
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::app::App;
-use crate::args::{IdempotencyArg, PageArgs, id};
+use crate::args::{IdempotencyArg, PageArgs, id, label};
 use crate::client::Body;
+use crate::cmd::{member, tenant_lifecycle};
 use crate::error::Result;
 use crate::fields;
 use crate::output::view::tenant as view;
@@ -30,6 +31,10 @@ pub enum Command {
 The person redeems the code with:
   keywright login --invitation CODE --name \"Ada Lovelace\"")]
     Invite(Invite),
+    #[command(flatten)]
+    Members(member::Command),
+    #[command(flatten)]
+    Lifecycle(tenant_lifecycle::Command),
 }
 
 #[derive(Args)]
@@ -43,6 +48,12 @@ pub struct Create {
     /// IANA time zone; default UTC
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<String>,
+    /// Whom to write to; may be repeated
+    #[arg(long = "contact", value_name = "EMAIL")]
+    contacts: Vec<String>,
+    /// A label, key=value; may be repeated
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    labels: Vec<(String, String)>,
     #[command(flatten)]
     idempotency: IdempotencyArg,
 }
@@ -109,6 +120,8 @@ pub async fn run(command: Command, app: &App<'_>) -> Result<()> {
             Ok(())
         }
         Command::Invite(command) => invite(command, app).await,
+        Command::Members(command) => member::run(command, app).await,
+        Command::Lifecycle(command) => tenant_lifecycle::run(command, app).await,
     }
 }
 
@@ -118,6 +131,8 @@ async fn create(command: Create, app: &App<'_>) -> Result<()> {
         .put("name", name)
         .text("externalId", command.external_id.as_deref())
         .text("timeZone", command.time_zone.as_deref())
+        .texts("contacts", &command.contacts)
+        .put("labels", tenant_lifecycle::object(command.labels))
         .text("idempotencyKey", command.idempotency.idempotency_key.as_deref());
     let answer = app.client.post(&["api", "tenants"], &body).await?;
     app.out.answer(&answer, view::one(&answer.value));

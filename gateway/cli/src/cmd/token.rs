@@ -14,11 +14,12 @@ pub enum Command {
     #[command(after_help = "Examples:
   keywright token create --role operator --name laptop --expires-in 7d
   keywright token create --role internal-service --permission access.provision --name billing
+  keywright token create --role internal-service --tenant ten_… --permission credential.sign --name deployer
   KEYWRIGHT_TOKEN=$(keywright token create --role auditor -o json | jq -r .token)")]
     Create(Create),
     /// List tokens without their secrets, newest first
     List(List),
-    /// Revoke a token; it stops to work at once
+    /// Revoke a token and those created with it; they stop to work at once
     Revoke {
         /// `tok_…`
         #[arg(value_name = "TOKEN_ID", value_parser = id)]
@@ -43,6 +44,9 @@ pub struct Create {
     /// What it is for
     #[arg(long)]
     name: Option<String>,
+    /// Bind it to a client certificate: its SHA-256 (openssl x509 -noout -fingerprint -sha256)
+    #[arg(long, value_name = "SHA256")]
+    client_certificate: Option<String>,
 }
 
 #[derive(Args)]
@@ -89,7 +93,8 @@ pub async fn run(command: Command, app: &App<'_>) -> Result<()> {
                 .text("tenantId", command.tenant.as_deref())
                 .texts("permissions", &command.permissions)
                 .text("expiresIn", command.expires_in.as_deref())
-                .text("name", command.name.as_deref());
+                .text("name", command.name.as_deref())
+                .text("clientCertificate", command.client_certificate.as_deref());
             let answer = app.client.post(&["api", "tokens"], &body).await?;
             app.out.answer(&answer, view::created(&answer.value));
             app.out.news("The token is not shown again: keep it safe.");

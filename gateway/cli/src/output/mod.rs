@@ -11,7 +11,7 @@ use std::io::{IsTerminal, Write};
 use clap::ValueEnum;
 
 pub use block::{Block, facts, grid};
-pub use progress::Progress;
+pub use progress::{Count, Progress};
 
 use crate::client::{Answer, Page};
 use crate::error::CliError;

@@ -27,15 +27,7 @@ impl Progress {
                 (fields::text(host, "/serverId").to_owned(), fields::text(host, "/serverName").to_owned())
             })
             .collect();
-        let bar = out.draws().then(|| {
-            let bar = ProgressBar::new(0);
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {pos}/{len} {msg} ({elapsed})") {
-                bar.set_style(style);
-            }
-            bar.enable_steady_tick(Duration::from_millis(120));
-            bar
-        });
-        Self { out, bar, shown: BTreeMap::new(), servers }
+        Self { out, bar: out.draws().then(bar), shown: BTreeMap::new(), servers }
     }
 
     /// Shows what changed in a rotation.
@@ -106,6 +98,49 @@ impl Progress {
             None => self.out.news(&format!("  {line}")),
         }
     }
+}
+
+/// How many of many are done: a bar on a terminal, nothing elsewhere.
+pub struct Count {
+    bar: Option<ProgressBar>,
+}
+
+impl Count {
+    pub fn new(out: Output, what: &'static str) -> Self {
+        let bar = out.draws().then(bar);
+        if let Some(bar) = &bar {
+            bar.set_message(what);
+        }
+        Self { bar }
+    }
+
+    pub fn is_drawn(&self) -> bool {
+        self.bar.is_some()
+    }
+
+    pub fn set(&self, done: usize, all: usize) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(all as u64);
+            bar.set_position(done as u64);
+        }
+    }
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {pos}/{len} {msg} ({elapsed})") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
 }
 
 impl Drop for Progress {

@@ -88,3 +88,92 @@ fn what_is_not_given_is_not_sent() {
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert_eq!(gateway.requests()[0].body, json!({"name": "n", "privateKey": "PRIVATE\n"}));
 }
+
+const DONE: &str = r#"{"serverId":"srv_1","serverName":"a","outcome":"switched","connectivityTestId":"ctest_1","message":"It uses the new credential."}"#;
+
+fn results(second: &str, switched: u8) -> String {
+    format!(r#"{{"results":[{DONE},{second}],"switched":{switched},"kept":{}}}"#, 2 - switched)
+}
+
+#[test]
+fn a_switch_goes_on_with_the_same_key_until_every_server_was_come_to() {
+    let asked = std::sync::atomic::AtomicU8::new(0);
+    let gateway = Gateway::start(move |request| {
+        assert_eq!(request.line(), "POST /api/credentials/ssh/sshcred_1/switch");
+        match asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+            0 => Reply::error(503, 14, "REQUEST_IN_PROGRESS"),
+            1 => Reply::json(
+                200,
+                &results(
+                    r#"{"serverId":"srv_2","serverName":"b","outcome":"refused","reason":"DEADLINE_EXCEEDED"}"#,
+                    1,
+                ),
+            ),
+            _ => Reply::json(
+                200,
+                &results(
+                    r#"{"serverId":"srv_2","serverName":"b","outcome":"test_failed","reason":"AUTHENTICATION_REJECTED"}"#,
+                    1,
+                ),
+            ),
+        }
+    });
+
+    let run = gateway.run(&["server", "credential-switch", "sshcred_1", "--to", "sshcred_2", "--test"]);
+
+    assert_eq!(run.code, 9, "{}", run.stderr);
+    let bodies: Vec<_> = gateway.requests().iter().map(|request| request.body.clone()).collect();
+    assert_eq!(bodies.len(), 3);
+    assert!(bodies.iter().all(|body| *body == bodies[0]), "{bodies:?}");
+    assert_eq!((&bodies[0]["toCredentialId"], &bodies[0]["test"]), (&json!("sshcred_2"), &json!(true)));
+    assert!(bodies[0]["idempotencyKey"].as_str().unwrap().starts_with("credential-switch-"));
+    assert!(run.stderr.contains("1 of 2 servers are done"), "{}", run.stderr);
+    assert!(
+        run.stdout.contains("AUTHENTICATION_REJECTED") && run.stdout.contains("SWITCHED"),
+        "{}",
+        run.stdout
+    );
+}
+
+#[test]
+fn a_switch_without_a_test_says_that_it_proves_nothing() {
+    let gateway =
+        Gateway::start(|_| Reply::json(200, &format!(r#"{{"results":[{DONE}],"switched":1,"kept":0}}"#)));
+    let run = gateway.run(&[
+        "server",
+        "credential-switch",
+        "sshcred_1",
+        "--to",
+        "sshcred_2",
+        "--server",
+        "srv_1",
+        "--username",
+        "root",
+        "--idempotency-key",
+        "k",
+    ]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(
+        gateway.requests()[0].body,
+        json!({"toCredentialId": "sshcred_2", "serverIds": ["srv_1"], "username": "root", "idempotencyKey": "k"})
+    );
+    assert!(run.stderr.contains("does not prove that the new key reaches the servers"), "{}", run.stderr);
+}
+
+#[test]
+fn an_update_sends_what_was_given_and_nothing_else() {
+    let gateway = Gateway::start(|request| match request.line().as_str() {
+        "PATCH /api/credentials/ssh/sshcred_1" => Reply::json(
+            200,
+            r#"{"id":"sshcred_1","name":"deploy","version":1,"allowResolve":true,"revision":"2"}"#,
+        ),
+        other => panic!("{other}"),
+    });
+    let run = gateway.run(&["server", "credential-update", "sshcred_1", "--allow-resolve", "true"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(gateway.requests()[0].body, json!({"allowResolve": true}));
+    assert!(run.stdout.contains("May be resolved"), "{}", run.stdout);
+    let run = gateway.run(&["server", "credential-update", "sshcred_1"]);
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert_eq!(gateway.requests().len(), 1, "nothing was sent");
+}

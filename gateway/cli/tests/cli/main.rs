@@ -15,3 +15,4 @@ mod errors;
 mod gateway;
 mod login;
 mod output;
+mod single_sign_on;

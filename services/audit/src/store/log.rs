@@ -1,7 +1,7 @@
 //! Appending leaves: the head's row is the lock, so that positions have no gap and follow commit order.
 
 use crate::leaf::{Clear, Leaf, canonical};
-use keywright_storage::{Columns, Error, Tx};
+use keywright_storage::{Columns, Db, Error, Tx};
 
 /// Which leaf of an operation it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,4 +72,14 @@ pub async fn append(tx: &mut Tx, event: &str, kind: Kind, leaf: &Leaf, clear: &C
     .execute(tx.conn())
     .await?;
     Ok(seq)
+}
+
+/// How many leaves there are, and the hash of the last; empty for an empty log.
+pub async fn head(db: &Db) -> Result<(i64, String), Error> {
+    let row = sqlx::query(
+        "SELECT h.size, l.hash FROM head h LEFT JOIN leaf l ON l.seq = h.size - 1 WHERE h.id = 'log'",
+    )
+    .fetch_one(db.read())
+    .await?;
+    Ok((row.int("size")?, row.opt_text("hash")?.unwrap_or_default()))
 }

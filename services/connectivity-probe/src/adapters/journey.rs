@@ -147,11 +147,7 @@ impl Journey {
         let presented = greeted.host_key().clone();
         let verified = match trip.known {
             KnownKeys::Expected(expected) if !expected.is_empty() => {
-                trip.within(
-                    Stage::HostKey,
-                    self.return_with_keys(trip.target, resolved, &presented, expected),
-                )
-                .await
+                trip.within(Stage::HostKey, self.return_with_keys(resolved, &presented, expected)).await
             }
             _ => greeted.verify(),
         };
@@ -166,7 +162,7 @@ impl Journey {
                 Ok(server.value)
             }
             Err(trouble) if trouble.code == FailureCode::HostKeyUnknown => {
-                let all = self.shown(trip, presented).await;
+                let all = self.shown(trip, resolved, presented).await;
                 Err(trip.fail(CheckName::HostKey, trouble.with("fingerprints", fingerprints(&all))))
             }
             Err(trouble) => Err(trip.fail(CheckName::HostKey, trouble)),
@@ -177,7 +173,6 @@ impl Journey {
     /// match.
     async fn return_with_keys(
         &self,
-        target: &Target,
         resolved: &Resolved,
         presented: &PublicKey,
         expected: &[Fingerprint],
@@ -186,7 +181,7 @@ impl Journey {
         let is_expected = |key: &PublicKey| expected.contains(&key.fingerprint());
         let mut keys = vec![presented.clone()];
         if !is_expected(presented) {
-            keys = self.dialer.scan_host_keys(target).await?;
+            keys = self.dialer.scan_resolved(resolved).await?;
             keys.retain(is_expected);
         }
         if keys.is_empty() {
@@ -202,8 +197,8 @@ impl Journey {
     }
 
     /// All host keys of an unknown server, so that somebody can approve them; at least the one it presented.
-    async fn shown(&self, trip: &Trip<'_>, presented: PublicKey) -> Vec<PublicKey> {
-        match trip.within(Stage::HostKey, self.dialer.scan_host_keys(trip.target)).await {
+    async fn shown(&self, trip: &Trip<'_>, resolved: &Resolved, presented: PublicKey) -> Vec<PublicKey> {
+        match trip.within(Stage::HostKey, self.dialer.scan_resolved(resolved)).await {
             Ok(keys) if !keys.is_empty() => keys,
             _ => vec![presented],
         }

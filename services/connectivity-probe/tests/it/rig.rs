@@ -201,6 +201,8 @@ pub fn person(token: &str, role: Role, tenant: Option<TenantId>) -> Caller {
         trace_id: String::new(),
         source_ip: "192.0.2.1".to_owned(),
         user_agent: "test".to_owned(),
+        client_certificate: String::new(),
+        vouched_at: keywright_domain::clock::Instant::from_micros(0),
         bearer: Some(Arc::new(Secret::from_text(token.to_owned()))),
     }
 }

@@ -2,13 +2,26 @@
 
 use keywright_domain::caller::{Caller, ServiceName};
 use keywright_domain::host::{HostName, Port};
-use keywright_domain::ids::ServerId;
+use keywright_domain::ids::{CredentialId, ServerId};
 use keywright_domain::key::PublicKey;
 use keywright_proto::probe as proto;
 use keywright_proto::probe::connectivity_test_service_client::ConnectivityTestServiceClient;
 use keywright_proto::probe::proof_service_client::ProofServiceClient;
 use keywright_runtime::clients::Outbound;
 use keywright_runtime::failure::Failure;
+
+/// How a test with a credential that is not bound ended.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// `ctest_…`
+    pub id: String,
+    /// HEALTHY, DEGRADED or UNREACHABLE.
+    pub status: String,
+    pub logged_in: bool,
+    /// The code of the check that failed; empty where none did.
+    pub code: String,
+    pub message: String,
+}
 
 #[derive(Clone)]
 pub struct Probe {
@@ -42,5 +55,44 @@ impl Probe {
         let mut client =
             ConnectivityTestServiceClient::new(self.outbound.peer(ServiceName::ConnectivityProbe));
         Ok(client.create_connectivity_test(request).await?.into_inner().test.unwrap_or_default().id)
+    }
+
+    /// The full test of a server with another saved credential than its own.
+    pub async fn log_in(
+        &self,
+        caller: &Caller,
+        server: &ServerId,
+        credential: &CredentialId,
+        username: &str,
+    ) -> Result<Login, Failure> {
+        let message = proto::CreateConnectivityTestRequest {
+            server_id: server.to_string(),
+            credential_id: credential.to_string(),
+            username: username.to_owned(),
+            one_time: None,
+        };
+        let request = self.outbound.request(ServiceName::ConnectivityProbe, caller, message).await?;
+        let mut client =
+            ConnectivityTestServiceClient::new(self.outbound.peer(ServiceName::ConnectivityProbe));
+        let test = client.create_connectivity_test(request).await?.into_inner().test.unwrap_or_default();
+        Ok(login(&test))
+    }
+}
+
+fn login(test: &proto::ConnectivityTest) -> Login {
+    let (status, logged_in) = match test.status() {
+        proto::ConnectivityStatus::Healthy => ("HEALTHY", true),
+        proto::ConnectivityStatus::Degraded => ("DEGRADED", true),
+        proto::ConnectivityStatus::Unreachable | proto::ConnectivityStatus::Unspecified => {
+            ("UNREACHABLE", false)
+        }
+    };
+    let failed = test.checks.iter().find(|check| check.status() == proto::CheckStatus::Failed);
+    Login {
+        id: test.id.clone(),
+        status: status.to_owned(),
+        logged_in,
+        code: failed.map(|check| check.code.clone()).unwrap_or_default(),
+        message: failed.map(|check| check.message.clone()).unwrap_or_default(),
     }
 }

@@ -3,10 +3,14 @@
 use crate::app::credentials::create::{CreateCredential, NewCredential};
 use crate::app::credentials::delete::DeleteCredential;
 use crate::app::credentials::intake::{Check, CheckName, CheckResult, Supplied};
-use crate::app::credentials::read::{Listing, ReadCredentials};
+use crate::app::credentials::read::ReadCredentials;
 use crate::app::credentials::rotate::{RotateCredential, Rotation};
+use crate::app::credentials::switch::{Switch, SwitchCredential};
+use crate::app::credentials::update::{Change, UpdateCredential};
 use crate::app::credentials::validate::ValidateCredential;
+use crate::app::listing::Listing;
 use crate::domain::credential::{Credential, Kind};
+use crate::domain::switch::{Step, StepOutcome};
 use crate::domain::usage::Usage;
 use crate::domain::version::Origin;
 use keywright_domain::key::PublicKey;
@@ -14,13 +18,16 @@ use keywright_domain::secret::Secret;
 use keywright_proto::credential as proto;
 use keywright_runtime::audit::timestamp;
 use keywright_runtime::caller;
-use keywright_runtime::idempotency::Idempotency;
+use keywright_runtime::deadline::Deadline;
+use keywright_runtime::idempotency::{Idempotency, once};
 use tonic::{Request, Response, Status};
 
 pub struct Credentials {
     pub create: CreateCredential,
     pub read: ReadCredentials,
     pub rotate: RotateCredential,
+    pub update: UpdateCredential,
+    pub switch: SwitchCredential,
     pub delete: DeleteCredential,
     pub validate: ValidateCredential,
     pub idempotency: Idempotency,
@@ -41,11 +48,13 @@ impl proto::ssh_credential_service_server::SshCredentialService for Credentials 
             name: request.name,
             username: request.username,
             supplied: supplied(request.private_key, request.passphrase, request.public_key),
+            allow_resolve: request.allow_resolve,
         };
         let answer = |credential: &Credential, checks: &[Check]| proto::CreateSshCredentialResponse {
             credential: Some(with_checks(credential, checks)),
         };
-        Ok(Response::new(self.create.run(&caller, new, scope, answer).await?))
+        let work = self.create.run(&caller, new, scope.clone(), answer);
+        Ok(Response::new(once(&self.create.db, scope.as_ref(), work).await?))
     }
 
     async fn list_ssh_credentials(
@@ -107,7 +116,8 @@ impl proto::ssh_credential_service_server::SshCredentialService for Credentials 
         let answer = |credential: &Credential, checks: &[Check]| proto::RotateSshCredentialResponse {
             credential: Some(with_checks(credential, checks)),
         };
-        Ok(Response::new(self.rotate.run(&caller, rotation, scope, answer).await?))
+        let work = self.rotate.run(&caller, rotation, scope.clone(), answer);
+        Ok(Response::new(once(&self.rotate.db, scope.as_ref(), work).await?))
     }
 
     async fn delete_ssh_credential(
@@ -119,7 +129,8 @@ impl proto::ssh_credential_service_server::SshCredentialService for Credentials 
         let scope =
             self.idempotency.scope(&caller, "DeleteSshCredential", &request.idempotency_key, &request)?;
         let confirmation = request.confirmation.unwrap_or_default().credential_id;
-        Ok(Response::new(self.delete.run(&caller, &request.credential_id, &confirmation, scope).await?))
+        let work = self.delete.run(&caller, &request.credential_id, &confirmation, scope.clone());
+        Ok(Response::new(once(&self.delete.db, scope.as_ref(), work).await?))
     }
 
     async fn validate_ssh_credential(
@@ -139,6 +150,42 @@ impl proto::ssh_credential_service_server::SshCredentialService for Credentials 
             algorithm: key.map(|key| key.algorithm().to_string()).unwrap_or_default(),
             bits: key.map(bits).unwrap_or_default(),
         }))
+    }
+
+    async fn update_ssh_credential(
+        &self,
+        request: Request<proto::UpdateSshCredentialRequest>,
+    ) -> Result<Response<proto::UpdateSshCredentialResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let change = Change {
+            credential_id: request.credential_id,
+            name: request.name,
+            allow_resolve: request.allow_resolve,
+            expected_revision: request.expected_revision,
+        };
+        let credential = self.update.run(&caller, change).await?;
+        Ok(Response::new(proto::UpdateSshCredentialResponse { credential: Some(encode(&credential)) }))
+    }
+
+    async fn switch_ssh_credential(
+        &self,
+        request: Request<proto::SwitchSshCredentialRequest>,
+    ) -> Result<Response<proto::SwitchSshCredentialResponse>, Status> {
+        let (caller, deadline) = (caller(&request)?, Deadline::of(&request));
+        let request = request.into_inner();
+        let scope =
+            self.idempotency.scope(&caller, "SwitchSshCredential", &request.idempotency_key, &request)?;
+        let switch = Switch {
+            credential_id: request.credential_id,
+            to_credential_id: request.to_credential_id,
+            test: request.test,
+            server_ids: request.server_ids,
+            username: request.username,
+            expected_usage_revision: request.expected_usage_revision,
+        };
+        let work = self.switch.run(&caller, switch, scope.clone(), deadline, encode_switch);
+        Ok(Response::new(once(&self.switch.db, scope.as_ref(), work).await?))
     }
 }
 
@@ -177,6 +224,8 @@ pub(super) fn encode(credential: &Credential) -> proto::SshCredential {
         last_used_at: credential.last_used_at.map(timestamp),
         checks: Vec::new(),
         usage: None,
+        allow_resolve: credential.allow_resolve,
+        revision: credential.revision.to_string(),
     }
 }
 
@@ -205,6 +254,29 @@ fn encode_check(check: &Check) -> proto::KeyCheck {
         code: code.to_owned(),
         message,
         remedy: remedy.to_owned(),
+    }
+}
+
+fn encode_switch(steps: &[Step]) -> proto::SwitchSshCredentialResponse {
+    let results = steps.iter().map(|step| proto::SwitchResult {
+        server_id: step.server.to_string(),
+        server_name: step.name.clone(),
+        outcome: match step.ending.outcome {
+            StepOutcome::Switched => proto::SwitchOutcome::Switched.into(),
+            StepOutcome::TestFailed => proto::SwitchOutcome::TestFailed.into(),
+            StepOutcome::ChangedMeanwhile => proto::SwitchOutcome::ChangedMeanwhile.into(),
+            StepOutcome::Refused | StepOutcome::Pending => proto::SwitchOutcome::Refused.into(),
+        },
+        reason: step.ending.reason.clone(),
+        message: step.ending.message.clone(),
+        connectivity_test_id: step.ending.test.clone(),
+    });
+    let switched = steps.iter().filter(|step| step.ending.outcome == StepOutcome::Switched).count();
+    let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
+    proto::SwitchSshCredentialResponse {
+        results: results.collect(),
+        switched: count(switched),
+        kept: count(steps.len().saturating_sub(switched)),
     }
 }
 

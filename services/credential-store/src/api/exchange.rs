@@ -25,6 +25,7 @@ impl proto::exchange_service_server::ExchangeService for Exchanges {
             request_id: request.request_id,
             source_ip: request.source_ip,
             user_agent: request.user_agent,
+            client_certificate: request.client_certificate,
         };
         let token = self.exchange.run(&caller, asked).await?;
         Ok(Response::new(proto::ExchangeResponse { token: text(&token) }))

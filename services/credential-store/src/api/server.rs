@@ -1,10 +1,11 @@
 //! Servers over gRPC.
 
+use crate::app::listing::Listing;
 use crate::app::servers::bind::{BindCredential, NewBinding};
 use crate::app::servers::deactivate::DeactivateServer;
 use crate::app::servers::delete::DeleteServer;
 use crate::app::servers::host_keys::{Change, UpdateHostKeys};
-use crate::app::servers::read::{Listing, ReadServers};
+use crate::app::servers::read::ReadServers;
 use crate::app::servers::register::{NewServer, RegisterServer};
 use crate::app::servers::rename::RenameServer;
 use crate::app::servers::unbind::UnbindCredential;
@@ -12,8 +13,7 @@ use crate::domain::server::{HostKey, Lifecycle, Server};
 use keywright_proto::credential as proto;
 use keywright_runtime::audit::timestamp;
 use keywright_runtime::caller;
-use keywright_runtime::failure::Failure;
-use keywright_runtime::idempotency::Idempotency;
+use keywright_runtime::idempotency::{Idempotency, once};
 use tonic::{Request, Response, Status};
 
 pub struct Servers {
@@ -49,7 +49,8 @@ impl proto::server_service_server::ServerService for Servers {
             accept_new: request.accept_new,
         };
         let answer = |server: &Server| proto::RegisterServerResponse { server: Some(encode(server.clone())) };
-        Ok(Response::new(self.register.run(&caller, new, scope, answer).await?))
+        let work = self.register.run(&caller, new, scope.clone(), answer);
+        Ok(Response::new(once(&self.register.db, scope.as_ref(), work).await?))
     }
 
     async fn list_servers(
@@ -162,12 +163,10 @@ impl proto::server_service_server::ServerService for Servers {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let change = match request.action() {
-            proto::HostKeyAction::Approve => Change::Approve,
-            proto::HostKeyAction::Repin => Change::Repin,
-            proto::HostKeyAction::Remove => Change::Remove,
-            proto::HostKeyAction::Unspecified => {
-                return Err(Failure::violation("action", "must be approve, repin or remove").into());
-            }
+            proto::HostKeyAction::Approve => Some(Change::Approve),
+            proto::HostKeyAction::Repin => Some(Change::Repin),
+            proto::HostKeyAction::Remove => Some(Change::Remove),
+            proto::HostKeyAction::Unspecified => None,
         };
         let keys = self.host_keys.run(&caller, &request.server_id, change, &request.fingerprints).await?;
         let items = keys.into_iter().map(encode_host_key).collect();

@@ -31,6 +31,7 @@ impl proto::token_service_server::TokenService for Tokens {
             permissions: request.permissions,
             expires_in: request.expires_in.map(span).transpose()?,
             name: request.name,
+            client_certificate: request.client_certificate,
         };
         let (token, secret) = self.create.run(&caller, new).await?;
         let metadata = Some(encode(&token));
@@ -117,5 +118,7 @@ pub fn encode(token: &Token) -> proto::Token {
         revoked_at: token.revoked_at.map(timestamp),
         last_used_at: token.last_used_at.map(timestamp),
         created_by: token.created_by.clone(),
+        parent_id: token.parent.as_ref().map(ToString::to_string).unwrap_or_default(),
+        client_certificate: token.client_certificate.clone().unwrap_or_default(),
     }
 }

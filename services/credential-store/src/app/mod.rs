@@ -2,9 +2,12 @@
 
 pub mod credentials;
 pub mod custody;
+pub mod custody_admin;
 pub mod directory;
 pub mod find;
 pub mod identity;
+pub mod listing;
 pub mod replayed;
+pub mod secretly;
 pub mod servers;
 pub mod tenants;

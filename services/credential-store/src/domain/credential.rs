@@ -43,6 +43,10 @@ pub struct Credential {
     pub current: Option<Version>,
     /// Grows with every change of who uses it.
     pub usage_changes: i64,
+    /// Whether internal services with that permission may be given the key.
+    pub allow_resolve: bool,
+    /// Grows with every change of the credential itself.
+    pub revision: i64,
     pub created_at: Instant,
     pub rotated_at: Option<Instant>,
     pub last_used_at: Option<Instant>,

@@ -83,13 +83,17 @@ impl Usage {
         Err(self.refusal(Reason::CredentialInUse, "The credential is in use."))
     }
 
+    /// What was read must still hold, where the caller says what it read.
+    pub fn require_revision(&self, expected: Option<&str>) -> Result<(), Failure> {
+        if expected.is_none_or(|expected| expected == self.revision()) {
+            return Ok(());
+        }
+        Err(self.refusal(Reason::UsageChanged, "Who uses the credential has changed since it was read."))
+    }
+
     /// A rotation needs that its effect on whatever uses the credential is acknowledged.
     pub fn allow_rotation(&self, acknowledged: bool, expected_revision: Option<&str>) -> Result<(), Failure> {
-        if expected_revision.is_some_and(|expected| expected != self.revision()) {
-            return Err(
-                self.refusal(Reason::UsageChanged, "Who uses the credential has changed since it was read.")
-            );
-        }
+        self.require_revision(expected_revision)?;
         if acknowledged || self.is_empty() {
             return Ok(());
         }

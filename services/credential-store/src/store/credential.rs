@@ -1,5 +1,6 @@
 //! Credentials, each with the version in use.
 
+use super::filter::Filter;
 use super::version;
 use crate::domain::credential::{Credential, Kind};
 use keywright_domain::ids::{CredentialId, TenantId, VersionId};
@@ -7,14 +8,6 @@ use keywright_runtime::page::Page;
 use keywright_storage::{Columns, Db, Error, Tx};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
-
-/// Which saved credentials a list holds.
-#[derive(Debug, Clone)]
-pub struct Filter {
-    pub tenant: Option<TenantId>,
-    /// For `LIKE .. ESCAPE '!'`, in lower case.
-    pub pattern: String,
-}
 
 fn decode(row: &AnyRow) -> Result<(Credential, Option<VersionId>), Error> {
     let credential = Credential {
@@ -26,6 +19,8 @@ fn decode(row: &AnyRow) -> Result<(Credential, Option<VersionId>), Error> {
         owner: row.opt_text("owner")?,
         current: None,
         usage_changes: row.int("usage_changes")?,
+        allow_resolve: row.int::<i64>("allow_resolve")? != 0,
+        revision: row.int("revision")?,
         created_at: row.int("created_at")?,
         rotated_at: row.opt_int("rotated_at")?,
         last_used_at: row.opt_int("last_used_at")?,
@@ -41,10 +36,10 @@ async fn complete(conn: &mut AnyConnection, row: &AnyRow) -> Result<Credential, 
     Ok(credential)
 }
 
-async fn read(conn: &mut AnyConnection, id: &CredentialId) -> Result<Option<Credential>, Error> {
+pub(super) async fn read(conn: &mut AnyConnection, id: &CredentialId) -> Result<Option<Credential>, Error> {
     let row = sqlx::query(
-        "SELECT id, tenant_id, name, kind, username, owner, current_version_id, usage_changes, created_at, rotated_at,
-                last_used_at
+        "SELECT id, tenant_id, name, kind, username, owner, current_version_id, usage_changes, allow_resolve, revision,
+                created_at, rotated_at, last_used_at
            FROM credential WHERE id = $1",
     )
     .bind(id.as_str())
@@ -71,7 +66,7 @@ pub async fn list_saved(db: &Db, filter: &Filter, page: &Page) -> Result<Vec<Cre
     let mut conn = db.read().acquire().await?;
     let rows = sqlx::query(
         "SELECT c.id, c.tenant_id, c.name, c.kind, c.username, c.owner, c.current_version_id, c.usage_changes,
-                c.created_at, c.rotated_at, c.last_used_at
+                c.allow_resolve, c.revision, c.created_at, c.rotated_at, c.last_used_at
            FROM credential c LEFT JOIN credential_version v ON v.id = c.current_version_id
           WHERE c.kind = 'saved' AND ($1 = '' OR c.tenant_id = $1)
             AND (c.id LIKE $2 ESCAPE '!' OR LOWER(c.name) LIKE $2 ESCAPE '!' OR LOWER(v.fingerprint) LIKE $2 ESCAPE '!')
@@ -96,8 +91,9 @@ pub async fn list_saved(db: &Db, filter: &Filter, page: &Page) -> Result<Vec<Cre
 /// The credential alone; its version is inserted beside it.
 pub async fn insert(tx: &mut Tx, credential: &Credential) -> Result<(), Error> {
     sqlx::query(
-        "INSERT INTO credential (id, tenant_id, name, kind, username, owner, current_version_id, usage_changes, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO credential (id, tenant_id, name, kind, username, owner, current_version_id, usage_changes, allow_resolve,
+                                 revision, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(credential.id.as_str())
     .bind(credential.tenant.as_ref().map(TenantId::as_str))
@@ -107,6 +103,8 @@ pub async fn insert(tx: &mut Tx, credential: &Credential) -> Result<(), Error> {
     .bind(credential.owner.as_deref())
     .bind(credential.current.as_ref().map(|version| version.id.as_str()))
     .bind(credential.usage_changes)
+    .bind(i64::from(credential.allow_resolve))
+    .bind(credential.revision)
     .bind(credential.created_at.micros())
     .execute(tx.conn())
     .await?;
@@ -122,7 +120,8 @@ pub async fn rotated(
 ) -> Result<(), Error> {
     let now = tx.now().micros();
     sqlx::query(
-        "UPDATE credential SET current_version_id = $2, username = $3, rotated_at = $4 WHERE id = $1",
+        "UPDATE credential SET current_version_id = $2, username = $3, rotated_at = $4, revision = revision + 1
+          WHERE id = $1",
     )
     .bind(id.as_str())
     .bind(version.as_str())
@@ -135,9 +134,20 @@ pub async fn rotated(
 
 /// The version in use of a managed credential.
 pub async fn set_current(tx: &mut Tx, id: &CredentialId, version: Option<&VersionId>) -> Result<(), Error> {
-    sqlx::query("UPDATE credential SET current_version_id = $2 WHERE id = $1")
+    sqlx::query("UPDATE credential SET current_version_id = $2, revision = revision + 1 WHERE id = $1")
         .bind(id.as_str())
         .bind(version.map(VersionId::as_str))
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// What is not the key.
+pub async fn update(tx: &mut Tx, id: &CredentialId, name: &str, allow_resolve: bool) -> Result<(), Error> {
+    sqlx::query("UPDATE credential SET name = $2, allow_resolve = $3, revision = revision + 1 WHERE id = $1")
+        .bind(id.as_str())
+        .bind(name)
+        .bind(i64::from(allow_resolve))
         .execute(tx.conn())
         .await?;
     Ok(())

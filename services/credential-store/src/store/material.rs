@@ -2,6 +2,7 @@
 //!
 //! Invariant: plaintext and unwrapped data keys never come here.
 
+use crate::domain::kek::KekId;
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::VersionId;
 use keywright_storage::{Columns, Db, Dialect, Error, Tx};
@@ -109,14 +110,17 @@ pub async fn buried(tx: &mut Tx, id: &VersionId) -> Result<(), Error> {
 
 /// A version's sealed material and its wrapped data key.
 pub struct Sealed {
+    /// What the data key lies under.
+    pub kek: KekId,
     pub wrapped: Vec<u8>,
     pub sealed: Vec<u8>,
 }
 
 pub async fn insert(tx: &mut Tx, id: &VersionId, material: &Sealed) -> Result<(), Error> {
-    sqlx::query("INSERT INTO data_key (version_id, wrapped) VALUES ($1, $2)")
+    sqlx::query("INSERT INTO data_key (version_id, wrapped, kek_id) VALUES ($1, $2, $3)")
         .bind(id.as_str())
         .bind(material.wrapped.as_slice())
+        .bind(material.kek.as_str())
         .execute(tx.conn())
         .await?;
     sqlx::query("INSERT INTO material (version_id, sealed) VALUES ($1, $2)")
@@ -129,13 +133,16 @@ pub async fn insert(tx: &mut Tx, id: &VersionId, material: &Sealed) -> Result<()
 
 pub async fn find(db: &Db, id: &VersionId) -> Result<Option<Sealed>, Error> {
     let row = sqlx::query(
-        "SELECT k.wrapped, m.sealed FROM data_key k JOIN material m ON m.version_id = k.version_id
+        "SELECT k.kek_id, k.wrapped, m.sealed FROM data_key k JOIN material m ON m.version_id = k.version_id
           WHERE k.version_id = $1",
     )
     .bind(id.as_str())
     .fetch_optional(db.read())
     .await?;
-    row.map(|row| Ok(Sealed { wrapped: row.blob("wrapped")?, sealed: row.blob("sealed")? })).transpose()
+    row.map(|row| {
+        Ok(Sealed { kek: row.text("kek_id")?, wrapped: row.blob("wrapped")?, sealed: row.blob("sealed")? })
+    })
+    .transpose()
 }
 
 pub async fn delete(tx: &mut Tx, id: &VersionId) -> Result<(), Error> {
@@ -144,26 +151,27 @@ pub async fn delete(tx: &mut Tx, id: &VersionId) -> Result<(), Error> {
     Ok(())
 }
 
-/// Empties SQLite's log, where deleted bytes would otherwise stay until they are overwritten. False where a reader
-/// was in the way.
-pub async fn scrub(db: &Db) -> Result<bool, Error> {
-    if db.dialect() != Dialect::Sqlite {
-        return Ok(true);
+/// Leaves nothing of what was deleted or replaced before `since` in the files of the tables of wraps. SQLite has
+/// overwritten it in its pages (`secure_delete`) and here empties its log. PostgreSQL keeps dead rows where they were:
+/// here the small table is written anew and the old file goes; its write-ahead log keeps them until it is recycled.
+/// False where a reader was in the way.
+pub async fn scrub(db: &Db, since: Instant) -> Result<bool, Error> {
+    if db.dialect() == Dialect::Sqlite {
+        let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(db.read()).await?;
+        return Ok(row.int::<i64>("busy")? == 0);
     }
-    let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(db.read()).await?;
-    Ok(row.int::<i64>("busy")? == 0)
-}
-
-pub async fn key_check(db: &Db) -> Result<Option<Vec<u8>>, Error> {
-    let row =
-        sqlx::query("SELECT sealed FROM key_check WHERE id = 'current'").fetch_optional(db.read()).await?;
-    row.map(|row| row.blob("sealed")).transpose()
-}
-
-pub async fn insert_key_check(tx: &mut Tx, sealed: &[u8]) -> Result<(), Error> {
-    sqlx::query("INSERT INTO key_check (id, sealed) VALUES ('current', $1) ON CONFLICT (id) DO NOTHING")
-        .bind(sealed)
-        .execute(tx.conn())
-        .await?;
-    Ok(())
+    // Whoever began before may still see the rows, and they would be carried over.
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS older FROM pg_stat_activity
+          WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_xmin IS NOT NULL
+            AND xact_start <= to_timestamp(CAST($1 AS BIGINT) / 1000000.0)",
+    )
+    .bind(since.micros())
+    .fetch_one(db.read())
+    .await?;
+    if row.int::<i64>("older")? > 0 {
+        return Ok(false);
+    }
+    sqlx::query("VACUUM (FULL) data_key").execute(db.read()).await?;
+    Ok(true)
 }

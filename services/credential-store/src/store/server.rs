@@ -1,5 +1,6 @@
 //! Servers with their pinned host keys.
 
+use super::filter::Filter;
 use super::labels;
 use crate::domain::server::{Binding, Capabilities, HostKey, Lifecycle, Management, Server, UNVERIFIED};
 use keywright_domain::clock::Instant;
@@ -9,14 +10,6 @@ use keywright_runtime::page::Page;
 use keywright_storage::{Columns, Db, Error, Tx};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
-
-/// Which servers a list holds.
-#[derive(Debug, Clone)]
-pub struct Filter {
-    pub tenant: Option<TenantId>,
-    /// For `LIKE .. ESCAPE '!'`, in lower case.
-    pub pattern: String,
-}
 
 fn decode(row: &AnyRow) -> Result<Server, Error> {
     let binding = row.opt_text::<CredentialId>("bound_credential_id")?.map(|credential| {

@@ -1,44 +1,133 @@
-//! Tenants.
+//! Tenants. A deleted one is a row that nothing here finds.
 
-use keywright_domain::clock::Instant;
+use super::labels;
+use crate::domain::tenant::{Particulars, State, Tenant};
 use keywright_domain::ids::TenantId;
 use keywright_storage::{Columns, Db, Error, Tx};
 use sqlx::any::AnyRow;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tenant {
-    pub id: TenantId,
-    pub external_id: Option<String>,
-    pub name: String,
-    pub time_zone: String,
-    pub created_at: Instant,
+/// What a tenant still has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Belongings {
+    pub servers: i64,
+    /// Saved by users.
+    pub credentials: i64,
+    /// Managed: each is an SSH access's.
+    pub accesses: i64,
 }
 
 pub async fn insert(tx: &mut Tx, tenant: &Tenant) -> Result<(), Error> {
-    sqlx::query("INSERT INTO tenant (id, external_id, name, time_zone, state, created_at) VALUES ($1, $2, $3, $4, 'active', $5)")
-        .bind(tenant.id.as_str())
-        .bind(tenant.external_id.as_deref())
-        .bind(&tenant.name)
-        .bind(&tenant.time_zone)
-        .bind(tenant.created_at.micros())
+    let said = &tenant.particulars;
+    sqlx::query(
+        "INSERT INTO tenant (id, external_id, name, time_zone, state, contacts, labels, revision, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(tenant.id.as_str())
+    .bind(said.external_id.as_deref())
+    .bind(&said.name)
+    .bind(&said.time_zone)
+    .bind(tenant.state.as_str())
+    .bind(contacts(said))
+    .bind(labels::encode(&said.labels))
+    .bind(tenant.revision)
+    .bind(tenant.created_at.micros())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Its next revision says this.
+pub async fn update(tx: &mut Tx, id: &TenantId, said: &Particulars) -> Result<(), Error> {
+    sqlx::query(
+        "UPDATE tenant SET external_id = $2, name = $3, time_zone = $4, contacts = $5, labels = $6,
+                revision = revision + 1
+          WHERE id = $1",
+    )
+    .bind(id.as_str())
+    .bind(said.external_id.as_deref())
+    .bind(&said.name)
+    .bind(&said.time_zone)
+    .bind(contacts(said))
+    .bind(labels::encode(&said.labels))
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub async fn set_state(tx: &mut Tx, id: &TenantId, state: State) -> Result<(), Error> {
+    sqlx::query("UPDATE tenant SET state = $2, revision = revision + 1 WHERE id = $1")
+        .bind(id.as_str())
+        .bind(state.as_str())
         .execute(tx.conn())
         .await?;
     Ok(())
 }
 
-pub async fn exists(tx: &mut Tx, id: &TenantId) -> Result<bool, Error> {
-    let row = sqlx::query("SELECT id FROM tenant WHERE id = $1")
+/// The row stays, so that the id never comes back; the external id is free again.
+pub async fn delete(tx: &mut Tx, id: &TenantId) -> Result<(), Error> {
+    sqlx::query(
+        "UPDATE tenant SET state = 'deleted', external_id = NULL, contacts = '[]', labels = '{}',
+                revision = revision + 1
+          WHERE id = $1",
+    )
+    .bind(id.as_str())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub async fn belongings(tx: &mut Tx, id: &TenantId) -> Result<Belongings, Error> {
+    let row = sqlx::query(
+        "SELECT (SELECT COUNT(*) FROM server WHERE tenant_id = $1) AS servers,
+                (SELECT COUNT(*) FROM credential WHERE tenant_id = $1 AND kind = 'saved') AS credentials,
+                (SELECT COUNT(*) FROM credential WHERE tenant_id = $1 AND kind = 'managed') AS accesses",
+    )
+    .bind(id.as_str())
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(Belongings {
+        servers: row.int("servers")?,
+        credentials: row.int("credentials")?,
+        accesses: row.int("accesses")?,
+    })
+}
+
+pub async fn find_in(tx: &mut Tx, id: &TenantId) -> Result<Option<Tenant>, Error> {
+    let row = sqlx::query(
+        "SELECT id, external_id, name, time_zone, state, contacts, labels, revision, created_at FROM tenant
+          WHERE id = $1 AND state <> 'deleted'",
+    )
+    .bind(id.as_str())
+    .fetch_optional(tx.conn())
+    .await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// None for one that never was, or is deleted.
+pub async fn state_in(tx: &mut Tx, id: &TenantId) -> Result<Option<State>, Error> {
+    let row = sqlx::query("SELECT state FROM tenant WHERE id = $1 AND state <> 'deleted'")
         .bind(id.as_str())
         .fetch_optional(tx.conn())
         .await?;
-    Ok(row.is_some())
+    row.map(|row| row.text("state")).transpose()
 }
 
-pub async fn get(db: &Db, id: &TenantId) -> Result<Option<Tenant>, Error> {
-    let row = sqlx::query("SELECT id, external_id, name, time_zone, created_at FROM tenant WHERE id = $1")
+pub async fn state(db: &Db, id: &TenantId) -> Result<Option<State>, Error> {
+    let row = sqlx::query("SELECT state FROM tenant WHERE id = $1 AND state <> 'deleted'")
         .bind(id.as_str())
         .fetch_optional(db.read())
         .await?;
+    row.map(|row| row.text("state")).transpose()
+}
+
+pub async fn get(db: &Db, id: &TenantId) -> Result<Option<Tenant>, Error> {
+    let row = sqlx::query(
+        "SELECT id, external_id, name, time_zone, state, contacts, labels, revision, created_at FROM tenant
+          WHERE id = $1 AND state <> 'deleted'",
+    )
+    .bind(id.as_str())
+    .fetch_optional(db.read())
+    .await?;
     row.as_ref().map(read).transpose()
 }
 
@@ -51,9 +140,10 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<Tenant>, Error> {
     let rows = sqlx::query(
-        "SELECT id, external_id, name, time_zone, created_at FROM tenant
+        "SELECT id, external_id, name, time_zone, state, contacts, labels, revision, created_at FROM tenant
           WHERE (created_at < $1 OR (created_at = $1 AND id < $2))
             AND ($3 = '' OR id = $3)
+            AND state <> 'deleted'
             AND (LOWER(id) LIKE $4 ESCAPE '!' OR LOWER(name) LIKE $4 ESCAPE '!'
                  OR LOWER(COALESCE(external_id, '')) LIKE $4 ESCAPE '!')
           ORDER BY created_at DESC, id DESC LIMIT $5",
@@ -68,12 +158,23 @@ pub async fn list(
     rows.iter().map(read).collect()
 }
 
+fn contacts(said: &Particulars) -> String {
+    serde_json::to_string(&said.contacts).unwrap_or_else(|_| "[]".to_owned())
+}
+
 fn read(row: &AnyRow) -> Result<Tenant, Error> {
+    let contacts: String = row.text("contacts")?;
     Ok(Tenant {
         id: row.text("id")?,
-        external_id: row.opt_text("external_id")?,
-        name: row.text("name")?,
-        time_zone: row.text("time_zone")?,
+        particulars: Particulars {
+            name: row.text("name")?,
+            external_id: row.opt_text("external_id")?,
+            time_zone: row.text("time_zone")?,
+            contacts: serde_json::from_str(&contacts).map_err(|_| Error::Corrupt("contacts".to_owned()))?,
+            labels: labels::decode(&row.text::<String>("labels")?)?,
+        },
+        state: row.text("state")?,
+        revision: row.int("revision")?,
         created_at: row.int("created_at")?,
     })
 }

@@ -49,6 +49,10 @@ impl audit::audit_intake_service_server::AuditIntakeService for Log {
 pub struct Prober {
     pub shown: Arc<Mutex<Vec<String>>>,
     pub tested: Arc<Mutex<Vec<String>>>,
+    /// Servers that let nobody in.
+    pub refusing: Arc<Mutex<BTreeSet<String>>>,
+    /// Servers that answer nothing.
+    pub silent: Arc<Mutex<BTreeSet<String>>>,
     pub down: Arc<AtomicBool>,
 }
 
@@ -81,8 +85,25 @@ impl probe::connectivity_test_service_server::ConnectivityTestService for Prober
         if self.down.load(Ordering::SeqCst) {
             return Err(Status::unavailable("down"));
         }
-        self.tested.lock().unwrap().push(request.into_inner().server_id);
-        let test = probe::ConnectivityTest { id: TEST_ID.to_owned(), ..Default::default() };
+        let server_id = request.into_inner().server_id;
+        self.tested.lock().unwrap().push(server_id.clone());
+        if self.silent.lock().unwrap().contains(&server_id) {
+            std::future::pending::<()>().await;
+        }
+        let mut test = probe::ConnectivityTest {
+            id: TEST_ID.to_owned(),
+            status: probe::ConnectivityStatus::Healthy.into(),
+            ..Default::default()
+        };
+        if self.refusing.lock().unwrap().contains(&server_id) {
+            test.status = probe::ConnectivityStatus::Unreachable.into();
+            test.checks.push(probe::ConnectivityCheck {
+                name: "authentication".to_owned(),
+                status: probe::CheckStatus::Failed.into(),
+                code: "AUTHENTICATION_REJECTED".to_owned(),
+                ..Default::default()
+            });
+        }
         Ok(Response::new(probe::CreateConnectivityTestResponse { test: Some(test) }))
     }
 

@@ -3,9 +3,10 @@
 use super::fakes::{Exchange, Lifecycle, Log, Prober};
 use crate::adapters::custody::{Custody, Kek, SealedStore};
 use crate::app::custody::shelf::Shelf;
-use crate::store::tenant::{self, Tenant};
+use crate::domain::tenant::{Particulars, State, Tenant};
+use crate::store::tenant;
 use crate::{MIGRATIONS, Parts, build};
-use keywright_domain::caller::{Caller, Principal, Role, ServiceName};
+use keywright_domain::caller::{Caller, Principal, PrincipalKind, Role, ServiceName};
 use keywright_domain::clock::{Clock, Instant};
 use keywright_domain::ids::{PrincipalId, TenantId};
 use keywright_domain::key::{GenerateSpec, PrivateKey};
@@ -16,8 +17,11 @@ use keywright_proto::credential as proto;
 use keywright_proto::credential::custody_service_client::CustodyServiceClient;
 use keywright_proto::credential::directory_service_client::DirectoryServiceClient;
 use keywright_proto::credential::release_service_client::ReleaseServiceClient;
+use keywright_proto::credential::resolve_service_client::ResolveServiceClient;
 use keywright_proto::credential::server_service_client::ServerServiceClient;
+use keywright_proto::credential::signing_service_client::SigningServiceClient;
 use keywright_proto::credential::ssh_credential_service_client::SshCredentialServiceClient;
+use keywright_proto::credential::tenant_service_client::TenantServiceClient;
 use keywright_proto::identity::exchange_service_server::ExchangeServiceServer;
 use keywright_proto::lifecycle::work_service_server::WorkServiceServer;
 use keywright_proto::probe::connectivity_test_service_server::ConnectivityTestServiceServer;
@@ -25,6 +29,7 @@ use keywright_proto::probe::proof_service_server::ProofServiceServer;
 use keywright_runtime::Policy;
 use keywright_runtime::audit::{Audit, Guard};
 use keywright_runtime::clients::Outbound;
+use keywright_runtime::deadline::Deadline;
 use keywright_runtime::failure::Failure;
 use keywright_runtime::idempotency::Idempotency;
 use keywright_runtime::keys;
@@ -50,8 +55,12 @@ pub struct World {
     routes: Routes,
 }
 
+pub fn kek_bytes() -> Vec<u8> {
+    vec![42; 32]
+}
+
 pub fn kek() -> Kek {
-    Kek::new(Secret::new(vec![42; 32])).unwrap()
+    Kek::new(Secret::new(kek_bytes())).unwrap()
 }
 
 pub fn key_text() -> String {
@@ -69,6 +78,12 @@ impl World {
         let url = keywright_kit::postgres::postgres_database().await.unwrap();
         let sealed = async |db| Custody::Sealed(SealedStore::open(db, &kek()).await.unwrap());
         Self::on(tempfile::tempdir().unwrap(), Source::Postgres(url), sealed).await
+    }
+
+    /// On a database that others are on too.
+    pub async fn at(source: Source) -> Self {
+        let sealed = async |db| Custody::Sealed(SealedStore::open(db, &kek()).await.unwrap());
+        Self::on(tempfile::tempdir().unwrap(), source, sealed).await
     }
 
     pub async fn with(custody: impl AsyncFnOnce(Db) -> Custody) -> Self {
@@ -108,6 +123,7 @@ impl World {
             issuer: signer(keys::ISSUER),
             verifier: Verifier::new(keys::public_keys(dir.path()).unwrap(), own, clock),
             custody: custody.clone(),
+            oidc: crate::OidcProviders::default(),
             stop: CancellationToken::new(),
         };
         let shelf = Shelf::new(db.clone(), custody);
@@ -125,9 +141,15 @@ impl World {
         let created_at: Instant = tx.now();
         let new = Tenant {
             id: id.clone(),
-            external_id: None,
-            name: "tenant".to_owned(),
-            time_zone: "UTC".to_owned(),
+            particulars: Particulars {
+                name: "tenant".to_owned(),
+                external_id: None,
+                time_zone: "UTC".to_owned(),
+                contacts: Vec::new(),
+                labels: Default::default(),
+            },
+            state: State::Active,
+            revision: 1,
             created_at,
         };
         tenant::insert(&mut tx, &new).await.unwrap();
@@ -137,6 +159,19 @@ impl World {
 
     fn peer(&self, caller: &Caller) -> Peer {
         peer(self.routes.clone(), Some(caller.clone()))
+    }
+
+    /// Requests of the caller that have to be answered within `span`.
+    pub fn within(&self, caller: &Caller, span: Duration) -> Peer {
+        let peer = self.peer(caller);
+        Peer::new(tower::service_fn(move |mut request: http::Request<tonic::body::Body>| {
+            request.extensions_mut().insert(Deadline::after(span));
+            peer.clone().oneshot(request)
+        }))
+    }
+
+    pub fn tenants(&self, caller: &Caller) -> TenantServiceClient<Peer> {
+        TenantServiceClient::new(self.peer(caller))
     }
 
     pub fn credentials(&self, caller: &Caller) -> SshCredentialServiceClient<Peer> {
@@ -153,6 +188,14 @@ impl World {
 
     pub fn releases(&self, caller: &Caller) -> ReleaseServiceClient<Peer> {
         ReleaseServiceClient::new(self.peer(caller))
+    }
+
+    pub fn signing(&self, caller: &Caller) -> SigningServiceClient<Peer> {
+        SigningServiceClient::new(self.peer(caller))
+    }
+
+    pub fn resolving(&self, caller: &Caller) -> ResolveServiceClient<Peer> {
+        ResolveServiceClient::new(self.peer(caller))
     }
 
     pub fn directory(&self, caller: &Caller) -> DirectoryServiceClient<Peer> {
@@ -243,6 +286,11 @@ impl World {
         answer(self.keys(&lifecycle).set_version_state(request).await).map(|moved| moved.version.unwrap())
     }
 
+    pub async fn suspend(&self, tenant: &TenantId) {
+        let request = proto::SuspendTenantRequest { tenant_id: tenant.to_string(), ..Default::default() };
+        self.tenants(&operator()).suspend_tenant(request).await.unwrap();
+    }
+
     /// How many rows a table has.
     pub async fn count(&self, table: &str) -> i64 {
         crate::store::testing::count(&self.db, table).await
@@ -261,6 +309,15 @@ pub fn person(role: Role, tenant: Option<&TenantId>, acting: ServiceName) -> Cal
 
 pub fn owner(tenant: &TenantId) -> Caller {
     person(Role::TenantOwner, Some(tenant), ServiceName::Gateway)
+}
+
+/// An internal service that calls this one directly, with these permissions in the tenant (none: the platform).
+pub fn program(tenant: Option<&TenantId>, permissions: &[&str]) -> Caller {
+    let mut caller = person(Role::InternalService, tenant, ServiceName::Gateway);
+    caller.acting = None;
+    caller.principal.kind = PrincipalKind::Service;
+    caller.principal.permissions = permissions.iter().map(ToString::to_string).collect();
+    caller
 }
 
 pub fn operator() -> Caller {

@@ -74,6 +74,20 @@ impl CredentialStore {
         Ok(())
     }
 
+    /// Something new may be done for the tenant: TENANT_SUSPENDED or TENANT_NOT_FOUND if not, whoever asks.
+    pub async fn require_open_tenant(&self, id: &TenantId) -> Result<(), Failure> {
+        let message = proto::GetTenantRequest { tenant_id: id.to_string() };
+        let request = self.own(None, message)?;
+        let answer = TenantServiceClient::new(self.outbound.peer(STORE)).get_tenant(request).await?;
+        match answer.into_inner().tenant {
+            Some(tenant) if tenant.state() == proto::TenantState::Suspended => Err(Failure::new(
+                Reason::TenantSuspended,
+                "The tenant is suspended: nothing new is done for it.",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Idempotent by id.
     pub async fn create_credential(
         &self,

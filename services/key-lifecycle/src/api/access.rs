@@ -19,8 +19,10 @@ use keywright_proto::google::api::HttpBody;
 use keywright_proto::lifecycle as proto;
 use keywright_proto::lifecycle::ssh_access_service_server::SshAccessService;
 use keywright_runtime::audit::timestamp;
+use keywright_runtime::caller;
 use keywright_runtime::failure::Failure;
-use keywright_runtime::{caller, idempotency::Idempotency};
+use keywright_runtime::idempotency::{Idempotency, once};
+use keywright_storage::idempotency::Scope;
 use std::time::Duration;
 use tonic::{Request, Response, Status};
 
@@ -55,7 +57,8 @@ impl SshAccessService for Accesses {
             algorithm: asked.key_algorithm,
             scope,
         };
-        let id = self.provision.run(&caller, asked).await?;
+        let (begun, db) = (claimed(&asked.scope), &self.provision.db);
+        let id = once(db, begun.as_ref(), self.provision.run(&caller, asked)).await?;
         let access = Some(access(&self.view.after(&caller, &id).await?));
         Ok(Response::new(proto::ProvisionSshAccessResponse { access }))
     }
@@ -125,7 +128,8 @@ impl SshAccessService for Accesses {
             comment: asked.reason,
             scope,
         };
-        let id = self.rotate.run(&caller, asked).await?;
+        let (begun, db) = (claimed(&asked.scope), &self.rotate.db);
+        let id = once(db, begun.as_ref(), self.rotate.run(&caller, asked)).await?;
         let rotation = Some(rotation(&self.read.rotation(&id).await?));
         Ok(Response::new(proto::RotateSshKeyResponse { rotation }))
     }
@@ -164,10 +168,16 @@ impl SshAccessService for Accesses {
             comment: asked.reason,
             scope,
         };
-        let id = self.regenerate.run(&caller, asked).await?;
+        let (begun, db) = (claimed(&asked.scope), &self.regenerate.db);
+        let id = once(db, begun.as_ref(), self.regenerate.run(&caller, asked)).await?;
         let rotation = Some(rotation(&self.read.rotation(&id).await?));
         Ok(Response::new(proto::RegenerateSshKeyResponse { rotation }))
     }
+}
+
+/// A key that cannot be one is refused in its turn.
+fn claimed(scope: &Result<Option<Scope>, Failure>) -> Option<Scope> {
+    scope.as_ref().ok().cloned().flatten()
 }
 
 fn typed(confirmation: Option<proto::AccessConfirmation>) -> Option<String> {

@@ -1,6 +1,7 @@
 //! Whether a work is open and covers a credential on a server: what credential-store asks before it signs.
 
 use crate::model::ManagementState;
+use crate::recovery;
 use crate::store::{self, Connection};
 use keywright_domain::ids::{AccessId, CredentialId, ManagementId, RevocationId, RotationId, ServerId};
 use keywright_runtime::failure::{Error, Failure};
@@ -27,6 +28,11 @@ impl CheckWork {
                     && found.server == server
                     && found.credential == credential
             }));
+        }
+        if work == recovery::WORK {
+            let active = store::recovery::find(&mut reader).await?.is_some_and(|found| found.is_active());
+            let open = !active && store::recovery::is_open_on(&mut reader, &server).await?;
+            return Ok(open && manages(&mut reader, &credential, &server).await?);
         }
         match open_on(&mut reader, work).await? {
             Some(access) => Ok(covers(&mut reader, &access, &credential, &server).await?),
@@ -64,6 +70,14 @@ async fn covers(
     if store::access::find(conn, access).await?.is_some_and(|access| access.credential == *credential) {
         return Ok(true);
     }
+    Ok(manages(conn, credential, server).await?)
+}
+
+async fn manages(
+    conn: &mut Connection,
+    credential: &CredentialId,
+    server: &ServerId,
+) -> Result<bool, keywright_storage::Error> {
     let installed = store::management::standing(conn, server).await?;
     Ok(installed.iter().any(|key| key.state == ManagementState::Succeeded && key.credential == *credential))
 }

@@ -6,6 +6,7 @@
 use super::gates;
 use crate::adapters::credential_store::{CredentialStore, Release};
 use crate::model::{Access, Claim, Version, VersionState};
+use crate::recovery;
 use crate::store;
 use keywright_domain::caller::{Caller, PrincipalKind};
 use keywright_domain::ids::shown;
@@ -97,6 +98,7 @@ impl DownloadKey {
         let (tenant, access) = gates::tenant_and_access(&asked.tenant, &asked.access)?;
         let missing = Reason::AccessNotFound;
         self.guard.allow(caller, "access.download", Some(&tenant), access.as_str(), missing).await?;
+        recovery::refuse_while_active(&self.db).await?;
         if caller.principal.kind != PrincipalKind::User {
             return Err(Failure::new(Reason::PermissionDenied, "Only a person can download a private key."));
         }

@@ -8,6 +8,7 @@ use crate::adapters::bootstrap::{Bootstrap, Bootstrapper, Entered};
 use crate::adapters::credential_store::{Change, CredentialStore, Server};
 use crate::adapters::probe::{KeyToProve, Probe};
 use crate::model::{Management, ManagementState, Receipt, VersionState};
+use crate::recovery;
 use crate::store;
 use keywright_domain::caller::Caller;
 use keywright_domain::ids::{CredentialId, ManagementId, ServerId, VersionId};
@@ -50,6 +51,8 @@ impl ManageServer {
         let server = self.store.server(&id).await?;
         let tenant = Some(&server.tenant);
         self.guard.allow(caller, "server.manage", tenant, id.as_str(), Reason::ServerNotFound).await?;
+        recovery::refuse_while_active(&self.db).await?;
+        self.store.require_open_tenant(&server.tenant).await?;
         let entrance = self.bootstrapper.parse(caller, &server, bootstrap).await?;
         let entry = Entry::new("server.manage").tenant(tenant).target(id.as_str());
         let intent = self.audit.intend(caller, entry.detail("username", entrance.username())).await?;

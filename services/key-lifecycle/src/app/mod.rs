@@ -9,6 +9,7 @@ pub mod list_access;
 pub mod manage_server;
 pub mod provision_access;
 pub mod read_work;
+pub mod recover;
 pub mod regenerate_key;
 mod repeat;
 pub mod revoke_access;

@@ -4,9 +4,10 @@ use super::start::Plan;
 use super::{Starter, gates, repeat};
 use crate::adapters::credential_store::{CredentialStore, Server};
 use crate::model::{Access, Host, RotationKind};
+use crate::recovery;
 use crate::store;
 use keywright_domain::account::AccountName;
-use keywright_domain::caller::{Caller, Role};
+use keywright_domain::caller::Caller;
 use keywright_domain::ids::shown;
 use keywright_domain::ids::{AccessId, CredentialId, RotationId, ServerId, TenantId};
 use keywright_domain::key::KeyAlgorithm;
@@ -61,10 +62,9 @@ impl ProvisionAccess {
         let tenant = gates::tenant(&asked.tenant)?;
         let missing = Reason::TenantNotFound;
         self.guard.allow(caller, "access.provision", Some(&tenant), tenant.as_str(), missing).await?;
+        recovery::refuse_while_active(&self.db).await?;
         let scope = asked.scope.clone()?;
-        if caller.principal.role == Role::Operator {
-            self.store.require_tenant(caller, &tenant).await?;
-        }
+        self.store.require_open_tenant(&tenant).await?;
         let wanted = self.parse(tenant, &asked).await?;
         let targets: Vec<&str> = wanted.servers.iter().map(|server| server.id.as_str()).collect();
         let entry = Entry::new("access.provision")

@@ -5,6 +5,7 @@ use super::start_rotation::{Recorded, earlier, refuse_while_running, require_usa
 use super::{Starter, gates};
 use crate::adapters::credential_store::CredentialStore;
 use crate::model::RotationKind;
+use crate::recovery;
 use crate::store;
 use keywright_domain::caller::Caller;
 use keywright_domain::ids::shown;
@@ -50,7 +51,9 @@ impl RegenerateKey {
         let (tenant, access) = gates::tenant_and_access(&asked.tenant, &asked.access)?;
         let missing = Reason::AccessNotFound;
         self.guard.allow(caller, "access.regenerate", Some(&tenant), access.as_str(), missing).await?;
+        recovery::refuse_while_active(&self.db).await?;
         let wanted = self.parse(tenant, access, asked).await?;
+        self.store.require_open_tenant(&wanted.tenant).await?;
         let entry =
             Entry::new("access.regenerate").tenant(Some(&wanted.tenant)).target(wanted.access.as_str());
         let intent = self.audit.intend(caller, entry.comment(&wanted.comment)).await?;

@@ -4,6 +4,7 @@ use super::start::Plan;
 use super::{Starter, gates, repeat};
 use crate::adapters::credential_store::CredentialStore;
 use crate::model::{Access, RotationKind, Version, VersionState};
+use crate::recovery;
 use crate::store;
 use keywright_domain::caller::Caller;
 use keywright_domain::clock::Instant;
@@ -62,7 +63,9 @@ impl StartRotation {
         let (tenant, access) = gates::tenant_and_access(&asked.tenant, &asked.access)?;
         let missing = Reason::AccessNotFound;
         self.guard.allow(caller, "access.rotate", Some(&tenant), access.as_str(), missing).await?;
+        recovery::refuse_while_active(&self.db).await?;
         let wanted = self.parse(tenant, access, asked).await?;
+        self.store.require_open_tenant(&wanted.tenant).await?;
         let entry = Entry::new("access.rotate").tenant(Some(&wanted.tenant)).target(wanted.access.as_str());
         let entry =
             entry.comment(&wanted.comment).detail("gracePeriod", format!("{}s", wanted.grace.as_secs()));

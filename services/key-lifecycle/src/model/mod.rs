@@ -3,15 +3,17 @@
 
 mod access;
 mod management;
+mod recovery;
 mod revocation;
 mod rotation;
 mod words;
 
 pub use access::{Access, Claim, Host, Line, Receipt, Version};
 pub use management::Management;
+pub use recovery::{Finding, Recovery, RecoveryLine};
 pub use revocation::{Revocation, RevocationHost};
 pub use rotation::{Rotation, Step};
 pub use words::{
-    Enforcer, LineState, ManagementState, RevocationState, RotationKind, RotationState, SessionsToEnd,
-    StepName, StepState, VersionState,
+    Answer, Enforcer, Expected, LineState, ManagementState, RevocationState, RotationKind, RotationState,
+    SessionsToEnd, StepName, StepState, VersionState,
 };

@@ -86,6 +86,19 @@ words! {
         All = "ALL",
         None = "NONE",
     }
+    /// What a backup makes one expect of a key on a host; EITHER where it was coming or going.
+    Expected {
+        Present = "PRESENT",
+        Absent = "ABSENT",
+        Either = "EITHER",
+    }
+    /// What a host said to a key after a restore.
+    Answer {
+        Unprobed = "UNPROBED",
+        Accepted = "ACCEPTED",
+        Refused = "REFUSED",
+        Unreachable = "UNREACHABLE",
+    }
     ManagementState {
         Running = "RUNNING",
         Succeeded = "SUCCEEDED",

@@ -8,6 +8,7 @@ use crate::adapters::credential_store::CredentialStore;
 use crate::adapters::host::{DesiredKey, DesiredKeys};
 use crate::adapters::hosts::{Door, Edited, Hosts, Trouble};
 use crate::model::{Access, Enforcer, Line, LineState, Version, VersionState};
+use crate::recovery;
 use crate::store;
 use keywright_domain::authorized_keys::Owner;
 use keywright_domain::clock::Instant;
@@ -57,14 +58,21 @@ impl Converger {
 
     async fn wanted(&self, access: &Access, server: &ServerId) -> Result<DesiredKeys, Error> {
         let mut tx = self.db.begin_internal("the next revision of a host").await?;
+        recovery::refuse_in(tx.conn()).await?;
         let revision = store::access::next_edit(&mut tx, &access.id, server).await?;
         let versions = store::version::of(tx.conn(), &access.id).await?;
         let lines = store::line::of(tx.conn(), &access.id).await?;
         let graces = store::rotation::graces(tx.conn(), &access.id).await?;
+        let unknown = store::recovery::unknown(tx.conn(), &access.id, server).await?;
         tx.commit().await?;
         let ends =
             |version: &Version| graces.iter().find(|(old, ..)| *old == version.id).map(|(_, end, _)| *end);
-        desired_keys(access, server, revision, &versions, &lines, ends)
+        let desired = desired_keys(access, server, revision, &versions, &lines, ends)?;
+        if desired.keys.iter().any(|key| unknown.contains(&key.version)) {
+            let what = "Since the restore nobody could ask this host which keys it still has.";
+            return Err(Failure::new(Reason::RecoveryMode, what).with("serverId", server.as_str()).into());
+        }
+        Ok(desired)
     }
 
     async fn issued(&self, access: &Access, server: &ServerId) -> Result<u64, Error> {

@@ -66,7 +66,9 @@ pub(super) fn server_of(step: &Step) -> Result<&ServerId, Failure> {
 /// Whether the connection ended before there was a session: nothing on the host can have been touched.
 fn never_entered(failure: &Failure) -> bool {
     const BEFORE_A_SESSION: [&str; 5] = ["dns", "tcp", "handshake", "host-key", "authentication"];
-    failure.metadata.get("check").is_some_and(|stage| BEFORE_A_SESSION.contains(&stage.as_str()))
+    // Since a restore nobody knows what the host has: it was not even dialled.
+    failure.is(Reason::RecoveryMode)
+        || failure.metadata.get("check").is_some_and(|stage| BEFORE_A_SESSION.contains(&stage.as_str()))
 }
 
 impl Drive {

@@ -3,7 +3,7 @@
 use super::drive::{Drive, Task, server_of};
 use crate::adapters::probe::KeyToProve;
 use crate::model::{
-    Enforcer, LineState, Receipt, RotationKind, RotationState, Step, StepName, Version, VersionState,
+    Enforcer, Line, LineState, Receipt, RotationKind, RotationState, Step, StepName, Version, VersionState,
 };
 use crate::store;
 use keywright_domain::ids::ServerId;
@@ -217,7 +217,9 @@ impl Drive {
         let mut reader = store::reader(&self.db).await?;
         let lines = store::line::of(&mut reader, &task.access.id).await?;
         let line = lines.into_iter().find(|line| line.server == *server && line.version == old.id);
-        Ok(line.filter(|_| old.state == VersionState::Grace).map(|line| line.enforced_by))
+        let gone = |line: &Line| matches!(line.state, LineState::RemovalPending | LineState::RemovedProven);
+        let stands = line.filter(|line| old.state == VersionState::Grace && !gone(line));
+        Ok(stands.map(|line| line.enforced_by))
     }
 
     async fn line(

@@ -117,6 +117,18 @@ pub async fn find(conn: &mut Connection, id: &AccessId) -> Result<Option<Access>
     row.as_ref().map(access).transpose()
 }
 
+/// All that came into use or still may, of every tenant.
+pub async fn all(conn: &mut Connection) -> Result<Vec<Access>, Error> {
+    let rows = sqlx::query(
+        "SELECT id, tenant_id, account, credential_id, algorithm, create_account_at, created_at, revoked_at, closed_at,
+                revision
+           FROM access WHERE closed_at IS NULL ORDER BY id",
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(access).collect()
+}
+
 /// Newest first; what never came into use is left out.
 pub async fn page(conn: &mut Connection, tenant: &TenantId, page: &Page) -> Result<Vec<Access>, Error> {
     let (before, id) = page.key();

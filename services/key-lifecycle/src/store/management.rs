@@ -100,6 +100,23 @@ pub async fn standing(conn: &mut Connection, server: &ServerId) -> Result<Vec<Ma
     rows.iter().map(management).collect()
 }
 
+/// Every one, with when its line was removed; oldest first.
+pub async fn all(conn: &mut Connection) -> Result<Vec<(Management, Option<Instant>)>, Error> {
+    let rows = sqlx::query(
+        "SELECT id, server_id, credential_id, version_id, public_key, username, state, created_at, removed_at
+           FROM management ORDER BY created_at, id",
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| Ok((management(row)?, row.opt_int("removed_at")?))).collect()
+}
+
+/// Its line was found on the host though it had been removed.
+pub async fn stands(tx: &mut Tx, id: &str) -> Result<(), Error> {
+    sqlx::query("UPDATE management SET removed_at = NULL WHERE id = $1").bind(id).execute(tx.conn()).await?;
+    Ok(())
+}
+
 /// Whether an installation on the server is under way.
 pub async fn running(conn: &mut Connection, server: &ServerId) -> Result<Option<ManagementId>, Error> {
     let row = sqlx::query("SELECT id FROM management WHERE server_id = $1 AND state = 'RUNNING' LIMIT 1")

@@ -5,6 +5,7 @@ pub mod access;
 pub mod claim;
 pub mod line;
 pub mod management;
+pub mod recovery;
 pub mod revocation;
 pub mod rotation;
 pub mod step;

@@ -128,6 +128,19 @@ pub async fn running(conn: &mut Connection, access: &AccessId) -> Result<Option<
     row.as_ref().map(rotation).transpose()
 }
 
+/// Those that run and have not promoted their key, of every access.
+pub async fn unpromoted(conn: &mut Connection) -> Result<Vec<Rotation>, Error> {
+    let rows = sqlx::query(
+        "SELECT id, tenant_id, access_id, kind, state, old_version_id, new_version_id, grace_micros, drops_rotation_id,
+                comment, created_at, promoted_at, grace_ends_at, grace_ended_at, finished_at, failing_at, reason, message,
+                next_at
+           FROM rotation WHERE state = 'RUNNING' AND promoted_at IS NULL AND next_at IS NOT NULL ORDER BY id",
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(rotation).collect()
+}
+
 /// When the grace of each version ends that has one, and by which rotation.
 pub async fn graces(
     conn: &mut Connection,

@@ -7,6 +7,7 @@ mod gates;
 mod manage;
 mod range;
 mod real;
+mod recovery;
 mod revoke;
 mod rotate;
 mod rows;

@@ -122,6 +122,11 @@ impl proto::custody_service_server::CustodyService for Vault {
         }
         let found = state.versions.get_mut(&asked.version_id);
         let (_, version) = found.ok_or_else(|| refuse(Reason::VersionNotFound))?;
+        if !may_become(version.state(), asked.state()) {
+            let there = version.state().as_str_name().trim_start_matches("VERSION_STATE_").to_lowercase();
+            let refusal = Failure::new(Reason::RevisionMismatch, "It does not go there.");
+            return Err(refusal.with("state", there).to_status());
+        }
         version.state = asked.state;
         version.material_destroyed |= asked.destroy_material;
         version.compromised |= asked.compromised;
@@ -138,6 +143,18 @@ impl proto::custody_service_server::CustodyService for Vault {
         let versions = own.map(|(_, version)| version.clone()).collect();
         Ok(Response::new(proto::GetManagedCredentialResponse { versions, ..Default::default() }))
     }
+}
+
+/// As the real one: only forward, and from an end nowhere.
+fn may_become(from: proto::VersionState, to: proto::VersionState) -> bool {
+    use proto::VersionState as State;
+    from == to
+        || match from {
+            State::Staged => matches!(to, State::Active | State::Failed | State::Revoked),
+            State::Active => matches!(to, State::Grace | State::Retired | State::Revoked),
+            State::Grace => matches!(to, State::Retired | State::Revoked),
+            _ => false,
+        }
 }
 
 #[tonic::async_trait]
@@ -243,5 +260,33 @@ impl proto::tenant_service_server::TenantService for Vault {
             return Ok(Response::new(proto::GetTenantResponse::default()));
         }
         Err(refuse(Reason::TenantNotFound))
+    }
+
+    async fn update_tenant(
+        &self,
+        _: Request<proto::UpdateTenantRequest>,
+    ) -> Answer<proto::UpdateTenantResponse> {
+        Err(Status::unimplemented("not called by key-lifecycle"))
+    }
+
+    async fn suspend_tenant(
+        &self,
+        _: Request<proto::SuspendTenantRequest>,
+    ) -> Answer<proto::SuspendTenantResponse> {
+        Err(Status::unimplemented("not called by key-lifecycle"))
+    }
+
+    async fn resume_tenant(
+        &self,
+        _: Request<proto::ResumeTenantRequest>,
+    ) -> Answer<proto::ResumeTenantResponse> {
+        Err(Status::unimplemented("not called by key-lifecycle"))
+    }
+
+    async fn delete_tenant(
+        &self,
+        _: Request<proto::DeleteTenantRequest>,
+    ) -> Answer<proto::DeleteTenantResponse> {
+        Err(Status::unimplemented("not called by key-lifecycle"))
     }
 }

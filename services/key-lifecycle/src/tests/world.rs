@@ -25,6 +25,7 @@ use keywright_proto::credential::tenant_service_server::TenantServiceServer;
 use keywright_proto::identity::exchange_service_server::ExchangeServiceServer;
 use keywright_proto::lifecycle as proto;
 use keywright_proto::lifecycle::management_service_client::ManagementServiceClient;
+use keywright_proto::lifecycle::recovery_service_client::RecoveryServiceClient;
 use keywright_proto::lifecycle::rotation_service_client::RotationServiceClient;
 use keywright_proto::lifecycle::ssh_access_service_client::SshAccessServiceClient;
 use keywright_proto::lifecycle::work_service_client::WorkServiceClient;
@@ -155,6 +156,10 @@ impl World {
         ManagementServiceClient::new(peer(self.routes.clone(), Some(caller.clone())))
     }
 
+    pub fn recoveries(&self, caller: &Caller) -> RecoveryServiceClient<Peer> {
+        RecoveryServiceClient::new(peer(self.routes.clone(), Some(caller.clone())))
+    }
+
     pub fn works(&self) -> WorkServiceClient<Peer> {
         WorkServiceClient::new(peer(
             self.routes.clone(),
@@ -263,6 +268,8 @@ pub fn person(role: Role, tenant: Option<&TenantId>) -> Caller {
         trace_id: String::new(),
         source_ip: String::new(),
         user_agent: String::new(),
+        client_certificate: String::new(),
+        vouched_at: keywright_domain::clock::Instant::from_micros(0),
         bearer: Some(Arc::new(Secret::from_text("token".to_owned()))),
     }
 }

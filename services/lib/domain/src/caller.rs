@@ -1,5 +1,6 @@
 //! Who asks: the principal behind a request, as the exchanged token states it.
 
+use crate::clock::Instant;
 use crate::ids::{PrincipalId, TenantId, TokenId};
 use crate::secret::Secret;
 use std::sync::Arc;
@@ -76,6 +77,10 @@ pub struct Caller {
     pub trace_id: String,
     pub source_ip: String,
     pub user_agent: String,
+    /// The client certificate of the connection at the edge: SHA-256 of its DER form; empty for none.
+    pub client_certificate: String,
+    /// When the identity service last saw that the principal's token holds, by its database's clock.
+    pub vouched_at: Instant,
     /// The short-lived token that the request came with, to be exchanged for calls on the caller's behalf.
     pub bearer: Option<Arc<Secret>>,
 }
@@ -138,6 +143,8 @@ impl Caller {
             trace_id: String::new(),
             source_ip: String::new(),
             user_agent: String::new(),
+            client_certificate: String::new(),
+            vouched_at: Instant::from_micros(0),
             bearer: None,
         }
     }

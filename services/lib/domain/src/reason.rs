@@ -81,6 +81,7 @@ reasons! {
     RouteNotFound = "ROUTE_NOT_FOUND", NotFound, 404, No, "Check the id, or ask its owner.";
     VersionNotFound = "VERSION_NOT_FOUND", NotFound, 404, No, "Check the id, or ask its owner.";
     EventNotFound = "EVENT_NOT_FOUND", NotFound, 404, No, "Check the id, or ask its owner.";
+    MemberNotFound = "MEMBER_NOT_FOUND", NotFound, 404, No, "Check the id, or ask its owner.";
     TestNotFound = "TEST_NOT_FOUND", NotFound, 404, No, "Check the id, or ask its owner.";
     ValidationFailed = "VALIDATION_FAILED", InvalidArgument, 400, No, "Correct the fields named in the violations.";
     ConfirmationRequired = "CONFIRMATION_REQUIRED", InvalidArgument, 400, No, "Send the exact id in `confirmation`.";
@@ -101,6 +102,9 @@ reasons! {
     CredentialInUse = "CREDENTIAL_IN_USE", FailedPrecondition, 409, No, "Switch or unbind the servers that use it first.";
     UsageAcknowledgementRequired = "USAGE_ACKNOWLEDGEMENT_REQUIRED", FailedPrecondition, 409, No, "Read the usage and acknowledge it (acknowledgeServerUsage).";
     ServerInUse = "SERVER_IN_USE", FailedPrecondition, 409, No, "Ask delete-check what uses it.";
+    TenantSuspended = "TENANT_SUSPENDED", FailedPrecondition, 409, No, "Ask your platform team to resume the tenant.";
+    TenantInUse = "TENANT_IN_USE", FailedPrecondition, 409, No, "Delete its servers, credentials and accesses first.";
+    ResolveNotAllowed = "RESOLVE_NOT_ALLOWED", FailedPrecondition, 409, No, "Have it signed (SignLogin), or let the tenant's owner allow it.";
     KeyAlreadyDownloaded = "KEY_ALREADY_DOWNLOADED", FailedPrecondition, 409, No, "Rotate the key to get a new one.";
     AccessRevoked = "ACCESS_REVOKED", FailedPrecondition, 409, No, "Regenerate the key.";
     AccessNotRevoked = "ACCESS_NOT_REVOKED", FailedPrecondition, 409, No, "Rotate it, or revoke it first.";
@@ -124,7 +128,7 @@ reasons! {
     HostFileChanged = "HOST_FILE_CHANGED", FailedPrecondition, 409, AfterDelay, "Try again.";
     HostFileOwner = "HOST_FILE_OWNER", FailedPrecondition, 409, No, "Let the account own its home and .ssh.";
     SudoUnavailable = "SUDO_UNAVAILABLE", FailedPrecondition, 409, No, "Log in as root or install the sudoers rule.";
-    HostUnreachable = "HOST_UNREACHABLE", Unavailable, 503, AfterDelay, "Run a connectivity test.";
+    HostUnreachable = "HOST_UNREACHABLE", FailedPrecondition, 409, AfterDelay, "Run a connectivity test.";
     HostEditFailed = "HOST_EDIT_FAILED", FailedPrecondition, 409, AfterDelay, "Run a connectivity test and try again.";
     TargetNotAllowed = "TARGET_NOT_ALLOWED", InvalidArgument, 400, No, "Use an address that the operator allows.";
     AlreadyExists = "ALREADY_EXISTS", AlreadyExists, 409, No, "Use the one that exists, or another name.";
@@ -137,6 +141,7 @@ reasons! {
     AuditUnavailable = "AUDIT_UNAVAILABLE", Unavailable, 503, AfterDelay, "Try again; see keywright doctor.";
     StorageUnavailable = "STORAGE_UNAVAILABLE", Unavailable, 503, AfterDelay, "Try again; see keywright doctor.";
     ServiceUnavailable = "SERVICE_UNAVAILABLE", Unavailable, 503, AfterDelay, "Try again; see keywright doctor.";
+    RecoveryMode = "RECOVERY_MODE", Unavailable, 503, AfterDelay, "Probe and complete the recovery first (keywright admin recovery).";
     DeadlineExceeded = "DEADLINE_EXCEEDED", DeadlineExceeded, 504, AfterDelay, "Try again with a longer deadline.";
     RequestInProgress = "REQUEST_IN_PROGRESS", Unavailable, 503, AfterDelay, "Try again in a moment.";
     Unauthenticated = "UNAUTHENTICATED", Unauthenticated, 401, No, "Log in (keywright login) or send a valid token.";

@@ -1,73 +1,104 @@
-//! Who may do what: one Cedar policy set, validated against its schema before a service starts.
+//! Who may do what: one Cedar policy set, validated against its schema before a service starts. Keywright ships permits
+//! and hard limits; an operator adds policies of his own from a folder.
+//!
+//! Invariants: a limit is a `forbid`, so that no permit lifts it; additions concern people and programs alone, never what
+//! Keywright's services do among themselves; a policy that cannot be evaluated denies.
 //!
 //! The only crate that names Cedar; everybody else sees a plain [`Decision`].
 
-use cedar_policy::{
-    Authorizer, Context, Decision as Verdict, Entities, Entity, EntityId, EntityTypeName, EntityUid,
-    PolicySet, Request, RestrictedExpression, Schema, ValidationMode, Validator,
-};
-use keywright_domain::caller::Caller;
+mod additions;
+mod facts;
+mod fault;
+mod limits;
+mod set;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use fault::{Fault, PolicyError};
+
+use cedar_policy::{Authorizer, Decision as Verdict, PolicySet};
+use facts::Facts;
+use keywright_domain::caller::{Caller, Role};
 use keywright_domain::ids::TenantId;
-use std::collections::{HashMap, HashSet};
-use std::str::FromStr;
+use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
-const SCHEMA: &str = include_str!("schema.cedarschema");
-const POLICIES: &str = include_str!("policies.cedar");
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     Allow,
     /// The role does not allow it.
-    Deny,
+    Deny(DeniedBy),
     /// Another tenant's object: for this caller it does not exist.
     Hidden,
 }
 
-#[derive(Debug, thiserror::Error)]
-#[error("the policy set cannot be used: {0}")]
-pub struct PolicyError(String);
+/// What denied, for the audit log alone: the ids of the policies that forbid, or that none permits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeniedBy(String);
+
+impl fmt::Display for DeniedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// The validated policy set. Cheap to clone.
 #[derive(Clone)]
 pub struct Policy(Arc<Inner>);
 
 struct Inner {
-    policies: PolicySet,
-    schema: Schema,
-    principal: EntityTypeName,
-    action: EntityTypeName,
-    object: EntityTypeName,
-    actions: HashSet<String>,
+    facts: Facts,
+    shipped: PolicySet,
+    /// With the operator's additions.
+    all: PolicySet,
+    actions: set::Actions,
+    added: Vec<String>,
+    /// What an object's tenant may have to be for an addition to permit something.
+    tenants: Vec<String>,
 }
 
 impl Policy {
     /// The shipped policies, validated.
     pub fn shipped() -> Result<Self, PolicyError> {
-        let fail = |e: &dyn std::fmt::Display| PolicyError(e.to_string());
-        let (schema, _warnings) = Schema::from_cedarschema_str(SCHEMA).map_err(|e| fail(&e))?;
-        let policies = PolicySet::from_str(POLICIES).map_err(|e| fail(&e))?;
-        let outcome = Validator::new(schema.clone()).validate(&policies, ValidationMode::Strict);
-        if !outcome.validation_passed() {
-            return Err(PolicyError(
-                outcome.validation_errors().map(ToString::to_string).collect::<Vec<_>>().join("; "),
-            ));
-        }
-        let name = |text: &str| EntityTypeName::from_str(text).map_err(|e| fail(&e));
-        let actions = schema.actions().map(|uid| uid.id().unescaped().to_owned()).collect();
-        Ok(Self(Arc::new(Inner {
-            policies,
-            schema,
-            principal: name("Keywright::Principal")?,
-            action: name("Keywright::Action")?,
-            object: name("Keywright::Object")?,
-            actions,
-        })))
+        Self::assemble(additions::Additions::default())
+    }
+
+    /// The shipped policies with those of the `*.cedar` files in a folder.
+    pub fn with_additions(folder: &Path) -> Result<Self, PolicyError> {
+        Self::assemble(additions::read(folder)?)
+    }
+
+    fn assemble(additions: additions::Additions) -> Result<Self, PolicyError> {
+        let schema = set::schema()?;
+        let shipped = set::shipped(&schema)?;
+        let all = additions.join(&shipped, &schema)?;
+        let policy = Self(Arc::new(Inner {
+            actions: set::actions(&schema)?,
+            facts: Facts::new(schema)?,
+            shipped,
+            all,
+            added: additions.ids(),
+            tenants: additions.tenants(),
+        }));
+        limits::check(&policy, &additions)?;
+        Ok(policy)
+    }
+
+    /// The schema and the policies as they are shipped, for an operator to read.
+    pub fn text() -> String {
+        set::TEXTS.iter().map(|(name, text)| format!("// ==== {name} ====\n{text}\n")).collect()
+    }
+
+    /// The ids of the policies that were added, in their order.
+    pub fn added(&self) -> &[String] {
+        &self.0.added
     }
 
     /// Whether the policy set knows the action; a server does not start with an RPC whose action it does not know.
     pub fn knows(&self, action: &str) -> bool {
-        self.0.actions.contains(action)
+        self.0.actions.all.contains(action)
     }
 
     /// Decides on an object of `tenant` (none: the platform's own).
@@ -76,112 +107,45 @@ impl Policy {
         if own.is_some() && tenant != own {
             return Decision::Hidden;
         }
-        if self.0.evaluate(caller, action, tenant.map(TenantId::as_str)).unwrap_or(false) {
-            Decision::Allow
-        } else {
-            Decision::Deny
+        match self.0.evaluate(caller, action, tenant.map_or("", TenantId::as_str)) {
+            Ok(()) => Decision::Allow,
+            Err(denied) => Decision::Deny(denied),
         }
     }
 
     /// Whether the caller could be allowed the action on anything at all: decided at the door, before a request is
     /// read.
-    pub fn could(&self, caller: &Caller, action: &str) -> bool {
-        let tenant = caller.principal.tenant.as_ref().map(TenantId::as_str);
-        self.0.evaluate(caller, action, tenant).unwrap_or(false)
+    pub fn admits(&self, caller: &Caller, action: &str) -> Result<(), DeniedBy> {
+        let own = caller.principal.tenant.as_ref();
+        let Err(denied) = self.0.evaluate(caller, action, own.map_or("", TenantId::as_str)) else {
+            return Ok(());
+        };
+        let elsewhere = |tenant: &String| self.0.evaluate(caller, action, tenant).is_ok();
+        if own.is_none() && self.0.tenants.iter().any(elsewhere) { Ok(()) } else { Err(denied) }
     }
 }
 
 impl Inner {
-    fn evaluate(&self, caller: &Caller, action: &str, tenant: Option<&str>) -> Option<bool> {
-        let uid = |kind: &EntityTypeName, id: &str| {
-            EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
-        };
-        let text = |value: &str| RestrictedExpression::new_string(value.to_owned());
-        let (principal, object) = (uid(&self.principal, &caller.principal.id), uid(&self.object, "object"));
-        let who = HashMap::from([
-            ("role".to_owned(), text(caller.principal.role.as_str())),
-            ("kind".to_owned(), text(caller.principal.kind.as_str())),
-            ("acting".to_owned(), text(caller.acting.map_or("", |service| service.as_str()))),
-            ("tenant".to_owned(), text(caller.principal.tenant.as_ref().map_or("", TenantId::as_str))),
-            (
-                "permissions".to_owned(),
-                RestrictedExpression::new_set(caller.principal.permissions.iter().map(|p| text(p))),
-            ),
-        ]);
-        let what = HashMap::from([("tenant".to_owned(), text(tenant.unwrap_or_default()))]);
-        let entities = Entities::from_entities(
-            [
-                Entity::new(principal.clone(), who, HashSet::new()).ok()?,
-                Entity::new(object.clone(), what, HashSet::new()).ok()?,
-            ],
-            Some(&self.schema),
-        )
-        .ok()?;
-        let request =
-            Request::new(principal, uid(&self.action, action), object, Context::empty(), Some(&self.schema))
-                .ok()?;
-        let answer = Authorizer::new().is_authorized(&request, &self.policies, &entities);
-        Some(answer.decision() == Verdict::Allow)
+    fn evaluate(&self, caller: &Caller, action: &str, tenant: &str) -> Result<(), DeniedBy> {
+        let own = self.actions.inside.contains(action) || caller.principal.role == Role::Keywright;
+        let set = if own { &self.shipped } else { &self.all };
+        self.judge(set, caller, action, tenant)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use keywright_domain::caller::{Principal, PrincipalKind, Role, ServiceName};
-    use keywright_domain::ids::PrincipalId;
-
-    fn person(role: Role, tenant: Option<&TenantId>) -> Caller {
-        let principal = Principal::person(&PrincipalId::random().unwrap(), role, tenant.cloned());
-        Caller {
-            principal,
-            acting: Some(ServiceName::Gateway),
-            ..Caller::background(ServiceName::Gateway, "")
+    fn judge(&self, set: &PolicySet, caller: &Caller, action: &str, tenant: &str) -> Result<(), DeniedBy> {
+        let role = caller.principal.role.as_str();
+        let none = || DeniedBy(format!("no policy permits {action} to {role}"));
+        let (request, entities) = self.facts.of(caller, action, tenant).ok_or_else(none)?;
+        let answer = Authorizer::new().is_authorized(&request, set, &entities);
+        // A forbid that cannot be evaluated would not count: better nobody than somebody whom it was to stop.
+        if answer.diagnostics().errors().next().is_some() {
+            return Err(DeniedBy("a policy could not be evaluated".to_owned()));
         }
-    }
-
-    #[test]
-    fn an_operator_never_downloads_and_an_owner_does() {
-        let policy = Policy::shipped().unwrap();
-        let tenant = TenantId::random().unwrap();
-        let operator = person(Role::Operator, None);
-        assert_eq!(policy.decide(&operator, "access.download", Some(&tenant)), Decision::Deny);
-        assert_eq!(policy.decide(&operator, "access.revoke", Some(&tenant)), Decision::Allow);
-        let owner = person(Role::TenantOwner, Some(&tenant));
-        assert_eq!(policy.decide(&owner, "access.download", Some(&tenant)), Decision::Allow);
-        let program = Caller {
-            principal: Principal { kind: PrincipalKind::Service, ..owner.principal.clone() },
-            ..owner
-        };
-        assert_eq!(policy.decide(&program, "access.download", Some(&tenant)), Decision::Deny);
-    }
-
-    #[test]
-    fn another_tenant_is_hidden_whatever_the_role() {
-        let policy = Policy::shipped().unwrap();
-        let (mine, other) = (TenantId::random().unwrap(), TenantId::random().unwrap());
-        for role in [Role::TenantOwner, Role::TenantAdmin, Role::TenantMember] {
-            let caller = person(role, Some(&mine));
-            assert_eq!(policy.decide(&caller, "server.read", Some(&other)), Decision::Hidden);
-            assert_eq!(policy.decide(&caller, "server.read", None), Decision::Hidden);
-            assert_eq!(policy.decide(&caller, "server.read", Some(&mine)), Decision::Allow);
+        if answer.decision() == Verdict::Allow {
+            return Ok(());
         }
-    }
-
-    #[test]
-    fn the_gateway_reaches_nothing_inside() {
-        let policy = Policy::shipped().unwrap();
-        let operator = person(Role::Operator, None);
-        assert!(!policy.could(&operator, "credential.sign"));
-        assert!(!policy.could(&operator, "custody.release"));
-        let carried = Caller { acting: Some(ServiceName::KeyLifecycle), ..operator };
-        assert!(policy.could(&carried, "custody.generate"));
-    }
-
-    #[test]
-    fn an_unknown_action_is_denied() {
-        let policy = Policy::shipped().unwrap();
-        assert!(!policy.knows("server.explode"));
-        assert!(!policy.could(&person(Role::Operator, None), "server.explode"));
+        let mut ids: Vec<&str> = answer.diagnostics().reason().map(AsRef::as_ref).collect();
+        ids.sort_unstable();
+        if ids.is_empty() { Err(none()) } else { Err(DeniedBy(ids.join(", "))) }
     }
 }

@@ -1,6 +1,7 @@
 //! Audit first: an intent is durable in the log before the effect, the outcome follows from the outbox.
 
 use crate::clients::Outbound;
+use crate::denials::{Denials, Noted, Repeated};
 use crate::failure::Failure;
 use keywright_domain::caller::{Caller, ServiceName};
 use keywright_domain::clock::Instant;
@@ -53,6 +54,12 @@ impl<'a> Entry<'a> {
         self
     }
 
+    /// What denied it: never told to the caller.
+    #[must_use]
+    pub fn denied_by(self, what: impl ToString) -> Self {
+        self.detail("deniedBy", what.to_string())
+    }
+
     #[must_use]
     pub fn detail(mut self, key: &str, value: impl Into<String>) -> Self {
         self.details.insert(key.to_owned(), value.into());
@@ -64,11 +71,12 @@ impl<'a> Entry<'a> {
 pub struct Audit {
     outbound: Outbound,
     owed: Arc<Notify>,
+    denials: Arc<Denials>,
 }
 
 impl Audit {
     pub fn new(outbound: Outbound) -> Self {
-        Self { outbound, owed: Arc::new(Notify::new()) }
+        Self { outbound, owed: Arc::new(Notify::new()), denials: Arc::default() }
     }
 
     /// Makes the intent durable, or fails the request with AUDIT_UNAVAILABLE: nothing happens unlogged.
@@ -119,16 +127,48 @@ impl Audit {
         self.owed.notify_one();
     }
 
-    /// A refusal of the caller: best effort, since there is nothing to hold back.
+    /// A refusal of the caller: best effort, since there is nothing to hold back. The same one again within a minute
+    /// is counted, and the count is one entry.
     pub async fn denied(&self, caller: &Caller, entry: Entry<'_>, reason: Reason) {
         let Ok(event) = EventId::random() else { return };
-        if self.append(record(&event, caller, entry)).await.is_err() {
-            tracing::warn!(%event, "a denial could not be logged");
+        let record = record(&event, caller, entry);
+        match self.denials.note(&record, reason, tokio::time::Instant::now()) {
+            Noted::First => self.log_denial(Repeated { record, reason }).await,
+            Noted::Counted => {}
+            Noted::CountedUntil(key, until) => {
+                let audit = self.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep_until(until).await;
+                    if let Some(repeated) = audit.denials.take(&key) {
+                        audit.log_denial(repeated).await;
+                    }
+                });
+            }
+        }
+    }
+
+    /// For a process that owes the log nothing else: tells at `stop` what was counted until then.
+    pub async fn tell_at_end(self, stop: CancellationToken) {
+        stop.cancelled().await;
+        self.log_repeated().await;
+    }
+
+    async fn log_repeated(&self) {
+        for repeated in self.denials.take_all() {
+            self.log_denial(repeated).await;
+        }
+    }
+
+    async fn log_denial(&self, denial: Repeated) {
+        let Repeated { record, reason } = denial;
+        let event = record.event_id.clone();
+        if self.append(record).await.is_err() {
+            tracing::warn!(event, "a denial could not be logged");
             return;
         }
         let outcome = Outcome::denied(reason.as_str());
         if self.outcomes(vec![outcome_record(&event, &outcome)]).await.is_err() {
-            tracing::warn!(%event, "the outcome of a denial could not be logged");
+            tracing::warn!(event, "the outcome of a denial could not be logged");
         }
     }
 
@@ -173,6 +213,7 @@ impl Audit {
             let pause = if quiet < 50 { Duration::from_millis(50) } else { Duration::from_secs(5) };
             tokio::select! {
                 () = stop.cancelled() => {
+                    self.log_repeated().await;
                     let _last = self.deliver(&db).await;
                     return;
                 }
@@ -205,7 +246,9 @@ impl Audit {
                     Ok(record) => self.deliver_intent(&entry.id, record).await?,
                     Err(_) => tracing::error!(id = entry.id, "a spooled intent cannot be read"),
                 },
-                outbox::Owed::Outcome(outcome) => outcomes.push(outcome_record(&entry.event, outcome)),
+                outbox::Owed::Outcome(outcome) => {
+                    outcomes.push(outcome_record(entry.event.as_str(), outcome))
+                }
             }
         }
         if !outcomes.is_empty() {
@@ -238,17 +281,21 @@ impl Guard {
         target: &str,
         missing: Reason,
     ) -> Result<(), Failure> {
-        let (reason, failure) = match self.policy.decide(caller, action, tenant) {
-            Decision::Allow => return Ok(()),
-            Decision::Deny => (
-                Reason::PermissionDenied,
-                Failure::new(Reason::PermissionDenied, "Your role does not allow this."),
-            ),
-            Decision::Hidden => (missing, Failure::not_found(missing, target)),
-        };
         // Under the caller's own tenant; what the platform's people are refused shows in the tenant it was about.
         let about = caller.principal.tenant.as_ref().or(tenant);
-        self.audit.denied(caller, Entry::new(action).tenant(about).target(shown(target)), reason).await;
+        let entry = Entry::new(action).tenant(about).target(shown(target));
+        let (reason, entry, failure) = match self.policy.decide(caller, action, tenant) {
+            Decision::Allow => return Ok(()),
+            Decision::Deny(denied) => (
+                Reason::PermissionDenied,
+                entry.denied_by(denied),
+                Failure::new(Reason::PermissionDenied, "Your role does not allow this."),
+            ),
+            Decision::Hidden => {
+                (missing, entry.denied_by("another tenant's"), Failure::not_found(missing, target))
+            }
+        };
+        self.audit.denied(caller, entry, reason).await;
         Err(failure)
     }
 
@@ -280,7 +327,7 @@ fn record(event: &EventId, caller: &Caller, entry: Entry<'_>) -> proto::RecordIn
     }
 }
 
-fn outcome_record(event: &EventId, outcome: &Outcome) -> proto::Outcome {
+fn outcome_record(event: &str, outcome: &Outcome) -> proto::Outcome {
     let kind = match outcome.kind {
         OutcomeKind::Succeeded => proto::AuditOutcome::Succeeded,
         OutcomeKind::Failed => proto::AuditOutcome::Failed,

@@ -1,8 +1,11 @@
 //! Authentication at a service's door: which token, for whom, and whether the RPC's rule could allow it at all.
 
 use crate::clients::{Outbound, SOURCE_IP};
+use crate::denylist::Denylist;
 use crate::failure::Failure;
+use crate::quota::Quotas;
 use crate::rules::Rules;
+use crate::tls::Connection;
 use crate::token::{Verified, Verifier};
 use crate::{audit::Audit, audit::Entry};
 use keywright_domain::caller::{Caller, PrincipalKind, ServiceName};
@@ -36,6 +39,9 @@ pub(crate) struct Door {
     pub(crate) policy: Policy,
     pub(crate) outbound: Outbound,
     pub(crate) audit: Audit,
+    pub(crate) denylist: Denylist,
+    /// Of those who come here directly; what the gateway carries it counts itself.
+    pub(crate) quotas: Arc<Quotas>,
 }
 
 /// What is known of a request before its token is read.
@@ -43,6 +49,9 @@ pub(crate) struct Door {
 pub(crate) struct Trace {
     pub(crate) request_id: String,
     pub(crate) trace_id: String,
+    pub(crate) user_agent: String,
+    /// The connection, where the request came over one of our own sockets.
+    pub(crate) connection: Connection,
 }
 
 impl Door {
@@ -77,16 +86,23 @@ impl Door {
         match self.verifier.verify(token).map_err(|_| unauthenticated())? {
             Verified::Service(caller) => Ok(*caller),
             Verified::Exchanged(mut caller) => {
+                self.denylist.check(&caller)?;
                 caller.bearer = Some(Arc::new(Secret::from_text(token.to_owned())));
                 Ok(*caller)
             }
             Verified::User { .. } => {
+                self.denylist.in_contact()?;
+                self.quotas.source(&trace.connection.source_ip, AuditClass::Read)?;
                 // A program that calls this service directly: its token is exchanged here, for this service alone.
                 let mut arrival = Caller::background(self.own, "");
                 arrival.request_id.clone_from(&trace.request_id);
+                arrival.user_agent.clone_from(&trace.user_agent);
+                arrival.source_ip.clone_from(&trace.connection.source_ip);
+                arrival.client_certificate.clone_from(&trace.connection.client_certificate);
                 let short = self.outbound.exchange(token, self.own, &arrival).await?;
                 match self.verifier.verify(&short).map_err(|_| unauthenticated())? {
                     Verified::Exchanged(mut caller) => {
+                        self.quotas.principal(&caller.principal.id)?;
                         // It acts for itself: nothing inside opens for it.
                         caller.acting = None;
                         caller.bearer = Some(Arc::new(Secret::from_text(short)));
@@ -100,20 +116,23 @@ impl Door {
 
     async fn decide(&self, rule: &Rule, caller: &Caller) -> Result<(), Failure> {
         let inside = caller.acting.is_some_and(|service| service != ServiceName::Gateway);
-        let vouched = rule.action == "token.exchange" || rule.action == "audit.append";
-        // The exchange and the log take a service's own proof alone: a user's exchanged token is not one.
+        let vouched = matches!(rule.action.as_str(), "token.exchange" | "token.watch" | "audit.append");
+        // These take a service's own proof alone: a user's exchanged token is not one.
         let reachable = match rule.exposure {
             Exposure::Public => true,
             Exposure::Internal if vouched => caller.principal.kind == PrincipalKind::System,
             Exposure::Internal => inside,
+            // Straight from a program: the gateway never carries one of these.
+            Exposure::Platform => inside || caller.acting.is_none(),
         };
-        if reachable && self.policy.could(caller, &rule.action) {
-            return Ok(());
-        }
+        let denied = match self.policy.admits(caller, &rule.action) {
+            Ok(()) if reachable => return Ok(()),
+            Ok(()) => "it cannot be reached from there".to_owned(),
+            Err(denied) => denied.to_string(),
+        };
         let tenant = caller.principal.tenant.clone();
-        self.audit
-            .denied(caller, Entry::new(&rule.action).tenant(tenant.as_ref()), Reason::PermissionDenied)
-            .await;
+        let entry = Entry::new(&rule.action).tenant(tenant.as_ref()).denied_by(denied);
+        self.audit.denied(caller, entry, Reason::PermissionDenied).await;
         Err(Failure::new(Reason::PermissionDenied, "Your role does not allow this."))
     }
 }

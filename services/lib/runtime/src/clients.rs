@@ -85,6 +85,7 @@ impl Outbound {
             request_id: caller.request_id.clone(),
             source_ip: caller.source_ip.clone(),
             user_agent: caller.user_agent.clone(),
+            client_certificate: caller.client_certificate.clone(),
         };
         let request = self.own_request(ServiceName::CredentialStore, None, request)?;
         let answer =

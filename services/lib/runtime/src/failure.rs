@@ -28,6 +28,8 @@ pub struct Failure {
     pub message: String,
     pub metadata: BTreeMap<String, String>,
     pub violations: Vec<Violation>,
+    /// How long to wait before trying again, where it is known better than by the reason.
+    pub retry_after: Option<Duration>,
 }
 
 impl Failure {
@@ -39,12 +41,18 @@ impl Failure {
             message.push(' ');
             message.push_str(remedy);
         }
-        Self { reason, message, metadata: BTreeMap::new(), violations: Vec::new() }
+        Self { reason, message, metadata: BTreeMap::new(), violations: Vec::new(), retry_after: None }
     }
 
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {
         self.metadata.insert(key.to_owned(), value.into());
+        self
+    }
+
+    #[must_use]
+    pub fn after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
         self
     }
 
@@ -73,7 +81,7 @@ impl Failure {
             details.add_bad_request_violation(&violation.field, &violation.description);
         }
         if self.reason.retry() == Retry::AfterDelay {
-            details.set_retry_info(Some(RETRY_DELAY));
+            details.set_retry_info(Some(self.retry_after.unwrap_or(RETRY_DELAY)));
         }
         if let (Code::NotFound, Some(id)) = (self.reason.code(), self.metadata.get("id")) {
             let kind = self.reason.as_str().trim_end_matches("_NOT_FOUND").to_ascii_lowercase();
@@ -102,6 +110,10 @@ impl Failure {
                         .into_iter()
                         .map(|v| Violation { field: v.field, description: v.description })
                         .collect(),
+                    retry_after: details
+                        .retry_info()
+                        .and_then(|info| info.retry_delay)
+                        .filter(|delay| *delay != RETRY_DELAY),
                 }
             }
             None => match status.code() {

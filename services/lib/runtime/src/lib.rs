@@ -6,16 +6,24 @@
 pub mod audit;
 mod auth;
 pub mod clients;
+pub mod deadline;
+mod denials;
+pub mod denylist;
 pub mod edge;
+mod ending;
 pub mod failure;
 pub mod idempotency;
 pub mod keys;
 pub mod page;
 pub mod peer;
+pub mod quota;
+pub mod rate;
 pub mod rules;
 pub mod serve;
+pub mod session;
 pub mod stack;
 pub mod telemetry;
+pub mod tls;
 pub mod token;
 
 pub use auth::caller;

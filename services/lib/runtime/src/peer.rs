@@ -4,19 +4,21 @@ use keywright_domain::caller::ServiceName;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use tonic::body::Body;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
 /// A gRPC service, wherever it runs.
 pub type Peer = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, tonic::Status>;
 
-/// Another process.
-pub fn remote(url: &str) -> Result<Peer, tonic::transport::Error> {
-    let channel: Channel = Endpoint::from_shared(url.to_owned())?
-        .connect_timeout(std::time::Duration::from_secs(5))
-        .tcp_nodelay(true)
-        .connect_lazy();
+/// Another process. `ca`: whose certificate it shows, in PEM, where its URL is `https`.
+pub fn remote(url: &str, ca: Option<&[u8]>) -> Result<Peer, tonic::transport::Error> {
+    let mut endpoint = Endpoint::from_shared(url.to_owned())?;
+    if let Some(ca) = ca.filter(|_| url.starts_with("https:")) {
+        endpoint = endpoint.tls_config(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca)))?;
+    }
+    let channel: Channel =
+        endpoint.connect_timeout(std::time::Duration::from_secs(5)).tcp_nodelay(true).connect_lazy();
     Ok(Peer::new(channel.map_err(|error: tonic::transport::Error| {
         let mut status = tonic::Status::unavailable("the service could not be reached");
         status.set_source(Arc::new(error));

@@ -3,12 +3,17 @@
 use keywright_domain::caller::ServiceName;
 use keywright_policy::Policy;
 use keywright_proto::{Rule, RuleError, pool, rule_of};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// `/keywright.credential.v1.ServerService/GetServer` → rule.
 #[derive(Clone)]
-pub struct Rules(Arc<HashMap<String, Rule>>);
+pub struct Rules(Arc<Inner>);
+
+struct Inner {
+    rules: HashMap<String, Rule>,
+    streams: HashSet<String>,
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum RulesError {
@@ -23,7 +28,7 @@ pub enum RulesError {
 impl Rules {
     /// Refuses an RPC without a rule, or with an action that the policy set does not know.
     pub fn load(policy: &Policy) -> Result<Self, RulesError> {
-        let mut rules = HashMap::new();
+        let (mut rules, mut streams) = (HashMap::new(), HashSet::new());
         for service in pool().services().filter(|service| service.full_name().starts_with("keywright.")) {
             for method in service.methods() {
                 let rule = rule_of(&method)?;
@@ -33,14 +38,23 @@ impl Rules {
                         action: rule.action,
                     });
                 }
-                rules.insert(format!("/{}/{}", service.full_name(), method.name()), rule);
+                let path = format!("/{}/{}", service.full_name(), method.name());
+                if method.is_server_streaming() {
+                    streams.insert(path.clone());
+                }
+                rules.insert(path, rule);
             }
         }
-        if rules.is_empty() { Err(RulesError::Empty) } else { Ok(Self(Arc::new(rules))) }
+        if rules.is_empty() { Err(RulesError::Empty) } else { Ok(Self(Arc::new(Inner { rules, streams }))) }
     }
 
     pub fn get(&self, path: &str) -> Option<&Rule> {
-        self.0.get(path)
+        self.0.rules.get(path)
+    }
+
+    /// Whether the answer of the RPC is a stream, which may outlive the token it was asked for with.
+    pub fn streams(&self, path: &str) -> bool {
+        self.0.streams.contains(path)
     }
 }
 

@@ -4,10 +4,15 @@
 use crate::audit::Audit;
 use crate::auth::{Door, Trace};
 use crate::clients::{CALL_DEADLINE, Outbound, REQUEST_ID};
+use crate::deadline::Deadline;
+use crate::denylist::Denylist;
+use crate::ending;
 use crate::failure::Failure;
 use crate::peer::Peer;
+use crate::quota::{Quotas, Shares};
 use crate::rules::Rules;
 use crate::telemetry;
+use crate::tls::Connection;
 use crate::token::Verifier;
 use keywright_domain::caller::ServiceName;
 use keywright_domain::ids::RequestId;
@@ -24,6 +29,9 @@ use tracing::Instrument;
 
 /// Requests that one service works on at once; more are refused at once, retriable.
 const IN_FLIGHT: usize = 512;
+
+/// Characters of what a client calls itself that are kept.
+const MAX_USER_AGENT: usize = 200;
 
 type Request = http::Request<Body>;
 type Response = http::Response<Body>;
@@ -42,8 +50,10 @@ impl Stack {
         policy: Policy,
         outbound: Outbound,
         audit: Audit,
+        denylist: Denylist,
     ) -> Self {
-        let door = Door { own, rules, verifier, policy, outbound, audit };
+        let quotas = Arc::new(Quotas::new(Shares::default(), verifier.clock()));
+        let door = Door { own, rules, verifier, policy, outbound, audit, denylist, quotas };
         Self { door, room: Arc::new(Semaphore::new(IN_FLIGHT)) }
     }
 
@@ -77,20 +87,38 @@ impl Stack {
                 "The service is working on as many requests as it takes at once.",
             )
         })?;
+        let mut whose = None;
         if !path.starts_with("/grpc.health.v1.Health/") {
-            let trace =
-                Trace { request_id: request_id(request.headers())?, trace_id: telemetry::current_trace_id() };
+            let trace = trace_of(&request)?;
             if let Some(caller) = self.door.admit(path, request.headers(), trace).await? {
+                if caller.principal.token.is_some() && self.door.rules.streams(path) {
+                    whose = Some(caller.clone());
+                }
                 request.extensions_mut().insert(caller);
             }
         }
         let deadline = deadline_of(request.headers());
+        request.extensions_mut().insert(Deadline::after(deadline));
         let answer = tokio::time::timeout(deadline, routes.oneshot(request)).await;
         let answer: Result<Response, Infallible> = answer.map_err(|_| {
             Failure::new(Reason::DeadlineExceeded, "The request took longer than its deadline.")
         })?;
-        Ok(answer.unwrap_or_else(|never| match never {}))
+        let answer = answer.unwrap_or_else(|never| match never {});
+        Ok(match whose {
+            Some(caller) => answer.map(|body| ending::with_token(body, caller, self.door.denylist.clone())),
+            None => answer,
+        })
     }
+}
+
+fn trace_of(request: &Request) -> Result<Trace, Failure> {
+    let agent = request.headers().get(http::header::USER_AGENT).and_then(|value| value.to_str().ok());
+    Ok(Trace {
+        request_id: request_id(request.headers())?,
+        trace_id: telemetry::current_trace_id(),
+        user_agent: agent.unwrap_or_default().chars().take(MAX_USER_AGENT).collect(),
+        connection: request.extensions().get::<Connection>().cloned().unwrap_or_default(),
+    })
 }
 
 fn request_id(headers: &http::HeaderMap) -> Result<String, Failure> {

@@ -49,6 +49,12 @@ pub struct Claims {
     pub source_ip: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<String>,
+    /// The client certificate of the connection that the request came over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    /// When the identity service saw that the token behind it holds: microseconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vouched_at: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -97,6 +103,8 @@ impl Signer {
         claims.request_id = Some(caller.request_id.clone());
         claims.source_ip = Some(caller.source_ip.clone());
         claims.user_agent = Some(caller.user_agent.clone());
+        claims.vouched_at = Some(caller.vouched_at.micros());
+        claims.certificate = Some(caller.client_certificate.clone()).filter(|it| !it.is_empty());
         self.sign(&claims)
     }
 
@@ -124,6 +132,8 @@ impl Signer {
             request_id: None,
             source_ip: None,
             user_agent: None,
+            certificate: None,
+            vouched_at: None,
         }
     }
 
@@ -152,6 +162,10 @@ pub struct Verifier {
 }
 
 impl Verifier {
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     pub fn new(keys: PublicKeys, own: ServiceName, clock: Clock) -> Self {
         Self { keys, own, clock }
     }
@@ -220,6 +234,8 @@ fn exchanged(claims: Claims) -> Option<Verified> {
         trace_id: String::new(),
         source_ip: claims.source_ip.unwrap_or_default(),
         user_agent: claims.user_agent.unwrap_or_default(),
+        client_certificate: claims.certificate.unwrap_or_default(),
+        vouched_at: Instant::from_micros(claims.vouched_at.unwrap_or_default()),
         bearer: None,
     })))
 }

@@ -9,7 +9,7 @@ use keywright_domain::key::PublicKey;
 use tracing::instrument;
 
 use crate::algorithms::{self, HOST_KEYS};
-use crate::dial::Dialer;
+use crate::dial::{Dialer, Resolved};
 use crate::failure::{Failure, FailureCode};
 use crate::handshake::Refusal;
 use crate::target::Target;
@@ -19,6 +19,12 @@ impl Dialer {
     #[instrument(skip_all)]
     pub async fn scan_host_keys(&self, target: &Target) -> Result<Vec<PublicKey>, Failure> {
         let resolved = self.resolve(target).await?.value;
+        self.scan_resolved(&resolved).await
+    }
+
+    /// The same where the name was resolved already: it is not asked again.
+    #[instrument(skip_all)]
+    pub async fn scan_resolved(&self, resolved: &Resolved) -> Result<Vec<PublicKey>, Failure> {
         let mut address = None;
         let mut found: BTreeMap<usize, PublicKey> = BTreeMap::new();
         let mut listed: Option<Vec<String>> = None;
@@ -28,7 +34,7 @@ impl Dialer {
             if listed.as_ref().is_some_and(|server| !algorithms::offered(kind, server)) {
                 continue;
             }
-            let dialed = self.dial(&resolved).await?.value;
+            let dialed = self.dial(resolved).await?.value;
             // All keys must come from one machine, also where a name has several addresses.
             if *address.get_or_insert(dialed.address()) != dialed.address() {
                 return Err(Failure::new(crate::Stage::Tcp, FailureCode::ConnectionClosed)

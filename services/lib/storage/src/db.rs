@@ -100,9 +100,7 @@ impl Db {
             Err(error) => return Err(error),
         }
         plain.close().await?;
-        let joint = if url.contains('?') { '&' } else { '?' };
-        let url =
-            format!("{url}{joint}options=-c%20search_path%3D{service}&application_name=keywright-{service}");
+        let url = in_schema(url, service);
         let both =
             pool(&url, 16, "SET statement_timeout = '15s'; SET idle_in_transaction_session_timeout = '30s'")
                 .await?;
@@ -228,6 +226,12 @@ impl Retriable for Error {
     fn again(&self) -> bool {
         matches!(self, Self::Again(_))
     }
+}
+
+/// The URL of a database, for one service's schema.
+pub(crate) fn in_schema(url: &str, service: &str) -> String {
+    let joint = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{joint}options=-c%20search_path%3D{service}&application_name=keywright-{service}")
 }
 
 async fn pool(url: &str, size: u32, session: &'static str) -> Result<AnyPool, Error> {

@@ -14,6 +14,7 @@ mod intent;
 pub mod lease;
 pub mod outbox;
 mod shared;
+pub mod snapshot;
 
 pub use columns::Columns;
 pub use db::{Db, Dialect, Retriable, Source, Tx};

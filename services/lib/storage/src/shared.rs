@@ -18,6 +18,15 @@ pub(crate) const TABLES: &[&str] = &[
         created_at BIGINT NOT NULL,
         PRIMARY KEY (caller, method, idempotency_key)
     )",
+    "CREATE INDEX IF NOT EXISTS idempotency_age ON idempotency (created_at)",
+    "CREATE TABLE IF NOT EXISTS idempotency_claim (
+        caller TEXT NOT NULL,
+        method TEXT NOT NULL,
+        idempotency_key TEXT NOT NULL,
+        holder TEXT NOT NULL,
+        claimed_until BIGINT NOT NULL,
+        PRIMARY KEY (caller, method, idempotency_key)
+    )",
     "CREATE TABLE IF NOT EXISTS lease (
         id TEXT NOT NULL PRIMARY KEY,
         owner TEXT NOT NULL,

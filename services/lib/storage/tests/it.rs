@@ -4,7 +4,7 @@
 
 use keywright_domain::clock::{Clock, Instant};
 use keywright_domain::ids::EventId;
-use keywright_storage::idempotency::{Scope, Seen, look, remember};
+use keywright_storage::idempotency::{self, Scope, Seen, Turn, look, remember};
 use keywright_storage::{Columns, Db, Error, Intent, Outcome, Source, lease, outbox};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -148,4 +148,83 @@ async fn an_answer_is_remembered_for_its_lifetime() {
         assert_eq!(look(&mut tx, &scope("other")).await.unwrap(), Seen::New);
         assert!(tx.now() > Instant::from_micros(0));
     }
+}
+
+fn scope(hash: &str) -> Scope {
+    Scope {
+        caller: "prn_1".to_owned(),
+        method: "CreateTenant",
+        key: "k".to_owned(),
+        request_hash: hash.to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn an_old_key_is_free_again_and_swept() {
+    let both = both().await;
+    for db in &both.databases {
+        let answer = async |hash: &str| {
+            let mut tx = db.begin_internal("test").await.unwrap();
+            remember(&mut tx, &scope(hash), hash.as_bytes()).await.map(|()| tx)
+        };
+        answer("first").await.unwrap().commit().await.unwrap();
+        assert!(
+            matches!(answer("second").await, Err(Error::Again(_))),
+            "a remembered answer is never replaced"
+        );
+        both.time.fetch_add(25 * 3600 * 1_000_000, Ordering::SeqCst);
+        // Not swept yet, and in nobody's way.
+        answer("second").await.unwrap().commit().await.unwrap();
+        let mut tx = db.begin_internal("test").await.unwrap();
+        assert_eq!(look(&mut tx, &scope("second")).await.unwrap(), Seen::Same(b"second".to_vec()));
+        drop(tx);
+        both.time.fetch_add(25 * 3600 * 1_000_000, Ordering::SeqCst);
+        idempotency::sweep(db).await.unwrap();
+        let row = sqlx::query("SELECT COUNT(*) AS n FROM idempotency").fetch_one(db.read()).await.unwrap();
+        assert_eq!(row.int::<i64>("n").unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn of_concurrent_requests_one_has_the_turn_until_it_ends_or_lapses() {
+    let both = both().await;
+    for db in &both.databases {
+        let span = Duration::from_secs(75);
+        let claim = async |holder: &'static str, hash: &str| {
+            idempotency::claim(db, &scope(hash), holder, span).await.unwrap()
+        };
+        let turns = all_at_once(db, span).await;
+        assert_eq!(turns.iter().filter(|turn| **turn == Turn::Mine).count(), 1, "{turns:?}");
+        assert!(turns.iter().all(|turn| matches!(turn, Turn::Mine | Turn::InProgress)), "{turns:?}");
+        assert_eq!(claim("other", "different").await, Turn::InProgress);
+
+        both.time.fetch_add(76 * 1_000_000, Ordering::SeqCst);
+        assert_eq!(claim("second", "h").await, Turn::Mine, "the first one died");
+        idempotency::release(db, &scope("h"), "first").await.unwrap();
+        assert_eq!(claim("third", "h").await, Turn::InProgress, "the dead one's release comes too late");
+
+        let mut tx = db.begin_internal("test").await.unwrap();
+        remember(&mut tx, &scope("h"), b"answer").await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(claim("third", "h").await, Turn::InProgress, "the answer may still be taken back");
+        idempotency::release(db, &scope("h"), "second").await.unwrap();
+        assert_eq!(claim("third", "h").await, Turn::Answered);
+        assert_eq!(claim("third", "different").await, Turn::Answered);
+    }
+}
+
+/// Eight that claim at once.
+async fn all_at_once(db: &Db, span: Duration) -> Vec<Turn> {
+    let tasks = (0..8).map(|n| {
+        let db = db.clone();
+        tokio::spawn(async move {
+            let (scope, holder) = (scope("h"), format!("holder{n}"));
+            db.serialized(|| idempotency::claim(&db, &scope, &holder, span)).await.unwrap()
+        })
+    });
+    let mut turns = Vec::new();
+    for task in tasks.collect::<Vec<_>>() {
+        turns.push(task.await.unwrap());
+    }
+    turns
 }

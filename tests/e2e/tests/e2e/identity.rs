@@ -72,8 +72,9 @@ async fn nobody_grants_what_he_has_not() {
     let tenant = create_tenant(&keywright, "Acme").await;
     let (_, token) = owner(&keywright, &tenant).await;
     let owner = keywright.caller(&token);
-    for role in ["operator", "internal_service"] {
-        let answer = owner.post("/api/tokens", json!({"role": role})).await;
+    let service = json!({"role": "internal_service", "permissions": ["access.provision"]});
+    for role in [json!({"role": "operator"}), json!({"role": "auditor"}), service] {
+        let answer = owner.post("/api/tokens", role.clone()).await;
         assert_eq!((answer.status, answer.reason()), (403, "PERMISSION_DENIED"), "{role}");
     }
     assert_eq!(owner.post("/api/tenants", json!({"name": "Mine"})).await.status, 403);

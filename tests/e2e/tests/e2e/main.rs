@@ -29,20 +29,38 @@ macro_rules! on_every_pair {
     };
 }
 
+mod agent;
 mod attack;
+mod authorization;
+mod backup;
+mod client_certificates;
 mod connectivity;
+mod console_sessions;
+mod contract_fuzz;
+mod custody;
 mod downloads;
 mod faults;
+mod gate_races;
 mod grace;
 mod hostile_input;
+mod idempotency;
 mod identity;
+mod internal_services;
 mod journey;
+mod key_forms;
+mod members;
 mod openapi;
+mod policies;
 mod replicas;
+mod revocation_feed;
 mod roles_apart;
 mod saved_credentials;
 mod sealed_store;
 mod secrets;
 mod sessions;
+mod single_sign_on;
+mod switch;
+mod targets;
+mod tenant_lifecycle;
 mod tenants;
 mod tour;

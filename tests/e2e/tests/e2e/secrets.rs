@@ -2,12 +2,14 @@
 
 use keywright_e2e::key_file::secrets_of;
 use keywright_e2e::secrets::{Needles, audit_log, dump};
-use keywright_e2e::world::wait_for;
+use keywright_e2e::spans::Spans;
+use keywright_e2e::world::{options, wait_for};
 use keywright_e2e::{Access, Sshd, Stores, World, text};
-use keywright_kit::{KeyType, keygen};
+use keywright_kit::{KeyType, keygen_commented};
 use serde_json::{Value, json};
 
 const PASSPHRASE: &str = "canary-passphrase-tell-nobody";
+const COMMENT: &str = "canary-comment-of-the-key-file";
 
 /// What a life of a key and of a saved credential must have left in the log, each with its outcome.
 const EVENTS: [(&str, &str); 14] = [
@@ -40,6 +42,22 @@ async fn nothing_secret_stays_behind_in_external_stores() {
     let needles = live(&world).await;
     needles.assert_absent_from_data(&world.keywright.data_dir());
     needles.assert_absent("the database", &dump(world.database.as_ref().unwrap()).await);
+}
+
+/// Everything is logged that anybody logs, the libraries' own traces too, and every span leaves the process.
+#[tokio::test]
+async fn nothing_secret_is_traced() {
+    let (spans, endpoint) = Spans::start().await;
+    let (options, database) = options(Stores::External).await;
+    let options = options.env("KEYWRIGHT_LOG", "trace").arg("--otlp-endpoint").arg(endpoint);
+    let mut world = World::with(options, database, Sshd::OpenSsh).await;
+    let needles = live(&world).await;
+    assert_eq!(world.keywright.terminate().await, 0);
+    let (logs, spans) = (world.keywright.logs(), spans.bytes());
+    needles.assert_absent("the log at its most talkative", logs.as_bytes());
+    needles.assert_absent("a span", &spans);
+    assert!(logs.contains("TRACE"), "nothing was traced");
+    assert!(memchr::memmem::find(&spans, b"RotateSshCredential").is_some(), "no span arrived");
 }
 
 /// One of everything, with errors; the secrets that it brought up.
@@ -80,9 +98,10 @@ fn confirmation(access: &Access<'_>) -> Value {
 }
 
 async fn saved_credential(world: &World, needles: &mut Needles) -> Vec<keywright_kit::Answer> {
-    let (clear, locked) =
-        (keygen(KeyType::Ed25519, "").await.unwrap(), keygen(KeyType::Ed25519, PASSPHRASE).await.unwrap());
+    let key = async |passphrase| keygen_commented(KeyType::Ed25519, passphrase, COMMENT).await.unwrap();
+    let (clear, locked) = (key("").await, key(PASSPHRASE).await);
     needles.add("a passphrase", PASSPHRASE);
+    needles.add("a key file's comment", COMMENT);
     needles.add_all("a saved key", secrets_of(&clear.private_text()));
     needles.add_all("an encrypted key file", secrets_of(&locked.private_text()));
     let body = json!({"tenantId": world.tenant, "name": "saved", "privateKey": clear.private_text()});

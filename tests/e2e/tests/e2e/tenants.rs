@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use keywright_e2e::authorization::cast::{invite, person};
 use keywright_e2e::document::{fetch, operations};
 use keywright_e2e::world::{create_tenant, owner, wait_for};
 use keywright_e2e::{World, text};
@@ -10,8 +11,14 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 /// What no tenant's role may do to anything.
-const OPERATORS_ONLY: [&str; 2] =
-    ["/api/servers/{serverId}/management", "/api/tenants/{tenantId}/ssh-access"];
+const OPERATORS_ONLY: [(Method, &str); 6] = [
+    (Method::POST, "/api/servers/{serverId}/management"),
+    (Method::POST, "/api/tenants/{tenantId}/ssh-access"),
+    (Method::PATCH, "/api/tenants/{tenantId}"),
+    (Method::DELETE, "/api/tenants/{tenantId}"),
+    (Method::POST, "/api/tenants/{tenantId}/suspend"),
+    (Method::POST, "/api/tenants/{tenantId}/resume"),
+];
 
 /// One object of every kind that a path can name.
 async fn objects(world: &World) -> BTreeMap<&'static str, String> {
@@ -24,6 +31,8 @@ async fn objects(world: &World) -> BTreeMap<&'static str, String> {
     let log = format!("/api/audit/events?tenantId={}", world.tenant);
     let log = wait_for(&world.keywright, &log, |log| !log["items"].as_array().unwrap().is_empty()).await;
     let tokens = world.owner().get("/api/tokens").await.success();
+    let (member, _) = person(&world.keywright, &world.owner(), &world.tenant, "tenant_member").await;
+    let invitation = invite(&world.owner(), &world.tenant, "tenant_member").await;
     BTreeMap::from([
         ("tenantId", world.tenant.clone()),
         ("serverId", world.server.clone()),
@@ -33,6 +42,8 @@ async fn objects(world: &World) -> BTreeMap<&'static str, String> {
         ("credentialId", text(&credential, "/id")),
         ("eventId", text(&log, "/items/0/id")),
         ("tokenId", text(&tokens, "/items/0/id")),
+        ("principalId", member),
+        ("invitationId", text(&invitation, "/id")),
         ("claimId", "clm_aaaaaaaaaaaaaaaaaaaaaaaaaa".to_owned()),
     ])
 }
@@ -54,11 +65,13 @@ async fn every_route_with_an_id_says_404_to_another_tenant() {
         if operation.method == Method::GET && !operation.is_watch() {
             assert_eq!(world.owner().get(&path).await.status, 200, "{path} is hidden from its own tenant");
         }
-        let body = (operation.method == Method::POST).then(|| valid_body(&operation.template, &objects));
+        let has_body = [Method::POST, Method::PATCH].contains(&operation.method);
+        let body = has_body.then(|| valid_body(&operation.template, &objects));
         let answer = stranger.send(operation.method.clone(), &path, body.clone(), &[]).await;
-        if OPERATORS_ONLY.contains(&operation.template.as_str()) && operation.method == Method::POST {
+        if OPERATORS_ONLY.contains(&(operation.method.clone(), operation.template.as_str())) {
             // Refused at the door, the same for what does not exist.
             let nobodys = path.replace(&objects["serverId"], "srv_aaaaaaaaaaaaaaaaaaaaaaaaaa");
+            let nobodys = nobodys.replace(&objects["tenantId"], "ten_aaaaaaaaaaaaaaaaaaaaaaaaaa");
             let nobodys = stranger.send(operation.method, &nobodys, body, &[]).await;
             assert_eq!((answer.status, &answer.json), (403, &nobodys.json), "{path}");
             continue;

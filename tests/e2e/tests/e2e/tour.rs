@@ -121,3 +121,20 @@ fn restrict(folder: &Path) {
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
+
+#[test]
+fn every_link_of_the_pages_leads_somewhere() {
+    let docs = std::fs::read_dir(root().join("gateway/docs")).unwrap().map(|page| page.unwrap().path());
+    let mut links = 0;
+    for page in docs.chain([root().join("README.md")]) {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap();
+            if !file.is_empty() && !link.contains("://") {
+                assert!(page.parent().unwrap().join(file).exists(), "{}: {link}", page.display());
+                links += 1;
+            }
+        }
+    }
+    assert!(links >= 15, "only {links} links");
+}

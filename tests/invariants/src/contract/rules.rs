@@ -15,6 +15,7 @@ const INTERNAL: &[&str] = &[
     "ProofService",
     "AuditIntakeService",
     "ExchangeService",
+    "RevocationFeedService",
     "WorkService",
 ];
 

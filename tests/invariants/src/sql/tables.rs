@@ -80,7 +80,8 @@ pub fn named(sql: &str) -> Vec<String> {
     found.retain(|name| {
         name.starts_with(|first: char| first.is_alphabetic()) && !defined.contains(&name.as_str())
     });
-    found.retain(|name| !matches!(name.as_str(), "select" | "lateral"));
+    // The database's own view of its sessions is nobody's table.
+    found.retain(|name| !matches!(name.as_str(), "select" | "lateral" | "pg_stat_activity"));
     found.sort();
     found.dedup();
     found

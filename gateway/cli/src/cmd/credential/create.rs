@@ -31,6 +31,9 @@ pub struct Create {
     /// The tenant; required for operators
     #[arg(long, value_name = "ID", value_parser = id)]
     tenant: Option<String>,
+    /// Let internal services with the permission credential.resolve be given the key
+    #[arg(long)]
+    allow_resolve: bool,
     #[command(flatten)]
     idempotency: IdempotencyArg,
 }
@@ -45,6 +48,7 @@ impl Create {
             .text("username", self.username.as_deref())
             .text("publicKey", public_key.as_deref())
             .text("tenantId", self.tenant.as_deref())
+            .flag("allowResolve", self.allow_resolve)
             .text("idempotencyKey", self.idempotency.idempotency_key.as_deref());
         let answer = key.post(app, &ROUTE, &body).await?;
         app.out.answer(&answer, view::one(&answer.value));

@@ -49,7 +49,7 @@ async fn ask(app: &App<'_>, id: &str) -> Result<String> {
     if is_used(&usage) {
         app.out.aside(&view::usage(&usage));
         return Err(CliError::Refused(format!(
-            "{id} is in use and cannot be deleted. Unbind or switch the servers above first: keywright server credential unbind SERVER_ID"
+            "{id} is in use and cannot be deleted. Unbind or switch the servers above first: keywright server credential unbind SERVER_ID, or keywright server credential-switch {id} --to OTHER_ID --test"
         )));
     }
     app.out.note(&format!("Nothing uses {id}. Its key will be destroyed; that cannot be undone."));

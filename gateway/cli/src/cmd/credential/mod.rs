@@ -4,6 +4,8 @@ pub mod create;
 pub mod delete;
 pub mod read;
 pub mod rotate;
+pub mod switch;
+pub mod update;
 pub mod validate;
 
 /// The collection's route.

@@ -63,6 +63,10 @@ pub enum Command {
     CredentialUsage(credential::read::Usage),
     /// Replace the key of a saved credential; id and references stay
     CredentialRotate(credential::rotate::Rotate),
+    /// Change a saved credential's name, or whether internal services may be given its key
+    CredentialUpdate(credential::update::Update),
+    /// Move servers from a saved credential to another one
+    CredentialSwitch(credential::switch::Switch),
     /// Delete an unused saved credential and destroy its key
     CredentialDelete(credential::delete::Delete),
     /// Check a private key; nothing is stored
@@ -96,6 +100,8 @@ pub async fn run(command: Command, app: &App<'_>) -> Result<()> {
         Command::CredentialShow(command) => command.run(app).await,
         Command::CredentialUsage(command) => command.run(app).await,
         Command::CredentialRotate(command) => command.run(app).await,
+        Command::CredentialUpdate(command) => command.run(app).await,
+        Command::CredentialSwitch(command) => command.run(app).await,
         Command::CredentialDelete(command) => command.run(app).await,
         Command::CredentialValidate(command) => command.run(app).await,
     }

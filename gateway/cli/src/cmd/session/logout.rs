@@ -10,7 +10,9 @@ use crate::output::Output;
 use crate::profile::Environment;
 
 #[derive(Args)]
-#[command(after_help = "Example:\n  keywright --profile owner logout --revoke")]
+#[command(after_help = "Example:\n  keywright --profile owner logout --revoke
+
+The token of a single sign-on is revoked as well: the next login makes another one.")]
 pub struct Logout {
     /// Also revoke the token, so that no copy of it works
     #[arg(long)]
@@ -27,9 +29,16 @@ impl Logout {
             return Err(CliError::Usage(format!("profile {name:?} is not logged in")));
         }
         let app = App::new(session, out, interrupts)?;
-        if self.revoke {
-            let me = app.client.get(&["api", "whoami"]).await?;
-            app.client.delete(&["api", "tokens", fields::text(&me.value, "/tokenId")]).await?;
+        let single_sign_on = setup.profiles.profiles.get(&name).is_some_and(|profile| profile.session);
+        let mut revoked = false;
+        if self.revoke || single_sign_on {
+            match revoke(&app).await {
+                Ok(()) => revoked = true,
+                Err(error) if self.revoke => return Err(error),
+                Err(error) => {
+                    out.note(&format!("warning: the token was not revoked: {}", error.full_message()));
+                }
+            }
         }
         let mut change = setup.store.begin()?;
         change.profiles.profiles.remove(&name);
@@ -37,12 +46,19 @@ impl Logout {
             change.profiles.current = None;
         }
         change.commit()?;
-        out.note(&match self.revoke {
-            true => format!("Logged out: profile {name:?} is forgotten and its token is revoked."),
-            false => format!(
+        out.note(&match (revoked, single_sign_on) {
+            (true, _) => format!("Logged out: profile {name:?} is forgotten and its token is revoked."),
+            (false, true) => format!("Logged out: profile {name:?} is forgotten."),
+            (false, false) => format!(
                 "Logged out: profile {name:?} is forgotten. A copy of its token works until it expires; --revoke would end it."
             ),
         });
         Ok(())
     }
+}
+
+async fn revoke(app: &App<'_>) -> Result<()> {
+    let me = app.client.get(&["api", "whoami"]).await?;
+    app.client.delete(&["api", "tokens", fields::text(&me.value, "/tokenId")]).await?;
+    Ok(())
 }

@@ -52,9 +52,11 @@ pub fn one(credential: &Value) -> Vec<Block> {
             ("Public key", text(credential, "/publicKey").into()),
             ("Version", count(number(credential, "/version"))),
             ("Key file came", intake),
+            ("May be resolved", yes_no(flag(credential, "/allowResolve"))),
             ("Created", time(credential, "/createdAt")),
             ("Rotated", time(credential, "/rotatedAt")),
             ("Last used", time(credential, "/lastUsedAt")),
+            ("Revision", text(credential, "/revision").into()),
         ]),
         checks(items_of(credential, "/checks")),
     ];
@@ -109,6 +111,30 @@ pub fn usage(usage: &Value) -> Vec<Block> {
             table(&["OWNER", "PURPOSE"], items_of(usage, "/references"), |item| {
                 vec![text(item, "/owner").into(), text(item, "/purpose").into()]
             }),
+        ),
+    ]
+}
+
+/// What became of the servers of a switch.
+pub fn switched(answer: &Value) -> Vec<Block> {
+    vec![
+        facts([
+            ("Switched", number(answer, "/switched").to_string()),
+            ("Keep the old one", number(answer, "/kept").to_string()),
+        ]),
+        table(
+            &["SERVER", "NAME", "OUTCOME", "REASON", "TEST", "MESSAGE"],
+            items_of(answer, "/results"),
+            |item| {
+                vec![
+                    text(item, "/serverId").into(),
+                    text(item, "/serverName").into(),
+                    word(item, "/outcome"),
+                    text(item, "/reason").into(),
+                    text(item, "/connectivityTestId").into(),
+                    text(item, "/message").into(),
+                ]
+            },
         ),
     ]
 }

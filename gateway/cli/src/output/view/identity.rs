@@ -33,6 +33,9 @@ pub fn token(token: &Value) -> Vec<Block> {
         ("Created", time(token, "/createdAt")),
         ("Expires", time(token, "/expiresAt")),
         ("Revoked", time(token, "/revokedAt")),
+        ("Last used", time(token, "/lastUsedAt")),
+        ("Made with", text(token, "/parentId").into()),
+        ("Certificate", text(token, "/clientCertificate").into()),
     ])]
 }
 

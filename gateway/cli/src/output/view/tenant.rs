@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::table;
-use crate::fields::{text, time, word};
+use crate::fields::{text, texts, time, word};
 use crate::output::{Block, facts};
 
 pub fn list(items: &[Value]) -> Block {
@@ -26,8 +26,20 @@ pub fn one(tenant: &Value) -> Vec<Block> {
         ("External id", text(tenant, "/externalId").into()),
         ("State", word(tenant, "/state")),
         ("Time zone", text(tenant, "/timeZone").into()),
+        ("Contacts", texts(tenant, "/contacts").join(", ")),
+        ("Labels", labels(tenant)),
+        ("Revision", text(tenant, "/revision").into()),
         ("Created", time(tenant, "/createdAt")),
     ])]
+}
+
+fn labels(tenant: &Value) -> String {
+    let labels = tenant.pointer("/labels").and_then(Value::as_object);
+    let pairs = labels
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
+    pairs.collect::<Vec<_>>().join(", ")
 }
 
 pub fn invitation(invitation: &Value) -> Vec<Block> {

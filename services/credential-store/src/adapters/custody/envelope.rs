@@ -2,6 +2,7 @@
 //!
 //! Invariant: a buffer that held plaintext is wiped, or encrypted in its place.
 
+use crate::domain::kek::KekId;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use keywright_domain::ids::VersionId;
 use keywright_domain::secret::Secret;
@@ -21,6 +22,10 @@ pub enum Purpose<'a> {
     DataKey(&'a VersionId),
     Material(&'a VersionId),
     KeyCheck,
+    /// A key-encryption key under a passphrase.
+    UnderPassphrase(&'a KekId),
+    /// A key-encryption key under its successor.
+    UnderSuccessor(&'a KekId),
 }
 
 impl Purpose<'_> {
@@ -29,6 +34,8 @@ impl Purpose<'_> {
             Self::DataKey(version) => format!("keywright data key 1 {version}").into_bytes(),
             Self::Material(version) => format!("keywright material 1 {version}").into_bytes(),
             Self::KeyCheck => b"keywright key check 1".to_vec(),
+            Self::UnderPassphrase(id) => format!("keywright passphrase 1 {id}").into_bytes(),
+            Self::UnderSuccessor(id) => format!("keywright successor 1 {id}").into_bytes(),
         })
     }
 }

@@ -5,20 +5,32 @@
 
 mod envelope;
 mod kek;
+mod key_files;
+mod opening;
+mod passphrase;
+mod ring;
+mod rotation;
 mod sealed;
+mod status;
 mod vault;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod key_tests;
 
 pub use kek::{Kek, KekError};
-pub use sealed::{OpenError, SealedStore};
+pub use opening::{KeySource, OpenError, read_passphrase};
+pub use rotation::Turn;
+pub use sealed::SealedStore;
+pub use status::Status;
 pub use vault::{VaultError, VaultSettings, VaultStore};
 
 use keywright_domain::ids::VersionId;
 use keywright_domain::reason::Reason;
 use keywright_domain::secret::Secret;
 use keywright_runtime::failure::Failure;
+use tokio_util::sync::CancellationToken;
 
 /// What a caller would do differently. Deliberately without a source: what a secret store says stays there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +59,105 @@ impl From<CustodyError> for Failure {
                 Self::new(Reason::VersionNotFound, "The private half of this version is gone.")
             }
         }
+    }
+}
+
+/// Why an operator's wish about the key-encryption key is not fulfilled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AdminError {
+    #[error(transparent)]
+    Custody(#[from] CustodyError),
+    #[error("the passphrase does not open the key-encryption key")]
+    PassphraseIncorrect,
+    #[error("the key-encryption key lies under a passphrase")]
+    PassphraseRequired,
+    #[error("too many wrong passphrases")]
+    TooManyTries,
+    #[error("the new passphrase has {0}")]
+    Unfit(&'static str),
+    #[error("the key-encryption key lies under no passphrase")]
+    NoPassphrase,
+    #[error("the key-encryption key comes from the environment")]
+    Environment,
+    #[error("the store has a key of its own")]
+    External,
+    #[error("a rotation of the key-encryption key is under way")]
+    InProgress,
+    #[error("the key-encryption key is not the one that sealed this database")]
+    WrongKey,
+    #[error("a key-encryption key's file cannot be used")]
+    KeyFile,
+}
+
+impl From<KekError> for AdminError {
+    fn from(error: KekError) -> Self {
+        match error {
+            KekError::Passphrase => Self::PassphraseIncorrect,
+            KekError::Unfit(what) => Self::Unfit(what),
+            error => {
+                tracing::error!(error = %error, "a key-encryption key's file cannot be used");
+                Self::KeyFile
+            }
+        }
+    }
+}
+
+impl From<OpenError> for AdminError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Key(error) => error.into(),
+            OpenError::Storage(_) => Self::Custody(CustodyError::Unavailable),
+            OpenError::WrongKey | OpenError::OlderKey(_) => {
+                tracing::error!(error = %error, "the key-encryption key was refused");
+                Self::WrongKey
+            }
+            OpenError::BadKey => Self::KeyFile,
+        }
+    }
+}
+
+impl From<AdminError> for Failure {
+    fn from(error: AdminError) -> Self {
+        let (reason, message) = match error {
+            AdminError::Custody(error) => return error.into(),
+            AdminError::Unfit(what) => {
+                let unfit = format!("has {what}; 12 to 1024 characters are allowed");
+                return Self::violation("newPassphrase", unfit);
+            }
+            AdminError::PassphraseIncorrect => {
+                (Reason::PassphraseIncorrect, "The passphrase does not open the key-encryption key.")
+            }
+            AdminError::PassphraseRequired => {
+                (Reason::PassphraseRequired, "The key-encryption key lies under a passphrase.")
+            }
+            AdminError::TooManyTries => {
+                (Reason::RateLimited, "Too many wrong passphrases were tried on this server within a minute.")
+            }
+            AdminError::NoPassphrase => (
+                Reason::PolicyForbids,
+                "The key-encryption key lies under no passphrase, so there is nothing to seal or unseal. Rotating it with a new passphrase puts it under one.",
+            ),
+            AdminError::Environment => (
+                Reason::PolicyForbids,
+                "The key-encryption key comes from the environment, where it cannot be replaced. Put its 32 bytes into keys/key-encryption.key (mode 0600), take KEYWRIGHT_KEY_ENCRYPTION_KEY away, start again, and rotate.",
+            ),
+            AdminError::External => (
+                Reason::PolicyForbids,
+                "OpenBao or Vault keeps the material under its own key: unseal, seal and rotate it there (bao operator rotate).",
+            ),
+            AdminError::InProgress => {
+                (Reason::RequestInProgress, "The key-encryption key is being rotated already.")
+            }
+            AdminError::WrongKey => (
+                Reason::SecretStoreUnavailable,
+                "The key-encryption key is not the one that sealed this database; nothing was touched.",
+            ),
+            AdminError::KeyFile => (
+                Reason::SecretStoreUnavailable,
+                "A key-encryption key's file cannot be read or written; the server's log says which.",
+            ),
+        };
+        Self::new(reason, message)
     }
 }
 
@@ -86,6 +197,30 @@ impl Custody {
         match self {
             Self::Sealed(store) => store.ready().await,
             Self::Vault(store) => store.ready().await,
+        }
+    }
+
+    /// Whether this process waits for a passphrase.
+    pub fn is_locked(&self) -> bool {
+        match self {
+            Self::Sealed(store) => store.is_locked(),
+            Self::Vault(_) => false,
+        }
+    }
+
+    /// The store whose key-encryption key is ours to look after.
+    pub fn embedded(&self) -> Result<&SealedStore, AdminError> {
+        match self {
+            Self::Sealed(store) => Ok(store),
+            Self::Vault(_) => Err(AdminError::External),
+        }
+    }
+
+    /// Carries on what a rotation of the key-encryption key has left to do, until `stop`.
+    pub async fn upkeep(self, stop: CancellationToken) {
+        match self {
+            Self::Sealed(store) => store.upkeep(stop).await,
+            Self::Vault(_) => {}
         }
     }
 

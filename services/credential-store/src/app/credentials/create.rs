@@ -1,9 +1,11 @@
 //! Saves a private key that a user supplies.
 
 use super::intake::{Check, KeyIntake, Supplied, Taken, refuse_known};
+use super::update;
 use crate::app::custody::shelf::Shelf;
 use crate::app::find;
 use crate::app::replayed::first_answer;
+use crate::app::tenants::open;
 use crate::domain::credential::{Credential, Kind};
 use crate::domain::text;
 use crate::domain::version::{State, Version};
@@ -34,6 +36,7 @@ pub struct NewCredential {
     pub name: String,
     pub username: String,
     pub supplied: Supplied,
+    pub allow_resolve: bool,
 }
 
 struct Parsed {
@@ -41,6 +44,7 @@ struct Parsed {
     tenant: TenantId,
     name: String,
     username: Option<String>,
+    allow_resolve: bool,
 }
 
 impl CreateCredential {
@@ -59,16 +63,24 @@ impl CreateCredential {
     {
         let tenant = find::tenant_for_new(caller, &new.tenant_id)?;
         self.guard.allow(caller, ACTION, Some(&tenant), tenant.as_str(), Reason::TenantNotFound).await?;
+        // Who may create a credential may not therefore say that its key can leave.
+        if new.allow_resolve {
+            self.guard
+                .allow(caller, update::ACTION, Some(&tenant), tenant.as_str(), Reason::TenantNotFound)
+                .await?;
+        }
         let parsed = Parsed {
             id: CredentialId::random()?,
             tenant,
             name: text::name("name", &new.name)?,
             username: text::username("username", &new.username)?,
+            allow_resolve: new.allow_resolve,
         };
         let entry = Entry::new(ACTION)
             .tenant(Some(&parsed.tenant))
             .target(parsed.id.as_str())
-            .detail("name", parsed.name.as_str());
+            .detail("name", parsed.name.as_str())
+            .detail("allowResolve", parsed.allow_resolve.to_string());
         let intent = self.audit.intend(caller, entry).await?;
         let result = self.create(&parsed, new.supplied, scope.as_ref(), &intent, answer).await;
         self.audit.conclude(&self.db, &intent, &result).await;
@@ -88,7 +100,7 @@ impl CreateCredential {
         A: Fn(&Credential, &[Check]) -> T,
     {
         let Taken { stored, public, origin, checks } =
-            self.intake.take(supplied).await.map_err(|refused| refused.failure)?;
+            self.intake.take(Some(&new.tenant), supplied).await.map_err(|refused| refused.failure)?;
         if let Some(first) = first_answer(&self.db, intent, scope).await? {
             return Ok(first);
         }
@@ -117,9 +129,7 @@ impl CreateCredential {
                     tx.commit().await?;
                     return Ok((first, false));
                 }
-                if !store::tenant::exists(&mut tx, &new.tenant).await? {
-                    return Err(Failure::not_found(Reason::TenantNotFound, new.tenant.as_str()).into());
-                }
+                open::require(&mut tx, &new.tenant).await?;
                 refuse_known(&mut tx, &public).await?;
                 let credential = Credential {
                     id: new.id.clone(),
@@ -130,6 +140,8 @@ impl CreateCredential {
                     owner: None,
                     current: Some(version(tx.now())),
                     usage_changes: 0,
+                    allow_resolve: new.allow_resolve,
+                    revision: 1,
                     created_at: tx.now(),
                     rotated_at: None,
                     last_used_at: None,

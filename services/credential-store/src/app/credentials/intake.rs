@@ -1,19 +1,18 @@
-//! Taking in a key that somebody supplies: two at a time, off the async threads, with the checks that were made.
+//! Taking in a key that somebody supplies: two at a time and one of each tenant, off the async threads, with the checks
+//! that were made.
 
+use super::turns::Turns;
 use crate::app::find;
+use crate::app::secretly::secretly;
 use crate::domain::version::Origin;
 use crate::store;
+use keywright_domain::ids::TenantId;
 use keywright_domain::key::{self, KdfCaps, KeyError, MAX_KEY_TEXT, PublicKey};
 use keywright_domain::reason::Reason;
 use keywright_domain::secret::Secret;
 use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::Tx;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
-
-/// Key derivations cost up to seconds and hundreds of megabytes each.
-const AT_ONCE: usize = 2;
 
 /// How long a key waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -62,19 +61,14 @@ pub struct Refused {
     pub checks: Vec<Check>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct KeyIntake {
-    room: Arc<Semaphore>,
-}
-
-impl Default for KeyIntake {
-    fn default() -> Self {
-        Self { room: Arc::new(Semaphore::new(AT_ONCE)) }
-    }
+    turns: Turns,
 }
 
 impl KeyIntake {
-    pub async fn take(&self, supplied: Supplied) -> Result<Taken, Box<Refused>> {
+    /// `tenant` is whose turn it takes; operators without a tenant share one.
+    pub async fn take(&self, tenant: Option<&TenantId>, supplied: Supplied) -> Result<Taken, Box<Refused>> {
         if supplied.private_key.is_empty() {
             return Err(refused(Failure::violation("privateKey", "is required"), false));
         }
@@ -84,18 +78,17 @@ impl KeyIntake {
                 false,
             ));
         }
-        let broken = || refused(Failure::new(Reason::Internal, "The key could not be read."), false);
-        let place =
-            tokio::time::timeout(PATIENCE, self.room.clone().acquire_owned()).await.map_err(|_| {
-                refused(Failure::new(Reason::RateLimited, "Too many keys are being read at once."), false)
-            })?;
-        let place = place.map_err(|_| broken())?;
-        let work = tokio::task::spawn_blocking(move || {
+        let busy =
+            || refused(Failure::new(Reason::RateLimited, "Too many keys are being read at once."), false);
+        let turn = self.turns.place(tenant.map_or("", TenantId::as_str));
+        let place = tokio::time::timeout(PATIENCE, turn).await.map_err(|_| busy())?.map_err(|_| busy())?;
+        let work = secretly(move || {
             let taken = take(&supplied);
             drop(place);
             taken
         });
-        work.await.map_err(|_| broken())?.map_err(|error| {
+        let broken = |_| refused(Failure::new(Reason::Internal, "The key could not be read."), false);
+        work.await.map_err(broken)?.map_err(|error| {
             let is_passphrase = matches!(error, KeyError::PassphraseRequired | KeyError::PassphraseIncorrect);
             refused(failure(error), is_passphrase)
         })

@@ -5,4 +5,8 @@ pub mod delete;
 pub mod intake;
 pub mod read;
 pub mod rotate;
+pub mod switch;
+pub mod switch_one;
+pub mod turns;
+pub mod update;
 pub mod validate;

@@ -1,11 +1,10 @@
 //! Reads and lists saved credentials, and who uses them.
 
 use crate::app::find;
+use crate::app::listing::Listing;
 use crate::domain::credential::Credential;
-use crate::domain::text::search_pattern;
 use crate::domain::usage::{Usage, unavailable};
 use crate::store;
-use crate::store::credential::Filter;
 use keywright_domain::caller::Caller;
 use keywright_domain::ids::CredentialId;
 use keywright_runtime::audit::Guard;
@@ -15,13 +14,6 @@ use keywright_storage::{Db, Retriable, Tx};
 pub struct ReadCredentials {
     pub db: Db,
     pub guard: Guard,
-}
-
-pub struct Listing {
-    pub tenant_id: String,
-    pub search: String,
-    pub page_size: i32,
-    pub page_token: String,
 }
 
 impl ReadCredentials {
@@ -47,10 +39,8 @@ impl ReadCredentials {
         caller: &Caller,
         listing: Listing,
     ) -> Result<(Vec<Credential>, String), Failure> {
-        let tenant = find::tenant_of_list(&self.guard, caller, "credential.list", &listing.tenant_id).await?;
-        let pattern = search_pattern(&listing.search)?;
-        let page = find::page(listing.page_size, &listing.page_token, tenant.as_ref(), &pattern)?;
-        let rows = store::credential::list_saved(&self.db, &Filter { tenant, pattern }, &page).await?;
+        let (filter, page) = listing.narrow(&self.guard, caller, "credential.list").await?;
+        let rows = store::credential::list_saved(&self.db, &filter, &page).await?;
         Ok(page.cut(rows, |credential| (credential.created_at, credential.id.to_string())))
     }
 }

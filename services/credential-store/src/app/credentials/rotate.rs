@@ -99,8 +99,11 @@ impl RotateCredential {
         A: Fn(&Credential, &[Check]) -> T,
     {
         let username = new_username(rotation.username.as_deref(), rotation.clear_username)?;
-        let Taken { stored, public, origin, checks } =
-            self.intake.take(rotation.supplied).await.map_err(|refused| refused.failure)?;
+        let Taken { stored, public, origin, checks } = self
+            .intake
+            .take(credential.tenant.as_ref(), rotation.supplied)
+            .await
+            .map_err(|refused| refused.failure)?;
         find::confirmed(&rotation.confirmation, credential.id.as_str())?;
         if let Some(first) = first_answer(&self.db, intent, scope).await? {
             return Ok(first);

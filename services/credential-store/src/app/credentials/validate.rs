@@ -25,12 +25,15 @@ impl ValidateCredential {
     pub async fn run(&self, caller: &Caller, supplied: Supplied) -> Result<Validation, Failure> {
         let own = caller.principal.tenant.as_ref();
         self.guard.allow(caller, "credential.validate", own, "", Reason::TenantNotFound).await?;
-        match self.intake.take(supplied).await {
+        match self.intake.take(own, supplied).await {
             Ok(taken) => Ok(Validation { checks: taken.checks, public: Some(taken.public) }),
             Err(refused)
                 if matches!(
                     refused.failure.reason,
-                    Reason::ValidationFailed | Reason::PayloadTooLarge | Reason::Internal
+                    Reason::ValidationFailed
+                        | Reason::PayloadTooLarge
+                        | Reason::RateLimited
+                        | Reason::Internal
                 ) =>
             {
                 Err(refused.failure)

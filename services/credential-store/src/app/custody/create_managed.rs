@@ -59,7 +59,7 @@ impl CreateManaged {
                     }
                     None => {
                         if let Some(tenant) = &tenant
-                            && !store::tenant::exists(&mut tx, tenant).await?
+                            && store::tenant::state_in(&mut tx, tenant).await?.is_none()
                         {
                             return Err(Failure::not_found(Reason::TenantNotFound, tenant.as_str()).into());
                         }
@@ -72,6 +72,8 @@ impl CreateManaged {
                             owner: Some(owner.clone()),
                             current: None,
                             usage_changes: 0,
+                            allow_resolve: false,
+                            revision: 1,
                             created_at: tx.now(),
                             rotated_at: None,
                             last_used_at: None,

@@ -3,6 +3,7 @@
 
 use super::shelf::Shelf;
 use crate::app::find;
+use crate::app::secretly::secretly;
 use crate::domain::version::{Origin, State, Version};
 use crate::store;
 use keywright_domain::caller::Caller;
@@ -121,5 +122,5 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, KeyError> + Send + 'static,
 ) -> Result<T, Failure> {
     let broken = || Failure::new(Reason::Internal, "The key could not be made.");
-    tokio::task::spawn_blocking(work).await.map_err(|_| broken())?.map_err(|_| broken())
+    secretly(work).await.map_err(|_| broken())?.map_err(|_| broken())
 }

@@ -5,6 +5,7 @@
 
 use super::shelf::Shelf;
 use crate::app::find;
+use crate::app::secretly::secretly;
 use crate::store;
 use keywright_domain::caller::{Caller, PrincipalKind, ServiceName};
 use keywright_domain::ids::shown;
@@ -82,7 +83,7 @@ impl ReleaseVersion {
         intent: &Intent,
     ) -> Result<Secret, Failure> {
         let stored = self.shelf.take(id).await?;
-        let file = tokio::task::spawn_blocking(move || {
+        let file = secretly(move || {
             let key = PrivateKey::from_stored(&stored)?;
             export(&key, format, Some(&passphrase).filter(|given| !given.is_empty()))
         });

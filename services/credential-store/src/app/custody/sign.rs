@@ -1,9 +1,8 @@
 //! "Sign this login": the port through which connectivity-probe and key-lifecycle log in without ever holding a key.
 //!
-//! Invariant: what is signed is built here from the fields of a user-authentication request; the signature is handed
-//! out only after a transaction that found the version still usable.
+//! Invariant: what is signed is built here from the fields of a user-authentication request, by the pen.
 
-use super::shelf::Shelf;
+use super::pen::Pen;
 use crate::adapters::work::Works;
 use crate::app::find;
 use crate::domain::credential::{Credential, Kind};
@@ -13,12 +12,12 @@ use crate::store;
 use keywright_domain::caller::{Caller, PrincipalKind, ServiceName};
 use keywright_domain::ids::shown;
 use keywright_domain::ids::{CredentialId, ServerId, VersionId};
-use keywright_domain::key::{PrivateKey, SignatureAlgorithm, UserauthRequest};
+use keywright_domain::key::{SignatureAlgorithm, UserauthRequest};
 use keywright_domain::reason::Reason;
 use keywright_runtime::Decision;
 use keywright_runtime::audit::{Audit, Entry, Guard};
-use keywright_runtime::failure::{Error, Failure};
-use keywright_storage::{Db, Outcome};
+use keywright_runtime::failure::Failure;
+use keywright_storage::Db;
 use tracing::instrument;
 
 const ACTION: &str = "credential.sign";
@@ -31,7 +30,7 @@ pub struct SignUserauth {
     pub audit: Audit,
     pub guard: Guard,
     pub works: Works,
-    pub shelf: Shelf,
+    pub pen: Pen,
 }
 
 /// The fields, as they came.
@@ -65,30 +64,7 @@ impl SignUserauth {
             .detail("fingerprint", version.public.fingerprint().as_str())
             .detail("username", login.username.as_str());
         let intent = self.audit.intend(caller, entry).await?;
-        let result = async {
-            let stored = self.shelf.take(&version.id).await?;
-            let signature = tokio::task::spawn_blocking(move || {
-                PrivateKey::from_stored(&stored)?.sign(request.algorithm(), &request.signed_bytes())
-            });
-            let signature = signature.await.map_err(|_| broken())?.map_err(|_| broken())?;
-            let recorded: Result<(), Error> = self
-                .db
-                .serialized(|| async {
-                    let mut tx = self.db.begin(&intent).await?;
-                    // Revoked meanwhile: the signature is never seen.
-                    let now = store::version::find_in(&mut tx, &id, &version.id).await?;
-                    if !now.is_some_and(|version| version.is_usable()) {
-                        return Err(find::no_version(version.id.as_str()).into());
-                    }
-                    store::credential::used(&mut tx, &id).await?;
-                    intent.done(&mut tx, Outcome::succeeded()).await?;
-                    Ok(tx.commit().await?)
-                })
-                .await;
-            recorded?;
-            Ok(signature)
-        }
-        .await;
+        let result = self.pen.sign(&intent, &id, &version.id, request, None).await;
         self.audit.conclude(&self.db, &intent, &result).await;
         result
     }
@@ -153,8 +129,4 @@ fn parse(login: &Login, version: &Version) -> Result<UserauthRequest, Failure> {
             "and the other fields make no user-authentication request of this key",
         )
     })
-}
-
-fn broken() -> Failure {
-    Failure::new(Reason::Internal, "The key could not be used.")
 }

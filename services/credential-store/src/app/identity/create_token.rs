@@ -1,8 +1,9 @@
 //! Creates a token. A role is granted only by somebody who has it; operators also issue auditors and internal
 //! services.
 
+use crate::app::tenants::open;
 use crate::domain::text::name;
-use crate::store::{tenant, token, token::Token};
+use crate::store::{token, token::Token};
 use keywright_domain::caller::{Caller, PrincipalKind, Role};
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::{PrincipalId, TenantId, TokenId};
@@ -18,8 +19,10 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const LONGEST: Duration = Duration::from_secs(90 * 24 * 3600);
 const DEFAULT: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// What an internal service can be permitted.
-const PERMISSIONS: &[&str] = &["access.provision"];
+/// What an internal service of the platform can be permitted, by operators.
+const PLATFORM_PERMISSIONS: &[&str] = &["access.provision", "reference.write"];
+/// What one can be permitted in a tenant, by the tenant's owners and admins alone.
+const TENANT_PERMISSIONS: &[&str] = &["credential.resolve", "credential.sign"];
 
 pub struct CreateToken {
     pub db: Db,
@@ -34,6 +37,8 @@ pub struct NewToken {
     pub permissions: Vec<String>,
     pub expires_in: Option<Duration>,
     pub name: String,
+    /// SHA-256 of the client certificate to bind it to, in hexadecimal; empty for none.
+    pub client_certificate: String,
 }
 
 impl CreateToken {
@@ -43,7 +48,7 @@ impl CreateToken {
         let target = tenant.as_ref().map(ToString::to_string).unwrap_or_default();
         self.guard.allow(caller, "token.create", tenant.as_ref(), &target, Reason::TenantNotFound).await?;
         let role = new.role.ok_or_else(|| Failure::violation("role", "must be a role"))?;
-        if !may_grant(caller, role) {
+        if !may_grant(caller, role, tenant.as_ref()) || !may_permit(caller, &new.permissions) {
             let entry = Entry::new("token.create").tenant(tenant.as_ref()).detail("role", role.as_str());
             self.audit.denied(caller, entry, Reason::PermissionDenied).await;
             return Err(Failure::new(
@@ -55,6 +60,7 @@ impl CreateToken {
         let label =
             if new.name.trim().is_empty() { role.as_str().to_owned() } else { name("name", &new.name)? };
         let lifetime = lifetime(role, new.expires_in)?;
+        let certificate = certificate(caller, role, &new.client_certificate)?;
         let own = role == caller.principal.role && caller.principal.kind == PrincipalKind::User;
         let existing = PrincipalId::parse(&caller.principal.id).ok().filter(|_| own);
         let (id, fresh) = (TokenId::random()?, PrincipalId::random()?);
@@ -70,10 +76,14 @@ impl CreateToken {
             .db
             .serialized(|| async {
                 let mut tx = self.db.begin(&intent).await?;
-                if let Some(tenant) = &tenant
-                    && !tenant::exists(&mut tx, tenant).await?
+                // Its own token may have been revoked meanwhile; nothing is made with it any more.
+                if let Some(parent) = &caller.principal.token
+                    && !token::is_live(&mut tx, parent).await?
                 {
-                    return Err(Failure::not_found(Reason::TenantNotFound, tenant.as_str()).into());
+                    return Err(Failure::new(Reason::Unauthenticated, "The token was revoked.").into());
+                }
+                if let Some(tenant) = &tenant {
+                    open::require(&mut tx, tenant).await?;
                 }
                 if existing.is_none() {
                     token::insert_principal(&mut tx, &principal, &label, kind).await?;
@@ -92,6 +102,8 @@ impl CreateToken {
                     revoked_at: None,
                     last_used_at: None,
                     created_by: caller.principal.id.clone(),
+                    parent: caller.principal.token.clone(),
+                    client_certificate: certificate.clone(),
                 };
                 token::insert(&mut tx, &token).await?;
                 intent.done(&mut tx, Outcome::succeeded()).await?;
@@ -133,20 +145,11 @@ pub(super) fn check_shape(role: Role, tenant: Option<&TenantId>, new: &NewToken)
         Role::TenantOwner | Role::TenantAdmin | Role::TenantMember if tenant.is_none() => {
             Err(Failure::violation("tenantId", "is required for a tenant's role"))
         }
-        Role::Operator | Role::InternalService if tenant.is_some() => {
+        Role::Operator if tenant.is_some() => {
             Err(Failure::violation("tenantId", "must be empty for a role of the platform"))
         }
         Role::Keywright => Err(Failure::violation("role", "belongs to Keywright's own services")),
-        Role::InternalService if new.permissions.is_empty() => Err(Failure::violation(
-            "permissions",
-            "must name what the service may do, for example access.provision",
-        )),
-        Role::InternalService => match new.permissions.iter().find(|p| !PERMISSIONS.contains(&p.as_str())) {
-            Some(_) => {
-                Err(Failure::violation("permissions", format!("must be of {}", PERMISSIONS.join(", "))))
-            }
-            None => Ok(()),
-        },
+        Role::InternalService => check_permissions(tenant, &new.permissions),
         _ if !new.permissions.is_empty() => {
             Err(Failure::violation("permissions", "are for internal services"))
         }
@@ -154,13 +157,48 @@ pub(super) fn check_shape(role: Role, tenant: Option<&TenantId>, new: &NewToken)
     }
 }
 
-pub(super) fn may_grant(caller: &Caller, role: Role) -> bool {
-    match caller.principal.role {
-        Role::Operator => matches!(role, Role::Operator | Role::Auditor | Role::InternalService),
-        Role::TenantOwner => matches!(role, Role::TenantOwner | Role::TenantAdmin | Role::TenantMember),
-        Role::TenantAdmin => matches!(role, Role::TenantAdmin | Role::TenantMember),
-        Role::TenantMember | Role::Auditor | Role::InternalService | Role::Keywright => false,
+fn check_permissions(tenant: Option<&TenantId>, asked: &[String]) -> Result<(), Failure> {
+    let allowed = if tenant.is_some() { TENANT_PERMISSIONS } else { PLATFORM_PERMISSIONS };
+    let place = if tenant.is_some() { "in a tenant" } else { "of the platform" };
+    if asked.is_empty() || !asked.iter().all(|name| allowed.contains(&name.as_str())) {
+        return Err(Failure::violation(
+            "permissions",
+            format!("must name what a service {place} may do: {}", allowed.join(", ")),
+        ));
     }
+    Ok(())
+}
+
+pub(super) fn may_grant(caller: &Caller, role: Role, tenant: Option<&TenantId>) -> bool {
+    match (caller.principal.role, role) {
+        // What a program may do with a tenant's keys is the tenant's to say.
+        (Role::Operator, Role::InternalService) => tenant.is_none(),
+        (Role::TenantOwner | Role::TenantAdmin, Role::InternalService) => tenant.is_some(),
+        (Role::Operator, _) => matches!(role, Role::Operator | Role::Auditor),
+        (Role::TenantOwner, _) => matches!(role, Role::TenantOwner | Role::TenantAdmin | Role::TenantMember),
+        (Role::TenantAdmin, _) => matches!(role, Role::TenantAdmin | Role::TenantMember),
+        (Role::TenantMember | Role::Auditor | Role::InternalService | Role::Keywright, _) => false,
+    }
+}
+
+/// Nobody permits a program what is not his to give; what does not exist is told as a mistake.
+pub(super) fn may_permit(caller: &Caller, permissions: &[String]) -> bool {
+    let foreign = if caller.principal.is_tenant_bound() { PLATFORM_PERMISSIONS } else { TENANT_PERMISSIONS };
+    !permissions.iter().any(|name| foreign.contains(&name.as_str()))
+}
+
+/// The certificate to bind to: as asked, or, for a program, the one that the request came with.
+pub(super) fn certificate(caller: &Caller, role: Role, asked: &str) -> Result<Option<String>, Failure> {
+    if asked.is_empty() {
+        let shown = Some(caller.client_certificate.clone()).filter(|it| !it.is_empty());
+        return Ok(shown.filter(|_| role == Role::InternalService));
+    }
+    // As tools print it: in capitals, with colons.
+    let plain: String = asked.chars().filter(|c| *c != ':').collect::<String>().to_ascii_lowercase();
+    if plain.len() == 64 && plain.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Ok(Some(plain));
+    }
+    Err(Failure::violation("clientCertificate", "must be a SHA-256: 64 hexadecimal digits"))
 }
 
 fn lifetime(role: Role, asked: Option<Duration>) -> Result<Duration, Failure> {

@@ -1,12 +1,18 @@
 //! Exchanges a token that a service of Keywright received for one of 60 seconds for one audience. The row behind the
 //! token decides, each time: what is revoked ends here.
 
+use super::console::IDLE;
+use super::invite::hash;
+use crate::app::tenants::open;
+use crate::store::session;
 use crate::store::token::{self, Token};
 use keywright_domain::caller::{Caller, Principal, ServiceName};
+use keywright_domain::clock::Instant;
 use keywright_domain::ids::TokenId;
 use keywright_domain::reason::Reason;
 use keywright_domain::secret::Secret;
 use keywright_runtime::failure::{Error, Failure};
+use keywright_runtime::session::is_secret;
 use keywright_runtime::token::{Signer, Verified, Verifier};
 use keywright_storage::Db;
 use std::time::Duration;
@@ -26,6 +32,8 @@ pub struct Asked {
     pub request_id: String,
     pub source_ip: String,
     pub user_agent: String,
+    /// SHA-256 of the client certificate of the connection, in hexadecimal; empty for none.
+    pub client_certificate: String,
 }
 
 impl Exchange {
@@ -34,33 +42,70 @@ impl Exchange {
         let audience = ServiceName::parse(&asked.audience)
             .ok_or_else(|| Failure::violation("audience", "must be a service of Keywright"))?;
         let subject = asked.subject.expose_text().ok_or_else(unauthenticated)?;
-        let caller = match self.verifier.verify_for(subject, acting).map_err(|_| unauthenticated())? {
+        // Before the look: what ends meanwhile ends this too.
+        let now = self.db.now().await?;
+        let mut caller = if is_secret(subject) {
+            // A browser's, which comes to the gateway alone.
+            if acting != ServiceName::Gateway {
+                return Err(refused());
+            }
+            let token = self.session(subject, now).await?;
+            arrived(token, &asked)?
+        } else {
+            self.subject(subject, acting, audience, &asked, now).await?
+        };
+        caller.vouched_at = now;
+        let token = self.issuer.exchanged(&caller, acting, audience).map_err(|_| unauthenticated())?;
+        Ok(Secret::from_text(token))
+    }
+
+    async fn subject(
+        &self,
+        subject: &str,
+        acting: ServiceName,
+        audience: ServiceName,
+        asked: &Asked,
+        now: Instant,
+    ) -> Result<Caller, Failure> {
+        match self.verifier.verify_for(subject, acting).map_err(|_| unauthenticated())? {
             Verified::User { token, .. } => {
                 // Only the door may take a user's token elsewhere; another service may only let him in to itself.
                 if acting != ServiceName::Gateway && audience != acting {
                     return Err(refused());
                 }
-                let token = self.live(&token).await?;
-                arrived(token, asked)
+                arrived(self.live(&token, now).await?, asked)
             }
+            // The certificate that its token is bound to was seen where it came in.
             Verified::Exchanged(caller) => {
                 if let Some(token) = &caller.principal.token {
-                    self.live(token).await?;
+                    self.live(token, now).await?;
                 }
-                *caller
+                Ok(*caller)
             }
-            Verified::Service(_) => return Err(refused()),
-        };
-        let token = self.issuer.exchanged(&caller, acting, audience).map_err(|_| unauthenticated())?;
-        Ok(Secret::from_text(token))
+            Verified::Service(_) => Err(refused()),
+        }
     }
 
-    async fn live(&self, id: &TokenId) -> Result<Token, Failure> {
+    /// The token behind a console session that is in use.
+    async fn session(&self, secret: &str, now: Instant) -> Result<Token, Failure> {
+        let session = session::by_secret(&self.db, &hash(secret.as_bytes())).await?;
+        let session = session.ok_or_else(unauthenticated)?;
+        if session.last_seen_at.plus(IDLE) <= now {
+            return Err(unauthenticated());
+        }
+        let token = self.live(&session.token, now).await?;
+        if session.last_seen_at.plus(TOUCH_EVERY) <= now && self.keep(&session.token).await.is_err() {
+            tracing::warn!(token = %session.token, "the last use of a session was not noted");
+        }
+        Ok(token)
+    }
+
+    async fn live(&self, id: &TokenId, now: Instant) -> Result<Token, Failure> {
         let token = token::get(&self.db, id).await?.ok_or_else(unauthenticated)?;
-        let now = self.db.now().await?;
         if token.revoked_at.is_some() || token.expires_at <= now {
             return Err(unauthenticated());
         }
+        open::admit(&self.db, token.tenant.as_ref()).await?;
         if token.last_used_at.is_none_or(|at| at.plus(TOUCH_EVERY) <= now) {
             // Nobody is turned away because a time could not be noted: with a full disk, say, one must still revoke.
             if self.touch(id).await.is_err() {
@@ -72,6 +117,16 @@ impl Exchange {
 }
 
 impl Exchange {
+    async fn keep(&self, id: &TokenId) -> Result<(), Error> {
+        self.db
+            .serialized(|| async {
+                let mut tx = self.db.begin_internal("last use of a console session").await?;
+                session::touch(&mut tx, id).await?;
+                Ok(tx.commit().await?)
+            })
+            .await
+    }
+
     async fn touch(&self, id: &TokenId) -> Result<(), Error> {
         self.db
             .serialized(|| async {
@@ -83,8 +138,12 @@ impl Exchange {
     }
 }
 
-fn arrived(token: Token, asked: Asked) -> Caller {
-    Caller {
+/// Whoever holds the token, if he came over a connection that it is good for.
+fn arrived(token: Token, asked: &Asked) -> Result<Caller, Failure> {
+    if token.client_certificate.as_ref().is_some_and(|bound| *bound != asked.client_certificate) {
+        return Err(unauthenticated());
+    }
+    Ok(Caller {
         principal: Principal {
             id: token.principal.to_string(),
             kind: token.kind,
@@ -95,12 +154,14 @@ fn arrived(token: Token, asked: Asked) -> Caller {
             work: None,
         },
         acting: None,
-        request_id: asked.request_id,
+        request_id: asked.request_id.clone(),
         trace_id: String::new(),
-        source_ip: asked.source_ip,
-        user_agent: asked.user_agent,
+        source_ip: asked.source_ip.clone(),
+        user_agent: asked.user_agent.clone(),
+        client_certificate: asked.client_certificate.clone(),
+        vouched_at: Instant::from_micros(0),
         bearer: None,
-    }
+    })
 }
 
 fn unauthenticated() -> Failure {

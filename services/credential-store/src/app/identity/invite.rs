@@ -1,6 +1,7 @@
 //! Invites a person into a tenant: a one-use code of 7 days.
 
-use crate::store::{invitation, invitation::Invitation, tenant, token};
+use crate::app::tenants::open;
+use crate::store::{invitation, invitation::Invitation, oidc, token};
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use keywright_domain::caller::{Caller, Role};
@@ -49,7 +50,7 @@ impl Invite {
             ));
         }
         let email = parse_email(email)?;
-        let code = new_code()?;
+        let code = code("kwinv-")?;
         let invitation_id = InvitationId::random()?;
         let entry = Entry::new("invitation.create")
             .tenant(Some(&id))
@@ -62,11 +63,11 @@ impl Invite {
             .db
             .serialized(|| async {
                 let mut tx = self.db.begin(&intent).await?;
-                if !tenant::exists(&mut tx, &id).await? {
-                    return Err(missing().into());
-                }
+                open::require(&mut tx, &id).await?;
                 // Otherwise an operator could invite himself into a tenant and download its keys unseen.
-                if by_operator && token::has_live_owner(&mut tx, &id).await? {
+                if by_operator
+                    && (token::has_live_owner(&mut tx, &id).await? || oidc::has_owner(&mut tx, &id).await?)
+                {
                     return Err(Failure::new(
                         Reason::PolicyForbids,
                         "The tenant has an owner, who invites others himself.",
@@ -80,7 +81,9 @@ impl Invite {
                     email: email.clone(),
                     code_hash: hash.clone(),
                     created_by: caller.principal.id.clone(),
+                    created_at: tx.now(),
                     expires_at: tx.now().plus(LIFETIME),
+                    redeemed_at: None,
                 };
                 invitation::insert(&mut tx, &invitation).await?;
                 intent.done(&mut tx, Outcome::succeeded()).await?;
@@ -99,10 +102,11 @@ pub fn hash(code: &[u8]) -> String {
     HEXLOWER.encode(digest(&SHA256, code).as_ref())
 }
 
-fn new_code() -> Result<Secret, Failure> {
+/// A fresh code of this prefix.
+pub fn code(prefix: &str) -> Result<Secret, Failure> {
     let mut bytes = [0u8; 25];
     fill_random(&mut bytes)?;
-    Ok(Secret::from_text(format!("kwinv-{}", BASE32_NOPAD.encode(&bytes).to_lowercase())))
+    Ok(Secret::from_text(format!("{prefix}{}", BASE32_NOPAD.encode(&bytes).to_lowercase())))
 }
 
 fn parse_email(text: &str) -> Result<String, Failure> {

@@ -2,32 +2,31 @@
 
 use super::create_token::secret;
 use super::invite::hash;
+use crate::app::tenants::open;
 use crate::domain::text::name;
+use crate::store::member::{self, Entrance};
 use crate::store::{invitation, token, token::Token};
 use keywright_domain::caller::{Caller, Principal, PrincipalKind};
-use keywright_domain::clock::Instant;
 use keywright_domain::ids::{PrincipalId, TokenId};
 use keywright_domain::reason::Reason;
 use keywright_domain::secret::Secret;
 use keywright_runtime::audit::{Audit, Entry};
 use keywright_runtime::failure::{Error, Failure};
+use keywright_runtime::rate::{Quota, Rate};
 use keywright_runtime::token::Signer;
 use keywright_storage::{Db, Outcome};
-use std::collections::HashMap;
-use std::sync::Mutex;
 use std::time::Duration;
 
 const LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Wrong codes that one source may try in a minute.
-const TRIES: u32 = 10;
-/// Sources remembered; beyond it all are forgotten.
-const SOURCES: usize = 10_000;
+pub const TRIES: Quota = Quota::per_minute(10);
+const TOO_MANY: &str = "Too many wrong codes from your address.";
 
 pub struct Redeem {
     pub db: Db,
     pub audit: Audit,
     pub issuer: Signer,
-    pub wrong: WrongCodes,
+    pub wrong: Rate,
 }
 
 impl Redeem {
@@ -38,11 +37,11 @@ impl Redeem {
         person: &str,
     ) -> Result<(Token, Secret), Failure> {
         let now = self.db.now().await?;
-        self.wrong.check(&arrival.source_ip, now)?;
+        self.wrong.look(&arrival.source_ip, TOO_MANY)?;
         let person = name("name", person)?;
         let hash = hash(code.expose());
         let Some(invitation) = invitation::open(&self.db, &hash, now).await? else {
-            self.wrong.count(&arrival.source_ip, now);
+            self.wrong.take(&arrival.source_ip, TOO_MANY)?;
             return Err(Failure::new(
                 Reason::InvitationNotFound,
                 "The invitation does not exist, was redeemed or has expired.",
@@ -61,6 +60,7 @@ impl Redeem {
             .db
             .serialized(|| async {
                 let mut tx = self.db.begin(&intent).await?;
+                open::require(&mut tx, &invitation.tenant).await?;
                 if !invitation::redeem(&mut tx, &invitation.id).await? {
                     return Err(Failure::new(
                         Reason::InvitationNotFound,
@@ -83,7 +83,10 @@ impl Redeem {
                     revoked_at: None,
                     last_used_at: None,
                     created_by: invitation.created_by.clone(),
+                    parent: None,
+                    client_certificate: None,
                 };
+                member::join(&mut tx, &invitation.tenant, &principal, Entrance::Invitation).await?;
                 token::insert(&mut tx, &token).await?;
                 intent.done(&mut tx, Outcome::succeeded()).await?;
                 tx.commit().await?;
@@ -95,31 +98,5 @@ impl Redeem {
         let token = result?;
         let secret = secret(&self.issuer, &token.id, &token.principal, token.expires_at)?;
         Ok((token, secret))
-    }
-}
-
-/// Wrong codes per source and minute. Kept in memory: a brake, not a record.
-#[derive(Default)]
-pub struct WrongCodes(Mutex<HashMap<String, (i64, u32)>>);
-
-impl WrongCodes {
-    fn check(&self, source: &str, now: Instant) -> Result<(), Failure> {
-        let seen = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match seen.get(source) {
-            Some((minute, count)) if *minute == now.secs() / 60 && *count >= TRIES => {
-                Err(Failure::new(Reason::RateLimited, "Too many wrong codes from your address."))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn count(&self, source: &str, now: Instant) {
-        let minute = now.secs() / 60;
-        let mut seen = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if seen.len() >= SOURCES {
-            seen.clear();
-        }
-        let entry = seen.entry(source.to_owned()).or_insert((minute, 0));
-        *entry = if entry.0 == minute { (minute, entry.1.saturating_add(1)) } else { (minute, 1) };
     }
 }

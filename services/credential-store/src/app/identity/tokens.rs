@@ -42,7 +42,10 @@ impl Tokens {
         let token = token::get(&self.db, &parsed).await?.ok_or_else(missing)?;
         self.guard.allow(caller, "token.revoke", token.tenant.as_ref(), id, Reason::TokenNotFound).await?;
         let own = token.principal.as_str() == caller.principal.id;
-        if !own && caller.principal.role != Role::Operator && !may_grant(caller, token.role) {
+        if !own
+            && caller.principal.role != Role::Operator
+            && !may_grant(caller, token.role, token.tenant.as_ref())
+        {
             let entry = Entry::new("token.revoke").tenant(token.tenant.as_ref()).target(id);
             self.audit.denied(caller, entry, Reason::PermissionDenied).await;
             return Err(Failure::new(

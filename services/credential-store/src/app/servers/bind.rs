@@ -4,6 +4,7 @@
 
 use crate::adapters::probe::Probe;
 use crate::app::find;
+use crate::app::tenants::open;
 use crate::domain::credential::Kind;
 use crate::domain::server::{Lifecycle, Server};
 use crate::domain::text;
@@ -74,6 +75,7 @@ impl BindCredential {
             .serialized(|| async {
                 let mut tx = self.db.begin(intent).await?;
                 let server = find::server_in(&mut tx, id).await?;
+                open::require(&mut tx, &server.tenant).await?;
                 let new = find::credential_in(&mut tx, credential).await?;
                 if new.tenant.as_ref() != Some(&server.tenant) {
                     return Err(find::no_credential(credential.as_str()).into());

@@ -49,16 +49,18 @@ impl Change {
 
 impl UpdateHostKeys {
     /// The pinned keys afterwards.
-    #[instrument(skip_all, fields(server = shown(id), change = change.as_str()))]
+    #[instrument(skip_all, fields(server = shown(id)))]
     pub async fn run(
         &self,
         caller: &Caller,
         id: &str,
-        change: Change,
+        change: Option<Change>,
         named: &[String],
     ) -> Result<Vec<HostKey>, Failure> {
         let server = find::server(&self.db, &self.guard, caller, ACTION, id).await?;
         self.allow_managed(caller, &server).await?;
+        let change =
+            change.ok_or_else(|| Failure::violation("action", "must be approve, repin or remove"))?;
         let named = parse(named)?;
         let list = named.iter().map(Fingerprint::as_str).collect::<Vec<_>>().join(" ");
         let entry = Entry::new(ACTION)

@@ -1,11 +1,10 @@
 //! Reads and lists servers, and says what stands in the way of a deletion.
 
 use crate::app::find;
+use crate::app::listing::Listing;
 use crate::domain::server::Server;
-use crate::domain::text::search_pattern;
 use crate::domain::usage::Reference;
 use crate::store;
-use crate::store::server::Filter;
 use keywright_domain::caller::Caller;
 use keywright_runtime::audit::Guard;
 use keywright_runtime::failure::Failure;
@@ -16,13 +15,6 @@ pub struct ReadServers {
     pub guard: Guard,
 }
 
-pub struct Listing {
-    pub tenant_id: String,
-    pub search: String,
-    pub page_size: i32,
-    pub page_token: String,
-}
-
 impl ReadServers {
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<Server, Failure> {
         find::server(&self.db, &self.guard, caller, "server.read", id).await
@@ -30,10 +22,8 @@ impl ReadServers {
 
     /// The page, and where the next one begins.
     pub async fn list(&self, caller: &Caller, listing: Listing) -> Result<(Vec<Server>, String), Failure> {
-        let tenant = find::tenant_of_list(&self.guard, caller, "server.list", &listing.tenant_id).await?;
-        let pattern = search_pattern(&listing.search)?;
-        let page = find::page(listing.page_size, &listing.page_token, tenant.as_ref(), &pattern)?;
-        let rows = store::server::list(&self.db, &Filter { tenant, pattern }, &page).await?;
+        let (filter, page) = listing.narrow(&self.guard, caller, "server.list").await?;
+        let rows = store::server::list(&self.db, &filter, &page).await?;
         Ok(page.cut(rows, |server| (server.created_at, server.id.to_string())))
     }
 

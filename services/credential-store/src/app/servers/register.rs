@@ -3,6 +3,7 @@
 use crate::adapters::probe::Probe;
 use crate::app::find;
 use crate::app::replayed::first_answer;
+use crate::app::tenants::open;
 use crate::domain::server::{HostKey, Lifecycle, Server};
 use crate::domain::text;
 use crate::store;
@@ -119,9 +120,7 @@ impl RegisterServer {
                     tx.commit().await?;
                     return Ok(first);
                 }
-                if !store::tenant::exists(&mut tx, &new.tenant).await? {
-                    return Err(Failure::not_found(Reason::TenantNotFound, new.tenant.as_str()).into());
-                }
+                open::require(&mut tx, &new.tenant).await?;
                 let now = tx.now();
                 let pinned = new.keys.iter().map(|key| HostKey {
                     key: key.clone(),

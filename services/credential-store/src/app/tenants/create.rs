@@ -1,7 +1,7 @@
 //! Creates a tenant.
 
-use crate::domain::text::name;
-use crate::store::tenant::{self, Tenant};
+use crate::domain::tenant::{Particulars, State, Tenant};
+use crate::store::tenant;
 use keywright_domain::caller::Caller;
 use keywright_domain::ids::TenantId;
 use keywright_domain::reason::Reason;
@@ -10,6 +10,7 @@ use keywright_runtime::failure::{Error, Failure};
 use keywright_runtime::idempotency::{Answer, keep, replay};
 use keywright_storage::idempotency::Scope;
 use keywright_storage::{Db, Outcome};
+use std::collections::BTreeMap;
 
 pub struct CreateTenant {
     pub db: Db,
@@ -21,6 +22,8 @@ pub struct NewTenant {
     pub name: String,
     pub external_id: String,
     pub time_zone: String,
+    pub contacts: Vec<String>,
+    pub labels: BTreeMap<String, String>,
 }
 
 impl CreateTenant {
@@ -37,10 +40,12 @@ impl CreateTenant {
         A: Fn(Tenant) -> T,
     {
         self.guard.allow(caller, "tenant.create", None, "", Reason::TenantNotFound).await?;
-        let (name, external_id, time_zone) = parse(new)?;
+        let said = parse(new)?;
         let id = TenantId::random()?;
-        let entry =
-            Entry::new("tenant.create").tenant(Some(&id)).target(id.as_str()).detail("name", name.as_str());
+        let entry = Entry::new("tenant.create")
+            .tenant(Some(&id))
+            .target(id.as_str())
+            .detail("name", said.name.as_str());
         let intent = self.audit.intend(caller, entry).await?;
         let result: Result<T, Error> = self
             .db
@@ -53,9 +58,9 @@ impl CreateTenant {
                 }
                 let created = Tenant {
                     id: id.clone(),
-                    external_id: external_id.clone(),
-                    name: name.clone(),
-                    time_zone: time_zone.clone(),
+                    particulars: said.clone(),
+                    state: State::Active,
+                    revision: 1,
                     created_at: tx.now(),
                 };
                 tenant::insert(&mut tx, &created).await?;
@@ -66,35 +71,25 @@ impl CreateTenant {
                 Ok(answer)
             })
             .await;
-        let result = result.map_err(|error| match error.into_failure() {
-            failure if failure.is(Reason::AlreadyExists) => {
-                Failure::new(Reason::AlreadyExists, "A tenant with this external id exists already.")
-            }
-            failure => failure,
-        });
+        let result = result.map_err(|error| id_taken(error.into_failure()));
         self.audit.conclude(&self.db, &intent, &result).await;
         result
     }
 }
 
-fn parse(new: NewTenant) -> Result<(String, Option<String>, String), Failure> {
-    let name = name("name", &new.name)?;
-    let external_id = match new.external_id.trim() {
-        "" => None,
-        id if id.chars().count() <= 100 => Some(id.to_owned()),
-        _ => return Err(Failure::violation("externalId", "must have at most 100 characters")),
-    };
-    let time_zone = match new.time_zone.trim() {
-        "" => "UTC".to_owned(),
-        zone => match jiff::tz::TimeZone::get(zone) {
-            Ok(_) => zone.to_owned(),
-            Err(_) => {
-                return Err(Failure::violation(
-                    "timeZone",
-                    "must be an IANA time zone, for example Europe/Berlin",
-                ));
-            }
-        },
-    };
-    Ok((name, external_id, time_zone))
+pub(super) fn id_taken(failure: Failure) -> Failure {
+    if failure.is(Reason::AlreadyExists) {
+        return Failure::new(Reason::AlreadyExists, "A tenant with this external id exists already.");
+    }
+    failure
+}
+
+fn parse(new: NewTenant) -> Result<Particulars, Failure> {
+    Ok(Particulars {
+        name: Particulars::parse_name(&new.name)?,
+        external_id: Particulars::parse_external_id(&new.external_id)?,
+        time_zone: Particulars::parse_time_zone(&new.time_zone)?,
+        contacts: Particulars::parse_contacts(new.contacts)?,
+        labels: Particulars::parse_labels(new.labels)?,
+    })
 }

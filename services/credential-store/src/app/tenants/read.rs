@@ -1,7 +1,8 @@
 //! Reads and lists tenants: operators see all, others their own.
 
+use crate::domain::tenant::Tenant;
 use crate::domain::text::search_pattern;
-use crate::store::tenant::{self, Tenant};
+use crate::store::tenant;
 use keywright_domain::caller::Caller;
 use keywright_domain::ids::TenantId;
 use keywright_domain::reason::Reason;

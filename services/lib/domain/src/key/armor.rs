@@ -1,6 +1,7 @@
 //! PEM blocks in text that people paste: prose around them, any line ends, lost newlines.
 
 use super::error::KeyError;
+use super::text::{put_squeezed, unquoted};
 use zeroize::Zeroizing;
 
 const BEGIN: &[u8] = b"-----BEGIN ";
@@ -40,17 +41,17 @@ impl<'a> Block<'a> {
     /// The value of a header such as `DEK-Info`.
     pub(super) fn header(&self, name: &str) -> Option<&'a str> {
         lines(self.body).find_map(|line| {
-            let text = std::str::from_utf8(line).ok()?;
+            let text = std::str::from_utf8(unquoted(line)).ok()?;
             let (key, value) = text.split_once(':')?;
             key.trim().eq_ignore_ascii_case(name).then(|| value.trim())
         })
     }
 
-    /// The bytes; white space does not count, header lines are passed over.
+    /// The bytes; blanks do not count, header lines are passed over.
     pub(super) fn decode(&self) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         let mut encoded = Zeroizing::new(Vec::with_capacity(self.body.len()));
         for line in lines(self.body).filter(|line| !line.contains(&b':')) {
-            encoded.extend(line.iter().filter(|byte| !byte.is_ascii_whitespace()));
+            put_squeezed(&mut encoded, line);
         }
         decode_base64(&encoded)
     }

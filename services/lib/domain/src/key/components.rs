@@ -3,8 +3,8 @@
 use super::algorithm::KeyAlgorithm;
 use super::error::KeyError;
 use super::private::PrivateKey;
-use super::public::{MAX_RSA_BITS, MIN_RSA_BITS};
-use super::wire::{bit_length, strip_zeros};
+use super::public::{MAX_RSA_BITS, MIN_RSA_BITS, check_exponent};
+use super::wire::{bit_length, is_odd, strip_zeros};
 use aws_lc_rs::agreement;
 use rsa::BoxedUint;
 use ssh_key::private::{EcdsaKeypair, EcdsaPrivateKey, Ed25519Keypair, KeypairData, RsaKeypair};
@@ -121,16 +121,22 @@ fn derive_point(curve: &'static agreement::Algorithm, scalar: &[u8]) -> Result<E
     EcdsaPublicKey::from_sec1_bytes(public.as_ref()).map_err(|_| KeyError::Internal)
 }
 
-/// Sizes first: arithmetic on numbers of a stranger's choice is bounded before it starts.
+/// Sizes first: arithmetic on numbers of a stranger's choice is bounded before it starts, and a product of the primes
+/// that is too long to be the modulus would be one modulo a power of two.
 fn rsa(n: &[u8], e: &[u8], d: &[u8], p: &[u8], q: &[u8]) -> Result<RsaKeypair, KeyError> {
     let bits = bit_length(n);
     if bits < MIN_RSA_BITS {
         return Err(KeyError::TooWeak);
     }
-    if bits > MAX_RSA_BITS || bit_length(e) > 33 {
+    if bits > MAX_RSA_BITS {
         return Err(KeyError::Unsupported);
     }
-    if [d, p, q].iter().any(|number| bit_length(number) > bits || bit_length(number) < 2) {
+    check_exponent(e)?;
+    let product = bit_length(p).saturating_add(bit_length(q));
+    if [d, p, q].iter().any(|number| bit_length(number) > bits || bit_length(number) < 2)
+        || ![n, p, q].iter().all(|number| is_odd(number))
+        || !(bits..=bits.saturating_add(1)).contains(&product)
+    {
         return Err(KeyError::Inconsistent);
     }
     let uint = |bytes: &[u8]| BoxedUint::from_be_slice_vartime(strip_zeros(bytes));

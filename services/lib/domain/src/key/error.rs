@@ -25,8 +25,16 @@ pub enum KeyError {
         "this kind of key or encryption is not supported; use Ed25519, ECDSA P-256/384/521 or RSA of 2048 to 16384 bits, encrypted with AES"
     )]
     Unsupported,
+    #[error(
+        "this private key is in a form that is not supported; save it in OpenSSH's form, with ssh-keygen, puttygen -O private-openssh-new or dropbearconvert"
+    )]
+    ForeignForm,
     #[error("this RSA key has fewer than 2048 bits; make a new key with ssh-keygen -t ed25519")]
     TooWeak,
+    #[error(
+        "the public exponent of this RSA key gives no protection; make a new key with ssh-keygen -t ed25519"
+    )]
+    WeakExponent,
     #[error(
         "deriving the key of this file from its passphrase costs too much; save it again with fewer rounds, such as ssh-keygen -p -a 16"
     )]
@@ -66,8 +74,8 @@ impl KeyError {
             | Self::Inconsistent
             | Self::PrivateKeyGiven => Reason::KeyUnparsable,
             Self::Truncated => Reason::KeyTruncated,
-            Self::Unsupported => Reason::KeyUnsupported,
-            Self::TooWeak => Reason::KeyTooWeak,
+            Self::Unsupported | Self::ForeignForm => Reason::KeyUnsupported,
+            Self::TooWeak | Self::WeakExponent => Reason::KeyTooWeak,
             Self::KdfTooExpensive => Reason::KeyKdfTooExpensive,
             Self::PublicKeyGiven => Reason::PublicKeyGiven,
             Self::CertificateGiven => Reason::CertificateGiven,

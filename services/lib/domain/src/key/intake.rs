@@ -5,8 +5,7 @@
 use super::armor::{self, Block};
 use super::error::KeyError;
 use super::private::PrivateKey;
-use super::public::is_key_name;
-use super::{legacy_pem, openssh, pbes2, pkcs8_form, ppk};
+use super::{encrypted_pkcs8, foreign, legacy_pem, openssh, pkcs8_form, ppk, text};
 use crate::secret::Secret;
 
 /// The longest text that is looked at.
@@ -21,6 +20,7 @@ pub struct KdfCaps {
     pub argon2_memory_kib: u32,
     /// Memory times passes.
     pub argon2_work_kib: u64,
+    /// The derivations of PBES1 and PKCS#12 count the same.
     pub pbkdf2_iterations: u32,
     pub scrypt_memory_bytes: u64,
     /// Memory times parallelization.
@@ -79,7 +79,8 @@ pub fn intake(text: &Secret, passphrase: Option<&Secret>, caps: &KdfCaps) -> Res
     if bytes.len() > MAX_KEY_TEXT {
         return Err(KeyError::TooLarge);
     }
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let wide = text::from_utf16(bytes);
+    let bytes = text::without_mark(wide.as_ref().map_or(bytes, |converted| converted.as_slice()));
     let passphrase = passphrase.filter(|secret| !secret.is_empty());
     let blocks = armor::blocks(bytes)?;
     let mut private = blocks.iter().filter(|block| block.label.ends_with("PRIVATE KEY"));
@@ -91,7 +92,7 @@ pub fn intake(text: &Secret, passphrase: Option<&Secret>, caps: &KdfCaps) -> Res
     match (first, putty) {
         (Some(block), _) => read_block(block, passphrase, caps),
         (None, Some(text)) => ppk::read(text, passphrase, caps),
-        (None, None) => Err(what_else(bytes, &blocks)),
+        (None, None) => Err(foreign::name(bytes, &blocks)),
     }
 }
 
@@ -115,31 +116,10 @@ fn read_block(block: &Block<'_>, passphrase: Option<&Secret>, caps: &KdfCaps) ->
             format: KeyFormat::Pkcs8,
         }),
         "ENCRYPTED PRIVATE KEY" => Ok(Intake {
-            key: pbes2::read(&bytes, passphrase, caps)?,
+            key: encrypted_pkcs8::read(&bytes, passphrase, caps)?,
             encrypted_at_intake: true,
             format: KeyFormat::Pkcs8,
         }),
         _ => legacy_pem::read(block, &bytes, passphrase),
-    }
-}
-
-/// Names what was sent instead of a private key.
-fn what_else(text: &[u8], blocks: &[Block<'_>]) -> KeyError {
-    if blocks.iter().any(|block| block.label.ends_with("CERTIFICATE")) {
-        return KeyError::CertificateGiven;
-    }
-    let says = |mark: &[u8]| armor::split_at_mark(text, mark).is_some();
-    if says(b"BEGIN SSH2 ENCRYPTED PRIVATE KEY") {
-        return KeyError::Unsupported;
-    }
-    if blocks.iter().any(|block| block.label.ends_with("PUBLIC KEY")) || says(b"BEGIN SSH2 PUBLIC KEY") {
-        return KeyError::PublicKeyGiven;
-    }
-    let mut first_words = armor::lines(text)
-        .filter_map(|line| std::str::from_utf8(line.trim_ascii()).ok()?.split_ascii_whitespace().next());
-    match first_words.find(|word| is_key_name(word)) {
-        Some(name) if name.contains("-cert-v0") => KeyError::CertificateGiven,
-        Some(_) => KeyError::PublicKeyGiven,
-        None => KeyError::Unparsable,
     }
 }

@@ -10,7 +10,7 @@ use super::error::KeyError;
 use super::intake::KdfCaps;
 use super::private::PrivateKey;
 use super::public::PublicKey;
-use super::wire::Reader;
+use super::wire::{Reader, put_string, put_unsigned};
 use crate::clock::fill_random;
 use crate::secret::Secret;
 use ssh_key::cipher::Tag;
@@ -50,12 +50,11 @@ pub(super) fn read(
     if !reader.is_empty() {
         return Err(KeyError::Unparsable);
     }
-    let stated = StatedPublic::Blob(public.blob().to_vec());
     if cipher.is_none() {
         if kdf_name != "none" {
             return Err(KeyError::Unparsable);
         }
-        return Ok((read_section(section, &stated)?, false));
+        return Ok((read_section(section, &public)?, false));
     }
     let kdf = read_kdf(kdf_name, kdf_options, caps)?;
     let passphrase = passphrase.ok_or(KeyError::PassphraseRequired)?;
@@ -69,7 +68,7 @@ pub(super) fn read(
     if check.u32()? != check.u32()? {
         return Err(KeyError::PassphraseIncorrect);
     }
-    Ok((read_section(&plain, &stated)?, true))
+    Ok((read_section(&plain, &public)?, true))
 }
 
 /// What custody stored: one plain block.
@@ -119,15 +118,20 @@ fn read_kdf(name: &str, options: &[u8], caps: &KdfCaps) -> Result<Kdf, KeyError>
     Ok(Kdf::Bcrypt { salt, rounds })
 }
 
-fn read_section(section: &[u8], stated: &StatedPublic) -> Result<PrivateKey, KeyError> {
+fn read_section(section: &[u8], public: &PublicKey) -> Result<PrivateKey, KeyError> {
     let mut reader = Reader::new(section);
     if reader.u32()? != reader.u32()? {
         return Err(KeyError::Unparsable);
     }
     let secret = |bytes: &[u8]| Zeroizing::new(bytes.to_vec());
-    let components = match KeyAlgorithm::parse(reader.text()?)? {
+    let algorithm = KeyAlgorithm::parse(reader.text()?)?;
+    // The public half once more, as it would stand in a blob.
+    let mut again = Vec::with_capacity(section.len());
+    put_string(&mut again, algorithm.as_str().as_bytes());
+    let components = match algorithm {
         KeyAlgorithm::Ed25519 => {
             let public = reader.string()?;
+            put_string(&mut again, public);
             let pair = reader.string()?;
             let (seed, public_again) = pair.split_at_checked(32).ok_or(KeyError::Unparsable)?;
             if public != public_again {
@@ -138,13 +142,15 @@ fn read_section(section: &[u8], stated: &StatedPublic) -> Result<PrivateKey, Key
         KeyAlgorithm::Rsa => {
             let n = reader.unsigned()?.to_vec();
             let e = reader.unsigned()?.to_vec();
+            put_unsigned(&mut again, &e);
+            put_unsigned(&mut again, &n);
             let d = secret(reader.unsigned()?);
             let _coefficient = reader.unsigned()?;
             Components::Rsa { n, e, d, p: secret(reader.unsigned()?), q: secret(reader.unsigned()?) }
         }
         algorithm => {
-            let _curve = reader.string()?;
-            let _point = reader.string()?;
+            put_string(&mut again, reader.string()?);
+            put_string(&mut again, reader.string()?);
             Components::Ecdsa { algorithm, scalar: secret(reader.unsigned()?) }
         }
     };
@@ -152,7 +158,10 @@ fn read_section(section: &[u8], stated: &StatedPublic) -> Result<PrivateKey, Key
     if reader.rest().iter().zip(1u8..).any(|(byte, expected)| *byte != expected) {
         return Err(KeyError::Unparsable);
     }
-    components.build(Some(stated))
+    if again != public.blob() {
+        return Err(KeyError::Inconsistent);
+    }
+    components.build(Some(&StatedPublic::Blob(again)))
 }
 
 const fn as_private(error: KeyError) -> KeyError {

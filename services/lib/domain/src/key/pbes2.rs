@@ -1,44 +1,31 @@
-//! Encrypted PKCS#8: PBES2 with PBKDF2 or scrypt, and AES or triple DES in CBC mode.
-//!
-//! PBES1 (DES, RC2 and PKCS#12 schemes) is deliberately absent: `Unsupported`.
+//! Encryption of PKCS#8 by PBES2: PBKDF2 or scrypt, and AES or triple DES in CBC mode.
 
-use super::ciphers::{after_decryption, decrypt_padded, encrypt_padded};
+use super::ciphers::{decrypt_padded, encrypt_padded};
 use super::error::KeyError;
 use super::intake::KdfCaps;
-use super::pkcs8_form::{self, der_error};
-use super::private::PrivateKey;
 use crate::clock::fill_random;
 use crate::secret::Secret;
 use aws_lc_rs::pbkdf2;
 use pkcs8::der::asn1::{AnyRef, OctetStringRef};
-use pkcs8::der::{self, Decode, Reader};
 use pkcs8::pkcs5::pbes2::{
-    EncryptionScheme as Scheme, Kdf, PBES2_OID, Parameters, Pbkdf2Params, Pbkdf2Prf, ScryptParams,
+    EncryptionScheme as Scheme, Kdf, Parameters, Pbkdf2Params, Pbkdf2Prf, ScryptParams,
 };
 use pkcs8::pkcs5::{EncryptionScheme, scrypt};
-use pkcs8::{AlgorithmIdentifierRef, EncryptedPrivateKeyInfoRef, SecretDocument};
+use pkcs8::{EncryptedPrivateKeyInfoRef, SecretDocument};
+use sha2::Sha224;
 use ssh_key::Cipher;
 use std::num::NonZeroU32;
 use zeroize::Zeroizing;
 
 const EXPORT_ITERATIONS: u32 = 600_000;
 
-pub(super) fn read(
-    bytes: &[u8],
+/// The plain bytes.
+pub(super) fn open(
+    parameters: AnyRef<'_>,
+    data: &[u8],
     passphrase: Option<&Secret>,
     caps: &KdfCaps,
-) -> Result<PrivateKey, KeyError> {
-    let (scheme, data) = AnyRef::from_der(bytes)
-        .and_then(|outer| {
-            outer.sequence(|fields| -> der::Result<(AlgorithmIdentifierRef<'_>, &OctetStringRef)> {
-                Ok((fields.decode()?, fields.decode()?))
-            })
-        })
-        .map_err(der_error)?;
-    // A scheme that is unknown, or known with parameters that are not, is no broken file.
-    let (PBES2_OID, Some(parameters)) = (scheme.oid, scheme.parameters) else {
-        return Err(KeyError::Unsupported);
-    };
+) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     let parameters = Parameters::try_from(parameters).map_err(|_| KeyError::Unsupported)?;
     let (cipher, iv): (Cipher, &[u8]) = match &parameters.encryption {
         Scheme::Aes128Cbc { iv } => (Cipher::Aes128Cbc, iv),
@@ -50,8 +37,7 @@ pub(super) fn read(
     let cost = Cost::of(&parameters.kdf, caps)?;
     let passphrase = passphrase.ok_or(KeyError::PassphraseRequired)?;
     let key = cost.derive(parameters.encryption.key_size(), passphrase)?;
-    let der = decrypt_padded(cipher, &key, iv, data.as_bytes())?;
-    pkcs8_form::read(&der).map_err(after_decryption)
+    decrypt_padded(cipher, &key, iv, data)
 }
 
 /// What OpenSSL and OpenSSH read: PBKDF2 with HMAC-SHA-256, AES-256-CBC.
@@ -74,8 +60,23 @@ pub(super) fn write(document: &SecretDocument, passphrase: &Secret) -> Result<Se
 
 /// A key derivation that has passed the caps.
 enum Cost<'a> {
-    Pbkdf2 { algorithm: pbkdf2::Algorithm, iterations: NonZeroU32, salt: &'a [u8], length: Option<u16> },
-    Scrypt { parameters: scrypt::Params, salt: &'a [u8], length: Option<u16> },
+    Pbkdf2 {
+        algorithm: pbkdf2::Algorithm,
+        iterations: NonZeroU32,
+        salt: &'a [u8],
+        length: Option<u16>,
+    },
+    /// The library behind the others does not have it.
+    Pbkdf2Sha224 {
+        iterations: NonZeroU32,
+        salt: &'a [u8],
+        length: Option<u16>,
+    },
+    Scrypt {
+        parameters: scrypt::Params,
+        salt: &'a [u8],
+        length: Option<u16>,
+    },
 }
 
 impl<'a> Cost<'a> {
@@ -91,20 +92,17 @@ impl<'a> Cost<'a> {
         if parameters.iteration_count > caps.pbkdf2_iterations {
             return Err(KeyError::KdfTooExpensive);
         }
+        let iterations = NonZeroU32::new(parameters.iteration_count).ok_or(KeyError::Unparsable)?;
+        let (salt, length) = (parameters.salt.as_ref(), parameters.key_length);
         let algorithm = match parameters.prf {
+            Pbkdf2Prf::HmacWithSha224 => return Ok(Self::Pbkdf2Sha224 { iterations, salt, length }),
             Pbkdf2Prf::HmacWithSha1 => pbkdf2::PBKDF2_HMAC_SHA1,
             Pbkdf2Prf::HmacWithSha256 => pbkdf2::PBKDF2_HMAC_SHA256,
             Pbkdf2Prf::HmacWithSha384 => pbkdf2::PBKDF2_HMAC_SHA384,
             Pbkdf2Prf::HmacWithSha512 => pbkdf2::PBKDF2_HMAC_SHA512,
             _ => return Err(KeyError::Unsupported),
         };
-        let iterations = NonZeroU32::new(parameters.iteration_count).ok_or(KeyError::Unparsable)?;
-        Ok(Self::Pbkdf2 {
-            algorithm,
-            iterations,
-            salt: parameters.salt.as_ref(),
-            length: parameters.key_length,
-        })
+        Ok(Self::Pbkdf2 { algorithm, iterations, salt, length })
     }
 
     fn scrypt(parameters: &'a ScryptParams, caps: &KdfCaps) -> Result<Self, KeyError> {
@@ -128,7 +126,9 @@ impl<'a> Cost<'a> {
     }
 
     fn derive(&self, length: usize, passphrase: &Secret) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-        let (Self::Pbkdf2 { length: stated, .. } | Self::Scrypt { length: stated, .. }) = self;
+        let (Self::Pbkdf2 { length: stated, .. }
+        | Self::Pbkdf2Sha224 { length: stated, .. }
+        | Self::Scrypt { length: stated, .. }) = self;
         if stated.is_some_and(|stated| usize::from(stated) != length) {
             return Err(KeyError::Unsupported);
         }
@@ -136,6 +136,9 @@ impl<'a> Cost<'a> {
         match self {
             Self::Pbkdf2 { algorithm, iterations, salt, .. } => {
                 pbkdf2::derive(*algorithm, *iterations, salt, passphrase.expose(), &mut key);
+            }
+            Self::Pbkdf2Sha224 { iterations, salt, .. } => {
+                ::pbkdf2::pbkdf2_hmac::<Sha224>(passphrase.expose(), salt, iterations.get(), &mut key);
             }
             Self::Scrypt { parameters, salt, .. } => {
                 scrypt::scrypt(passphrase.expose(), salt, parameters, &mut key)

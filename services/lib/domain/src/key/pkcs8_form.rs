@@ -59,7 +59,13 @@ pub(super) fn read_pkcs1(bytes: &[u8]) -> Result<PrivateKey, KeyError> {
 
 /// `outer` is the curve that PKCS#8 names; a file of its own names it inside.
 pub(super) fn read_sec1(bytes: &[u8], outer: Option<ObjectIdentifier>) -> Result<PrivateKey, KeyError> {
-    let key = EcPrivateKey::from_der(bytes).map_err(der_error)?;
+    let key = EcPrivateKey::from_der(bytes).map_err(|error| match error.kind() {
+        // The parameters of a curve, spelled out, where its name belongs.
+        der::ErrorKind::TagUnexpected { expected: Some(der::Tag::ObjectIdentifier), .. } => {
+            KeyError::Unsupported
+        }
+        _ => der_error(error),
+    })?;
     let inner = key.parameters.and_then(EcParameters::named_curve);
     let curve = match (outer, inner) {
         (Some(outer), Some(inner)) if outer != inner => return Err(KeyError::Inconsistent),

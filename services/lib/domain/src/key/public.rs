@@ -2,7 +2,7 @@
 
 use super::algorithm::{KeyAlgorithm, SignatureAlgorithm};
 use super::error::KeyError;
-use super::wire::{Reader, bit_length};
+use super::wire::{Reader, bit_length, is_odd};
 use crate::fingerprint::Fingerprint;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, EcdsaVerificationAlgorithm,
@@ -148,11 +148,20 @@ fn rsa_bits(reader: &mut Reader<'_>) -> Result<u32, KeyError> {
     if bits < MIN_RSA_BITS {
         return Err(KeyError::TooWeak);
     }
-    let odd = |number: &[u8]| number.last().is_some_and(|low| low & 1 == 1);
-    if bits > MAX_RSA_BITS || !(2..=33).contains(&bit_length(exponent)) || !odd(exponent) || !odd(modulus) {
+    if bits > MAX_RSA_BITS || !is_odd(modulus) {
         return Err(KeyError::Unsupported);
     }
+    check_exponent(exponent)?;
     Ok(bits)
+}
+
+/// Odd, at least 3, and no longer than 33 bits, which is all that the tools write.
+pub(super) fn check_exponent(exponent: &[u8]) -> Result<(), KeyError> {
+    match bit_length(exponent) {
+        bits if bits < 2 || !is_odd(exponent) => Err(KeyError::WeakExponent),
+        ..=33 => Ok(()),
+        _ => Err(KeyError::Unsupported),
+    }
 }
 
 /// An ECDSA point must lie on its curve and be uncompressed, as OpenSSH demands.

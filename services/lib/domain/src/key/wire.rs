@@ -67,6 +67,10 @@ pub(super) fn bit_length(bytes: &[u8]) -> u32 {
     whole.saturating_sub(bytes.first().map_or(0, |top| top.leading_zeros()))
 }
 
+pub(super) fn is_odd(number: &[u8]) -> bool {
+    number.last().is_some_and(|low| low & 1 == 1)
+}
+
 pub(super) fn put_u32(out: &mut Vec<u8>, value: u32) {
     out.extend_from_slice(&value.to_be_bytes());
 }

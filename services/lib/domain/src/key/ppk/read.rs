@@ -8,6 +8,7 @@ use crate::key::error::KeyError;
 use crate::key::intake::{Intake, KdfCaps, KeyFormat};
 use crate::key::private::PrivateKey;
 use crate::key::public::PublicKey;
+use crate::key::text::{put_squeezed, unquoted};
 use crate::key::wire::Reader;
 use crate::secret::Secret;
 use aws_lc_rs::hmac;
@@ -116,15 +117,15 @@ impl<'a> File<'a> {
         let mut derivation = Vec::new();
         for _ in 0..16 {
             let Some(line) = lines.next() else { break };
-            if let Some(text) = line.trim_ascii_start().strip_prefix(b"Comment:") {
+            if let Some(text) = unquoted(line).strip_prefix(b"Comment:") {
                 comment = text.strip_prefix(b" ").unwrap_or(text);
                 continue;
             }
             let (name, value) = field(line)?;
             match name {
                 "Encryption" => encryption = Some(value),
-                "Public-Lines" => public = Some(body(&mut lines, value)?),
-                "Private-Lines" => private = Some(body(&mut lines, value)?),
+                "Public-Lines" => public = Some(body(&mut lines, value, text.len())?),
+                "Private-Lines" => private = Some(body(&mut lines, value, text.len())?),
                 "Private-MAC" => {
                     let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(value.as_bytes());
                     mac = Some(bytes.map_err(|_| KeyError::Truncated)?);
@@ -199,16 +200,21 @@ impl<'a> File<'a> {
 }
 
 fn field(line: &[u8]) -> Result<(&str, &str), KeyError> {
-    let text = std::str::from_utf8(line).map_err(|_| KeyError::Unparsable)?;
+    let text = std::str::from_utf8(unquoted(line)).map_err(|_| KeyError::Unparsable)?;
     let (name, value) = text.split_once(':').ok_or(KeyError::Unparsable)?;
     Ok((name.trim(), value.trim()))
 }
 
-fn body<'a>(lines: &mut impl Iterator<Item = &'a [u8]>, count: &str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+/// `room` is what the whole file takes, so that the buffer never grows and leaves a copy behind.
+fn body<'a>(
+    lines: &mut impl Iterator<Item = &'a [u8]>,
+    count: &str,
+    room: usize,
+) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     let count: u16 = count.parse().map_err(|_| KeyError::Unparsable)?;
-    let mut encoded = Zeroizing::new(Vec::with_capacity(usize::from(count).saturating_mul(64)));
+    let mut encoded = Zeroizing::new(Vec::with_capacity(room));
     for _ in 0..count {
-        encoded.extend_from_slice(lines.next().ok_or(KeyError::Truncated)?.trim_ascii());
+        put_squeezed(&mut encoded, lines.next().ok_or(KeyError::Truncated)?);
     }
     decode_base64(&encoded)
 }

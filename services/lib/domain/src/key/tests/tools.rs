@@ -6,6 +6,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 pub(super) const PASSPHRASE: &str = "correct horse";
+const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../tests/fuzz/corpus/key_intake");
 
 pub(super) struct Dir(TempDir);
 
@@ -26,6 +27,22 @@ impl Dir {
                 panic!("{program}: {error} (apt-get install openssh-client openssl putty-tools)")
             });
         assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Runs shell code in the directory: `$P` is the passphrase, `pass` a file that holds it, `empty` one that holds
+    /// nothing, `$CORPUS` the files kept from tools that are not here. Gives standard output.
+    pub(super) fn sh(&self, code: &str) -> String {
+        self.write("pass", PASSPHRASE.as_bytes());
+        self.write("empty", b"");
+        let output = Command::new("sh")
+            .args(["-eu", "-c", code])
+            .env("P", PASSPHRASE)
+            .env("CORPUS", CORPUS)
+            .current_dir(self.0.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{code}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
