@@ -102,6 +102,10 @@ impl Client {
         self.answer(self.request(Method::DELETE, path, &[])?).await
     }
 
+    pub async fn delete_where(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Answer> {
+        self.answer(self.request(Method::DELETE, path, query)?).await
+    }
+
     pub async fn delete_with(&self, path: &[&str], body: &impl Serialize) -> Result<Answer> {
         self.answer(with_body(self.request(Method::DELETE, path, &[])?, body)?).await
     }

@@ -10,7 +10,7 @@ fn gateway() -> Gateway {
         ),
         "POST /api/auth/invitations/redeem" => Reply::error(404, 5, "INVITATION_NOT_FOUND"),
         "GET /api/whoami" => Reply::json(200, r#"{"id":"prn_1","role":"tenant_owner","tokenId":"tok_1"}"#),
-        "DELETE /api/tokens/tok_1" => Reply::json(200, r#"{"id":"tok_1"}"#),
+        "DELETE /api/tokens/tok_1?keepCreated=true" => Reply::json(200, r#"{"id":"tok_1"}"#),
         other => panic!("{other}"),
     })
 }
@@ -93,7 +93,7 @@ fn a_log_out_forgets_and_revokes() {
     let last = gateway.requests().pop().unwrap();
     assert_eq!(
         (last.line().as_str(), last.token.as_deref()),
-        ("DELETE /api/tokens/tok_1", Some("Bearer kwt_new"))
+        ("DELETE /api/tokens/tok_1?keepCreated=true", Some("Bearer kwt_new"))
     );
     let text = std::fs::read_to_string(gateway.path(".config/keywright/config.toml")).unwrap();
     assert!(!text.contains("kwt_new"), "{text}");

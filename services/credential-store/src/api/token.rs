@@ -59,7 +59,8 @@ impl proto::token_service_server::TokenService for Tokens {
         request: Request<proto::DeleteTokenRequest>,
     ) -> Result<Response<proto::DeleteTokenResponse>, Status> {
         let caller = caller(&request)?;
-        let token = self.tokens.revoke(&caller, &request.into_inner().token_id).await?;
+        let request = request.into_inner();
+        let token = self.tokens.revoke(&caller, &request.token_id, request.keep_created).await?;
         Ok(Response::new(proto::DeleteTokenResponse { token: Some(encode(&token)) }))
     }
 }

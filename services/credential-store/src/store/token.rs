@@ -177,6 +177,17 @@ pub async fn revoke(tx: &mut Tx, id: &TokenId) -> Result<(), Error> {
     Ok(())
 }
 
+/// Revokes a token; what was made with it stays.
+pub async fn revoke_alone(tx: &mut Tx, id: &TokenId) -> Result<(), Error> {
+    let now = tx.now().micros();
+    sqlx::query("UPDATE token SET revoked_at = $2, ended_at = $2 WHERE id = $1 AND revoked_at IS NULL")
+        .bind(id.as_str())
+        .bind(now)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
 /// Revokes all that somebody holds in a tenant, and what was made with it.
 pub async fn revoke_held(tx: &mut Tx, tenant: &TenantId, who: &PrincipalId) -> Result<(), Error> {
     let now = tx.now().micros();

@@ -168,3 +168,28 @@ async fn a_tenants_keys_are_opened_to_programs_by_the_tenant_alone() {
     let auditor = json!({"role": "auditor", "tenantId": tenant});
     assert_eq!(keywright.post("/api/tokens", auditor).await.status, 200, "an auditor of one tenant");
 }
+
+#[tokio::test]
+async fn everybody_logs_himself_out_and_nobody_else() {
+    let (keywright, tenant, token) = start().await;
+    let ada = keywright.caller(&token);
+    let (admin, _) = join(&keywright, &ada, &tenant, "tenant_admin").await;
+    let (member, _) = join(&keywright, &ada, &tenant, "tenant_member").await;
+    let another = ada.post("/api/tokens", json!({"role": "tenant_member"})).await.success();
+    let script = admin.post("/api/tokens", json!({"role": "tenant_admin"})).await.success();
+    let script = keywright.caller(&text(&script, "/token"));
+    let token_of = async |who: &Caller| text(&who.get("/api/whoami").await.success(), "/tokenId");
+    let log_out = async |by: &Caller, id: &str| {
+        by.delete(&format!("/api/tokens/{id}?keepCreated=true"), Value::Null).await.status
+    };
+
+    assert_eq!(log_out(&member, &text(&another, "/id")).await, 403, "another one's token");
+    assert_eq!(log_out(&member, &token_of(&member).await).await, 200);
+    assert_eq!(member.get("/api/whoami").await.status, 401);
+    assert_eq!(log_out(&admin, &token_of(&admin).await).await, 200);
+    assert_eq!(admin.get("/api/whoami").await.status, 401);
+    assert_eq!(script.get("/api/servers").await.status, 200, "what was created outlives the log-out");
+    let auditor = keywright.post("/api/tokens", json!({"role": "auditor"})).await.success();
+    let auditor = keywright.caller(&text(&auditor, "/token"));
+    assert_eq!(log_out(&auditor, &token_of(&auditor).await).await, 200);
+}

@@ -14,7 +14,7 @@ use crate::profile::Environment;
 
 The token of a single sign-on is revoked as well: the next login makes another one.")]
 pub struct Logout {
-    /// Also revoke the token, so that no copy of it works
+    /// Also revoke the token, so that no copy of it works; tokens created with it stay
     #[arg(long)]
     revoke: bool,
 }
@@ -59,6 +59,7 @@ impl Logout {
 
 async fn revoke(app: &App<'_>) -> Result<()> {
     let me = app.client.get(&["api", "whoami"]).await?;
-    app.client.delete(&["api", "tokens", fields::text(&me.value, "/tokenId")]).await?;
+    let path = ["api", "tokens", fields::text(&me.value, "/tokenId")];
+    app.client.delete_where(&path, &[("keepCreated", "true")]).await?;
     Ok(())
 }

@@ -35,8 +35,9 @@ impl Tokens {
         Ok(page.cut(rows, |row| (row.created_at, row.id.to_string())))
     }
 
-    /// Revokes a token; the first instant stays.
-    pub async fn revoke(&self, caller: &Caller, id: &str) -> Result<Token, Failure> {
+    /// Revokes a token and, unless they are to stay, those created with it; the first instant stays. Everybody may end
+    /// his own.
+    pub async fn revoke(&self, caller: &Caller, id: &str, keep_created: bool) -> Result<Token, Failure> {
         let missing = || Failure::not_found(Reason::TokenNotFound, id);
         let parsed = TokenId::parse(id).map_err(|_| missing())?;
         let token = token::get(&self.db, &parsed).await?.ok_or_else(missing)?;
@@ -61,7 +62,11 @@ impl Tokens {
             .db
             .serialized(|| async {
                 let mut tx = self.db.begin(&intent).await?;
-                token::revoke(&mut tx, &parsed).await?;
+                if keep_created {
+                    token::revoke_alone(&mut tx, &parsed).await?;
+                } else {
+                    token::revoke(&mut tx, &parsed).await?;
+                }
                 intent.done(&mut tx, Outcome::succeeded()).await?;
                 Ok(tx.commit().await?)
             })
