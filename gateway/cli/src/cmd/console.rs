@@ -16,7 +16,8 @@ use crate::output::facts;
   keywright console
   keywright console --print | ssh -t desktop 'xargs xdg-open'
 
-The address works once, for 60 seconds. Its code stands behind the #, which a browser sends to nobody.")]
+The address works once, for 60 seconds. Its code stands behind the #, which a browser sends to nobody.
+This version serves no page there: a program of your own opens the session by POST /api/auth/session {code}.")]
 pub struct Console {
     /// Print the address and open no browser
     #[arg(long)]
