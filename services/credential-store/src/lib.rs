@@ -36,7 +36,7 @@ use keywright_proto::identity::token_service_server::TokenServiceServer;
 use keywright_runtime::audit::{Audit, Guard};
 use keywright_runtime::clients::Outbound;
 use keywright_runtime::idempotency::{self, Idempotency};
-use keywright_runtime::rate::{Quota, Rate};
+use keywright_runtime::rate::Rate;
 use keywright_runtime::serve::{Assembled, Readiness, Task};
 use keywright_runtime::token::{Signer, Verifier};
 use keywright_storage::Db;
@@ -247,7 +247,6 @@ fn keys(parts: &Parts, shelf: &Shelf, routes: Routes) -> Routes {
 /// Keys at work for agents and internal services: logins signed, and keys handed out where a tenant allowed it.
 fn programs(parts: &Parts, shelf: &Shelf, routes: Routes) -> Routes {
     use app::custody::{pen::Pen, resolve, sign_login};
-    use keywright_runtime::rate::Rate;
     let Parts { db, audit, guard, clock, .. } = parts.clone();
     let signing = api::signing::Signing {
         sign: sign_login::SignLogin {
@@ -272,7 +271,7 @@ fn sessions(parts: &Parts, routes: Routes) -> Routes {
     let Parts { db, audit, guard, clock, stop, .. } = parts.clone();
     let feed = api::revocation_feed::RevocationFeed { db: db.clone(), stop };
     let members = members::Members { db: db.clone(), audit: audit.clone(), guard: guard.clone() };
-    let wrong = Rate::new(Quota::per_minute(console::TRIES), clock);
+    let wrong = Rate::new(console::TRIES, clock);
     let console = console::Console { db, audit, guard, wrong };
     routes
         .add_service(MemberServiceServer::new(api::member::Members { members }))
@@ -284,7 +283,7 @@ fn sessions(parts: &Parts, routes: Routes) -> Routes {
 fn single_sign_on(parts: &Parts, routes: Routes) -> Routes {
     use app::identity::oidc;
     let Parts { db, audit, issuer, clock, oidc: providers, .. } = parts.clone();
-    let wrong = Rate::new(Quota::per_minute(oidc::TRIES), clock);
+    let wrong = Rate::new(oidc::TRIES, clock);
     let login = oidc::LoginWithOidc { db, audit, issuer, providers, wrong };
     routes.add_service(OidcServiceServer::new(api::oidc::Logins { login }))
 }

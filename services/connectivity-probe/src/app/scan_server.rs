@@ -7,7 +7,7 @@ use keywright_domain::caller::Caller;
 use keywright_domain::key::PublicKey;
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
-use keywright_runtime::failure::{Error, Failure};
+use keywright_runtime::failure::Failure;
 use keywright_storage::{Db, Intent, Outcome};
 use tracing::instrument;
 
@@ -44,15 +44,8 @@ impl ScanServer {
     }
 
     async fn record(&self, intent: &Intent, keys: Vec<PublicKey>) -> Result<Vec<PublicKey>, Failure> {
-        let done: Result<(), Error> = self
-            .db
-            .serialized(|| async {
-                let mut tx = self.db.begin(intent).await?;
-                intent.done(&mut tx, Outcome::succeeded().with("fingerprints", fingerprints(&keys))).await?;
-                Ok(tx.commit().await?)
-            })
-            .await;
-        done?;
+        let outcome = Outcome::succeeded().with("fingerprints", fingerprints(&keys));
+        self.audit.settle(&self.db, intent, outcome).await?;
         Ok(keys)
     }
 }

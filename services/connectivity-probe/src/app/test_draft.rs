@@ -11,7 +11,7 @@ use keywright_domain::fingerprint::Fingerprint;
 use keywright_domain::host::{HostName, Port};
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
-use keywright_runtime::failure::{Error, Failure};
+use keywright_runtime::failure::Failure;
 use keywright_ssh::Target;
 use keywright_storage::{Db, Intent};
 use tracing::instrument;
@@ -85,15 +85,7 @@ impl TestDraft {
             checked_at,
             report: seen.progress.finish(),
         };
-        let done: Result<(), Error> = self
-            .db
-            .serialized(|| async {
-                let mut tx = self.db.begin(intent).await?;
-                intent.done(&mut tx, outcome(&test)).await?;
-                Ok(tx.commit().await?)
-            })
-            .await;
-        done?;
+        self.audit.settle(&self.db, intent, outcome(&test)).await?;
         Ok(test)
     }
 }

@@ -127,6 +127,19 @@ impl Audit {
         self.owed.notify_one();
     }
 
+    /// Records the outcome of an operation whose effect is in no transaction of ours: a login that was tried, a key that
+    /// was forgotten.
+    pub async fn settle(&self, db: &Db, intent: &Intent, outcome: Outcome) -> Result<(), Failure> {
+        let recorded: Result<(), keywright_storage::Error> = db
+            .serialized(|| async {
+                let mut tx = db.begin(intent).await?;
+                intent.done(&mut tx, outcome.clone()).await?;
+                tx.commit().await
+            })
+            .await;
+        Ok(recorded?)
+    }
+
     /// A refusal of the caller: best effort, since there is nothing to hold back. The same one again within a minute
     /// is counted, and the count is one entry.
     pub async fn denied(&self, caller: &Caller, entry: Entry<'_>, reason: Reason) {

@@ -8,6 +8,9 @@ use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Row, Transact
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// How often a transaction is tried that others keep pushing aside: some four seconds in all.
+const ATTEMPTS: u32 = 40;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
     Sqlite,
@@ -190,9 +193,9 @@ impl Db {
         F: Future<Output = Result<T, E>>,
         E: Retriable,
     {
-        for n in 0..12u32 {
+        for n in 0..ATTEMPTS {
             match attempt().await {
-                Err(error) if error.again() => tokio::time::sleep(Duration::from_millis(1 << n.min(6))).await,
+                Err(error) if error.again() => tokio::time::sleep(Duration::from_millis(1 << n.min(7))).await,
                 done => return done,
             }
         }

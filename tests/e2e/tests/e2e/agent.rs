@@ -97,8 +97,9 @@ async fn nothing_but_a_login_here_is_signed() {
     agent.says("another user").await;
 
     let inner = format!(
-        "ssh -F none -p {} -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
+        "echo '{}' >known; ssh -F none -p {} -o BatchMode=yes -o UserKnownHostsFile=known \
          deploy@127.0.0.1 id -un; echo inner=$?",
+        world.host.known_hosts().trim(),
         world.host.port()
     );
     let forwarded = agent.ssh(&world.host, "deploy", &["-A"], &inner).await;

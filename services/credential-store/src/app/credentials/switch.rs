@@ -132,15 +132,7 @@ impl SwitchCredential {
             .for_each_concurrent(AT_ONCE, |step| async move { self.mover.go(run, &step).await })
             .await;
         let steps = store::switch::steps(&self.db, &run.operation).await?;
-        let concluded: Result<(), Error> = self
-            .db
-            .serialized(|| async {
-                let mut tx = self.db.begin(intent).await?;
-                intent.done(&mut tx, counted(&steps)).await?;
-                Ok(tx.commit().await?)
-            })
-            .await;
-        concluded?;
+        self.audit.settle(&self.db, intent, counted(&steps)).await?;
         Ok(steps)
     }
 

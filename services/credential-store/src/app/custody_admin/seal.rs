@@ -30,14 +30,6 @@ impl SealCustody {
 
     async fn seal(&self, intent: &Intent) -> Result<(), Failure> {
         self.custody.embedded()?.seal().await?;
-        let recorded: Result<(), keywright_storage::Error> = self
-            .db
-            .serialized(|| async {
-                let mut tx = self.db.begin(intent).await?;
-                intent.done(&mut tx, Outcome::succeeded()).await?;
-                tx.commit().await
-            })
-            .await;
-        Ok(recorded?)
+        self.audit.settle(&self.db, intent, Outcome::succeeded()).await
     }
 }

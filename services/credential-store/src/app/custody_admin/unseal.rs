@@ -31,14 +31,6 @@ impl UnsealCustody {
 
     async fn unseal(&self, passphrase: Secret, intent: &Intent) -> Result<(), Failure> {
         self.custody.embedded()?.unseal(passphrase).await?;
-        let recorded: Result<(), keywright_storage::Error> = self
-            .db
-            .serialized(|| async {
-                let mut tx = self.db.begin(intent).await?;
-                intent.done(&mut tx, Outcome::succeeded()).await?;
-                tx.commit().await
-            })
-            .await;
-        Ok(recorded?)
+        self.audit.settle(&self.db, intent, Outcome::succeeded()).await
     }
 }

@@ -11,7 +11,7 @@ use keywright_domain::reason::Reason;
 use keywright_domain::secret::Secret;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
-use keywright_runtime::rate::Rate;
+use keywright_runtime::rate::{Quota, Rate};
 use keywright_runtime::session::{PREFIX, csrf_of};
 use keywright_storage::{Db, Outcome};
 use std::time::Duration;
@@ -22,7 +22,7 @@ const LONGEST: Duration = Duration::from_secs(8 * 3600);
 /// A session that nobody used for so long has ended.
 pub const IDLE: Duration = Duration::from_secs(30 * 60);
 /// Wrong codes that one source may try in a minute.
-pub const TRIES: u32 = 10;
+pub const TRIES: Quota = Quota::per_minute(10);
 const TOO_MANY: &str = "Too many wrong codes from your address.";
 
 pub struct Console {

@@ -1,8 +1,7 @@
 //! Lists invitations, and withdraws one that nobody redeemed.
 
-use super::members::allowed;
+use super::members::{allowed, exists};
 use crate::store::invitation::{self, Invitation};
-use crate::store::tenant;
 use keywright_domain::caller::Caller;
 use keywright_domain::ids::InvitationId;
 use keywright_domain::reason::Reason;
@@ -26,9 +25,7 @@ impl Invitations {
         page_token: &str,
     ) -> Result<(Vec<Invitation>, String), Failure> {
         let id = allowed(&self.guard, caller, "invitation.list", tenant).await?;
-        if tenant::get(&self.db, &id).await?.is_none() {
-            return Err(Failure::not_found(Reason::TenantNotFound, tenant));
-        }
+        exists(&self.db, &id).await?;
         let page = Page::parse(size, page_token, tenant)?;
         let rows = invitation::list(&self.db, &id, page.key(), page.size.saturating_add(1)).await?;
         Ok(page.cut(rows, |row| (row.created_at, row.id.to_string())))

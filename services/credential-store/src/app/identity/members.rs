@@ -25,9 +25,7 @@ impl Members {
         page_token: &str,
     ) -> Result<(Vec<Member>, String), Failure> {
         let id = allowed(&self.guard, caller, "member.list", tenant).await?;
-        if tenant::get(&self.db, &id).await?.is_none() {
-            return Err(Failure::not_found(Reason::TenantNotFound, tenant));
-        }
+        exists(&self.db, &id).await?;
         let page = Page::parse(size, page_token, tenant)?;
         let rows = member::list(&self.db, &id, page.key(), page.size.saturating_add(1)).await?;
         Ok(page.cut(rows, |row| (row.created_at, row.principal.to_string())))
@@ -81,4 +79,12 @@ pub async fn allowed(
     let id = TenantId::parse(tenant).map_err(|_| Failure::not_found(Reason::TenantNotFound, tenant))?;
     guard.allow(caller, action, Some(&id), tenant, Reason::TenantNotFound).await?;
     Ok(id)
+}
+
+/// A list of nobody in a tenant that never was would be a lie.
+pub async fn exists(db: &Db, tenant: &TenantId) -> Result<(), Failure> {
+    match tenant::get(db, tenant).await? {
+        Some(_) => Ok(()),
+        None => Err(Failure::not_found(Reason::TenantNotFound, tenant.as_str())),
+    }
 }

@@ -17,12 +17,12 @@ use keywright_domain::reason::Reason;
 use keywright_domain::secret::Secret;
 use keywright_runtime::audit::{Audit, Entry};
 use keywright_runtime::failure::{Error, Failure};
-use keywright_runtime::rate::Rate;
+use keywright_runtime::rate::{Quota, Rate};
 use keywright_runtime::token::Signer;
 use keywright_storage::{Db, Outcome, Tx};
 
 /// ID tokens that one source may have refused in a minute.
-pub const TRIES: u32 = 10;
+pub const TRIES: Quota = Quota::per_minute(10);
 const TOO_MANY: &str = "Too many refused logins from your address.";
 const MAX_NAME: usize = 100;
 const MAX_EMAIL: usize = 254;
