@@ -34,6 +34,7 @@ opaque! {
     crate::identity::RedeemInvitationRequest,
     crate::identity::RedeemInvitationResponse,
     crate::lifecycle::BootstrapCredential,
+    crate::lifecycle::CreateNotificationTargetResponse,
     crate::lifecycle::DownloadSshKeyRequest,
     crate::lifecycle::DownloadSshKeyResponse,
     crate::lifecycle::ManageServerRequest,

@@ -116,6 +116,7 @@ fn no_message_prints_a_secret() {
         identity::RedeemInvitationRequest: "keywright.identity.v1.RedeemInvitationRequest",
         identity::RedeemInvitationResponse: "keywright.identity.v1.RedeemInvitationResponse",
         lifecycle::BootstrapCredential: "keywright.lifecycle.v1.BootstrapCredential",
+        lifecycle::CreateNotificationTargetResponse: "keywright.lifecycle.v1.CreateNotificationTargetResponse",
         lifecycle::DownloadSshKeyRequest: "keywright.lifecycle.v1.DownloadSshKeyRequest",
         lifecycle::DownloadSshKeyResponse: "keywright.lifecycle.v1.DownloadSshKeyResponse",
         lifecycle::ManageServerRequest: "keywright.lifecycle.v1.ManageServerRequest",

@@ -391,4 +391,39 @@ impl SshAccessService for Lifecycle {
     ) -> Answer<lifecycle::RegenerateSshKeyResponse> {
         absent()
     }
+
+    async fn create_key_challenge(
+        &self,
+        _: Request<lifecycle::CreateKeyChallengeRequest>,
+    ) -> Answer<lifecycle::CreateKeyChallengeResponse> {
+        absent()
+    }
+
+    async fn add_access_host(
+        &self,
+        _: Request<lifecycle::AddAccessHostRequest>,
+    ) -> Answer<lifecycle::AddAccessHostResponse> {
+        absent()
+    }
+
+    async fn remove_access_host(
+        &self,
+        _: Request<lifecycle::RemoveAccessHostRequest>,
+    ) -> Answer<lifecycle::RemoveAccessHostResponse> {
+        absent()
+    }
+
+    async fn deprovision_ssh_access(
+        &self,
+        _: Request<lifecycle::DeprovisionSshAccessRequest>,
+    ) -> Answer<lifecycle::DeprovisionSshAccessResponse> {
+        absent()
+    }
+
+    async fn read_key_use(
+        &self,
+        _: Request<lifecycle::ReadKeyUseRequest>,
+    ) -> Answer<lifecycle::ReadKeyUseResponse> {
+        absent()
+    }
 }

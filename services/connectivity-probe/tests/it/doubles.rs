@@ -150,6 +150,34 @@ impl directory::DirectoryService for Store {
     ) -> Result<Response<proto::RemoveReferenceResponse>, Status> {
         absent()
     }
+
+    async fn forget_management_key(
+        &self,
+        _: Request<proto::ForgetManagementKeyRequest>,
+    ) -> Result<Response<proto::ForgetManagementKeyResponse>, Status> {
+        absent()
+    }
+
+    async fn list_directory_servers(
+        &self,
+        _: Request<proto::ListDirectoryServersRequest>,
+    ) -> Result<Response<proto::ListDirectoryServersResponse>, Status> {
+        absent()
+    }
+
+    async fn list_directory_tenants(
+        &self,
+        _: Request<proto::ListDirectoryTenantsRequest>,
+    ) -> Result<Response<proto::ListDirectoryTenantsResponse>, Status> {
+        absent()
+    }
+
+    async fn close_tenant(
+        &self,
+        _: Request<proto::CloseTenantRequest>,
+    ) -> Result<Response<proto::CloseTenantResponse>, Status> {
+        absent()
+    }
 }
 
 #[tonic::async_trait]
@@ -206,6 +234,13 @@ impl custody::CustodyService for Store {
         &self,
         _: Request<proto::GetManagedCredentialRequest>,
     ) -> Result<Response<proto::GetManagedCredentialResponse>, Status> {
+        absent()
+    }
+
+    async fn register_version(
+        &self,
+        _: Request<proto::RegisterVersionRequest>,
+    ) -> Result<Response<proto::RegisterVersionResponse>, Status> {
         absent()
     }
 }

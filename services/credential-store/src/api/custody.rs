@@ -101,6 +101,13 @@ impl proto::custody_service_server::CustodyService for Keys {
             versions: versions.iter().map(encode).collect(),
         }))
     }
+
+    async fn register_version(
+        &self,
+        _: Request<proto::RegisterVersionRequest>,
+    ) -> Result<Response<proto::RegisterVersionResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
 }
 
 pub struct Releases {
@@ -160,5 +167,6 @@ fn encode(version: &Version) -> proto::CredentialVersion {
         compromised: version.compromised_at.is_some(),
         material_destroyed: version.destroyed_at.is_some(),
         created_at: Some(timestamp(version.created_at)),
+        client_made: false,
     }
 }

@@ -57,6 +57,13 @@ impl proto::custody_admin_service_server::CustodyAdminService for CustodyAdmin {
         let status = Some(encode(self.rotate.run(&caller, present, new).await?));
         Ok(Response::new(proto::RotateKeyEncryptionKeyResponse { status }))
     }
+
+    async fn get_secrets_health(
+        &self,
+        _: Request<proto::GetSecretsHealthRequest>,
+    ) -> Result<Response<proto::GetSecretsHealthResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
 }
 
 fn encode(state: State) -> proto::CustodyStatus {

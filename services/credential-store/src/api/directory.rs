@@ -94,4 +94,32 @@ impl proto::directory_service_server::DirectoryService for Directory {
         self.record.run(&caller, seen).await?;
         Ok(Response::new(proto::RecordTestResultResponse {}))
     }
+
+    async fn forget_management_key(
+        &self,
+        _: Request<proto::ForgetManagementKeyRequest>,
+    ) -> Result<Response<proto::ForgetManagementKeyResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn list_directory_servers(
+        &self,
+        _: Request<proto::ListDirectoryServersRequest>,
+    ) -> Result<Response<proto::ListDirectoryServersResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn list_directory_tenants(
+        &self,
+        _: Request<proto::ListDirectoryTenantsRequest>,
+    ) -> Result<Response<proto::ListDirectoryTenantsResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn close_tenant(
+        &self,
+        _: Request<proto::CloseTenantRequest>,
+    ) -> Result<Response<proto::CloseTenantResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
 }

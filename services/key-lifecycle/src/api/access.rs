@@ -173,6 +173,41 @@ impl SshAccessService for Accesses {
         let rotation = Some(rotation(&self.read.rotation(&id).await?));
         Ok(Response::new(proto::RegenerateSshKeyResponse { rotation }))
     }
+
+    async fn create_key_challenge(
+        &self,
+        _: Request<proto::CreateKeyChallengeRequest>,
+    ) -> Result<Response<proto::CreateKeyChallengeResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn add_access_host(
+        &self,
+        _: Request<proto::AddAccessHostRequest>,
+    ) -> Result<Response<proto::AddAccessHostResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn remove_access_host(
+        &self,
+        _: Request<proto::RemoveAccessHostRequest>,
+    ) -> Result<Response<proto::RemoveAccessHostResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn deprovision_ssh_access(
+        &self,
+        _: Request<proto::DeprovisionSshAccessRequest>,
+    ) -> Result<Response<proto::DeprovisionSshAccessResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn read_key_use(
+        &self,
+        _: Request<proto::ReadKeyUseRequest>,
+    ) -> Result<Response<proto::ReadKeyUseResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
 }
 
 /// A key that cannot be one is refused in its turn.
@@ -233,6 +268,9 @@ fn access(view: &AccessView) -> proto::SshAccess {
         recent_rotations: recent,
         revocation_id: view.revocation.as_ref().map(|last| last.id.to_string()).unwrap_or_default(),
         revision: view.access.revision.to_string(),
+        uses: Vec::new(),
+        client_made: false,
+        deprovisioned_at: None,
     }
 }
 

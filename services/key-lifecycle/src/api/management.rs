@@ -32,6 +32,27 @@ impl ManagementService for Management {
         let managed = self.manage.run(&caller, &asked.server_id, bootstrap).await?;
         Ok(Response::new(proto::ManageServerResponse { management: Some(management(&managed)) }))
     }
+
+    async fn get_server_management(
+        &self,
+        _: Request<proto::GetServerManagementRequest>,
+    ) -> Result<Response<proto::GetServerManagementResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn rotate_management_key(
+        &self,
+        _: Request<proto::RotateManagementKeyRequest>,
+    ) -> Result<Response<proto::RotateManagementKeyResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn release_server(
+        &self,
+        _: Request<proto::ReleaseServerRequest>,
+    ) -> Result<Response<proto::ReleaseServerResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
 }
 
 fn management(managed: &Managed) -> proto::ServerManagement {
@@ -42,5 +63,7 @@ fn management(managed: &Managed) -> proto::ServerManagement {
         fingerprint: managed.fingerprint.clone(),
         receipt: Some(receipt(&managed.receipt)),
         server_version: managed.receipt.server_version.clone(),
+        installed_at: None,
+        predecessors: Vec::new(),
     }
 }

@@ -143,6 +143,12 @@ pub fn rotation(view: &RotationView) -> proto::Rotation {
         reason: rotation.reason.clone(),
         message: rotation.message.clone(),
         comment: rotation.comment.clone(),
+        automatic: false,
+        campaign_id: String::new(),
+        server_id: String::new(),
+        outstanding_server_ids: Vec::new(),
+        grace_extended_at: None,
+        old_key_uses: Vec::new(),
     }
 }
 

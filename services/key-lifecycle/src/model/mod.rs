@@ -3,6 +3,8 @@
 
 mod access;
 mod management;
+mod notice;
+mod policy;
 mod recovery;
 mod revocation;
 mod rotation;
@@ -10,6 +12,8 @@ mod words;
 
 pub use access::{Access, Claim, Host, Line, Receipt, Version};
 pub use management::Management;
+pub use notice::Notice;
+pub use policy::{DriftAction, Settings, Window};
 pub use recovery::{Finding, Recovery, RecoveryLine};
 pub use revocation::{Revocation, RevocationHost};
 pub use rotation::{Rotation, Step};

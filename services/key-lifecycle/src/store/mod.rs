@@ -3,8 +3,11 @@
 
 pub mod access;
 pub mod claim;
+pub mod freeze;
 pub mod line;
 pub mod management;
+pub mod notice;
+pub mod policy;
 pub mod recovery;
 pub mod revocation;
 pub mod rotation;

@@ -143,6 +143,13 @@ impl proto::custody_service_server::CustodyService for Vault {
         let versions = own.map(|(_, version)| version.clone()).collect();
         Ok(Response::new(proto::GetManagedCredentialResponse { versions, ..Default::default() }))
     }
+
+    async fn register_version(
+        &self,
+        _: Request<proto::RegisterVersionRequest>,
+    ) -> Answer<proto::RegisterVersionResponse> {
+        Err(Status::unimplemented("not called by key-lifecycle"))
+    }
 }
 
 /// As the real one: only forward, and from an end nowhere.
@@ -214,6 +221,34 @@ impl proto::directory_service_server::DirectoryService for Vault {
         &self,
         _: Request<proto::RecordTestResultRequest>,
     ) -> Answer<proto::RecordTestResultResponse> {
+        Err(Status::unimplemented("not called by key-lifecycle"))
+    }
+
+    async fn forget_management_key(
+        &self,
+        _: Request<proto::ForgetManagementKeyRequest>,
+    ) -> Answer<proto::ForgetManagementKeyResponse> {
+        Err(Status::unimplemented("not called by key-lifecycle"))
+    }
+
+    async fn list_directory_servers(
+        &self,
+        _: Request<proto::ListDirectoryServersRequest>,
+    ) -> Answer<proto::ListDirectoryServersResponse> {
+        Err(Status::unimplemented("not called by key-lifecycle"))
+    }
+
+    async fn list_directory_tenants(
+        &self,
+        _: Request<proto::ListDirectoryTenantsRequest>,
+    ) -> Answer<proto::ListDirectoryTenantsResponse> {
+        Err(Status::unimplemented("not called by key-lifecycle"))
+    }
+
+    async fn close_tenant(
+        &self,
+        _: Request<proto::CloseTenantRequest>,
+    ) -> Answer<proto::CloseTenantResponse> {
         Err(Status::unimplemented("not called by key-lifecycle"))
     }
 }

@@ -113,6 +113,14 @@ ids! {
     RequestId = "req_";
     /// An installation of a management key on a server.
     ManagementId = "mgt_";
+    /// A campaign.
+    CampaignId = "cmp_";
+    /// A challenge to prove the possession of a key.
+    ChallengeId = "chl_";
+    /// A notification target.
+    NotificationTargetId = "ntf_";
+    /// A message to a notification target.
+    MessageId = "msg_";
 }
 
 #[cfg(test)]

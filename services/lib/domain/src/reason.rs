@@ -82,6 +82,11 @@ reasons! {
     VersionNotFound = "VERSION_NOT_FOUND", NotFound, 404, No, "Check the id, or ask its owner.";
     EventNotFound = "EVENT_NOT_FOUND", NotFound, 404, No, "Check the id, or ask its owner.";
     MemberNotFound = "MEMBER_NOT_FOUND", NotFound, 404, No, "Check the id, or ask its owner.";
+    CampaignNotFound = "CAMPAIGN_NOT_FOUND", NotFound, 404, No, "Check the id, or ask its owner.";
+    TargetNotFound = "TARGET_NOT_FOUND", NotFound, 404, No, "Check the id, or ask its owner.";
+    GroupNotFound = "GROUP_NOT_FOUND", NotFound, 404, No, "Check the id, or ask its owner.";
+    KeyNotFound = "KEY_NOT_FOUND", NotFound, 404, No, "Scan the server again (keywright server keys --scan).";
+    ChallengeNotFound = "CHALLENGE_NOT_FOUND", NotFound, 404, No, "Ask for a new challenge; each is good once, for 15 minutes.";
     TestNotFound = "TEST_NOT_FOUND", NotFound, 404, No, "Check the id, or ask its owner.";
     ValidationFailed = "VALIDATION_FAILED", InvalidArgument, 400, No, "Correct the fields named in the violations.";
     ConfirmationRequired = "CONFIRMATION_REQUIRED", InvalidArgument, 400, No, "Send the exact id in `confirmation`.";
@@ -98,6 +103,7 @@ reasons! {
     PublicKeyMismatch = "PUBLIC_KEY_MISMATCH", InvalidArgument, 400, No, "Leave the public key out: it is derived.";
     PassphraseRequired = "PASSPHRASE_REQUIRED", InvalidArgument, 400, No, "Send the passphrase of the key.";
     PassphraseIncorrect = "PASSPHRASE_INCORRECT", InvalidArgument, 400, No, "Check the passphrase of the key.";
+    PossessionUnproven = "POSSESSION_UNPROVEN", InvalidArgument, 400, No, "Sign the nonce with the private half of this key: ssh-keygen -Y sign -n keywright-possession.";
     PayloadTooLarge = "PAYLOAD_TOO_LARGE", InvalidArgument, 413, No, "Send less; a key file has a few kilobytes.";
     CredentialInUse = "CREDENTIAL_IN_USE", FailedPrecondition, 409, No, "Switch or unbind the servers that use it first.";
     UsageAcknowledgementRequired = "USAGE_ACKNOWLEDGEMENT_REQUIRED", FailedPrecondition, 409, No, "Read the usage and acknowledge it (acknowledgeServerUsage).";
@@ -119,6 +125,9 @@ reasons! {
     AccountNotFound = "ACCOUNT_NOT_FOUND", FailedPrecondition, 409, No, "Create the account, or ask for it with createAccount.";
     AccountNotAllowed = "ACCOUNT_NOT_ALLOWED", FailedPrecondition, 409, No, "Choose an ordinary account that no other access uses.";
     PolicyForbids = "POLICY_FORBIDS", FailedPrecondition, 409, No, "Ask your platform team.";
+    Frozen = "FROZEN", FailedPrecondition, 409, No, "Ask an operator to lift the freeze (keywright admin freeze).";
+    LastHost = "LAST_HOST", FailedPrecondition, 409, No, "Deprovision the access instead.";
+    CampaignEnded = "CAMPAIGN_ENDED", FailedPrecondition, 409, No, "Start a new campaign.";
     LastPathUnproven = "LAST_PATH_UNPROVEN", FailedPrecondition, 409, No, "Prove another way in first.";
     HostFileSymlink = "HOST_FILE_SYMLINK", FailedPrecondition, 409, No, "Replace the link by a directory or file of the account.";
     HostFileNotRegular = "HOST_FILE_NOT_REGULAR", FailedPrecondition, 409, No, "Replace it by a regular file.";
