@@ -150,6 +150,7 @@ fn servers(parts: &Parts, routes: Routes) -> Routes {
     };
     let directory = api::directory::Directory {
         read: directory::read::ReadDirectory { db: db(), guard: guard() },
+        list: directory::list::ListDirectory { db: db(), guard: guard() },
         management: directory::management::SetManagementKey { db: db(), audit: audit(), guard: guard() },
         references: directory::reference::HoldReferences { db: db(), audit: audit(), guard: guard() },
         record: directory::record_test::RecordTestResult { db: db(), audit: audit(), guard: guard() },

@@ -1,6 +1,7 @@
 //! The directory over gRPC, for Keywright's own services.
 
-use super::{credential, server};
+use super::{credential, server, tenant};
+use crate::app::directory::list::{ListDirectory, Servers, Tenants};
 use crate::app::directory::management::SetManagementKey;
 use crate::app::directory::read::ReadDirectory;
 use crate::app::directory::record_test::{RecordTestResult, TestResult};
@@ -11,6 +12,7 @@ use tonic::{Request, Response, Status};
 
 pub struct Directory {
     pub read: ReadDirectory,
+    pub list: ListDirectory,
     pub management: SetManagementKey,
     pub references: HoldReferences,
     pub record: RecordTestResult,
@@ -104,16 +106,37 @@ impl proto::directory_service_server::DirectoryService for Directory {
 
     async fn list_directory_servers(
         &self,
-        _: Request<proto::ListDirectoryServersRequest>,
+        request: Request<proto::ListDirectoryServersRequest>,
     ) -> Result<Response<proto::ListDirectoryServersResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let asked = Servers {
+            tenant_id: request.tenant_id,
+            group: request.group,
+            managed_only: request.managed_only,
+            page_size: request.page_size,
+            page_token: request.page_token,
+        };
+        let (servers, next_page_token) = self.list.servers(&caller, asked).await?;
+        let items = servers.into_iter().map(server::encode).collect();
+        Ok(Response::new(proto::ListDirectoryServersResponse { items, next_page_token }))
     }
 
     async fn list_directory_tenants(
         &self,
-        _: Request<proto::ListDirectoryTenantsRequest>,
+        request: Request<proto::ListDirectoryTenantsRequest>,
     ) -> Result<Response<proto::ListDirectoryTenantsResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let asked = Tenants {
+            tenant_ids: request.tenant_ids,
+            search: request.search,
+            page_size: request.page_size,
+            page_token: request.page_token,
+        };
+        let (tenants, next_page_token) = self.list.tenants(&caller, asked).await?;
+        let items = tenants.into_iter().map(tenant::encode).collect();
+        Ok(Response::new(proto::ListDirectoryTenantsResponse { items, next_page_token }))
     }
 
     async fn close_tenant(

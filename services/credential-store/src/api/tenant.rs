@@ -116,7 +116,7 @@ impl proto::tenant_service_server::TenantService for Tenants {
     }
 }
 
-fn encode(tenant: Tenant) -> proto::Tenant {
+pub(super) fn encode(tenant: Tenant) -> proto::Tenant {
     let state = match tenant.state {
         State::Active => proto::TenantState::Active,
         State::Suspended => proto::TenantState::Suspended,

@@ -127,6 +127,49 @@ pub async fn list(db: &Db, filter: &Filter, page: &Page) -> Result<Vec<Server>, 
     Ok(servers)
 }
 
+/// What a list for background work is narrowed to; empty text narrows nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Among<'a> {
+    pub tenant: &'a str,
+    pub group: &'a str,
+    pub managed_only: bool,
+}
+
+/// Oldest first, one row more than the page holds.
+pub async fn among(db: &Db, among: Among<'_>, page: &Page) -> Result<Vec<Server>, Error> {
+    let (after, after_id) =
+        page.before.as_ref().map_or((i64::MIN, ""), |(at, id)| (at.micros(), id.as_str()));
+    let mut conn = db.read().acquire().await?;
+    let rows = sqlx::query(
+        "SELECT s.id, s.tenant_id, s.name, s.host, s.port, s.group_name, s.labels, s.lifecycle,
+                s.bound_credential_id, COALESCE(s.bound_username, c.username) AS effective_username,
+                s.bound_test_status, s.bound_test_id, s.management_credential_id, s.management_username,
+                s.server_version, s.seen_at, s.created_at, s.revision
+           FROM server s LEFT JOIN credential c ON c.id = s.bound_credential_id
+          WHERE ($1 = '' OR s.tenant_id = $1)
+            AND ($2 = '' OR s.group_name = $2)
+            AND ($3 = 0 OR s.management_credential_id IS NOT NULL)
+            AND (s.created_at > $4 OR (s.created_at = $4 AND s.id > $5))
+          ORDER BY s.created_at, s.id
+          LIMIT $6",
+    )
+    .bind(among.tenant)
+    .bind(among.group)
+    .bind(i64::from(among.managed_only))
+    .bind(after)
+    .bind(after_id)
+    .bind(page.size.saturating_add(1))
+    .fetch_all(&mut *conn)
+    .await?;
+    let mut servers = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let mut server = decode(row)?;
+        server.host_keys = host_keys(&mut conn, &server.id).await?;
+        servers.push(server);
+    }
+    Ok(servers)
+}
+
 pub async fn insert(tx: &mut Tx, server: &Server) -> Result<(), Error> {
     sqlx::query(
         "INSERT INTO server (id, tenant_id, name, host, port, group_name, labels, lifecycle, created_at, revision)

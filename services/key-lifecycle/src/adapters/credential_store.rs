@@ -14,6 +14,7 @@ use keywright_proto::credential::tenant_service_client::TenantServiceClient;
 use keywright_runtime::clients::Outbound;
 use keywright_runtime::failure::Failure;
 use keywright_runtime::peer::Peer;
+use std::collections::BTreeMap;
 
 const STORE: ServiceName = ServiceName::CredentialStore;
 
@@ -26,6 +27,9 @@ pub struct Server {
     pub host: String,
     pub port: u16,
     pub active: bool,
+    /// One KRL serves one group.
+    pub group: String,
+    pub labels: BTreeMap<String, String>,
     pub host_keys: Vec<PublicKey>,
     /// The management credential and the account it logs in to.
     pub management: Option<(CredentialId, String)>,
@@ -236,7 +240,7 @@ impl CredentialStore {
         Ok(Secret::new(answer.into_inner().file))
     }
 
-    fn own<T>(&self, work: Option<&str>, message: T) -> Result<tonic::Request<T>, Failure> {
+    pub(super) fn own<T>(&self, work: Option<&str>, message: T) -> Result<tonic::Request<T>, Failure> {
         self.outbound.own_request(STORE, work, message)
     }
 
@@ -244,7 +248,7 @@ impl CredentialStore {
         CustodyServiceClient::new(self.outbound.peer(STORE))
     }
 
-    fn directory(&self) -> DirectoryServiceClient<Peer> {
+    pub(super) fn directory(&self) -> DirectoryServiceClient<Peer> {
         DirectoryServiceClient::new(self.outbound.peer(STORE))
     }
 }
@@ -281,7 +285,7 @@ const fn state(state: VersionState) -> proto::VersionState {
     }
 }
 
-fn server(found: proto::Server) -> Option<Server> {
+pub(super) fn server(found: proto::Server) -> Option<Server> {
     let active = found.lifecycle_status() == proto::ServerLifecycle::Active;
     let keys: Result<Vec<_>, _> =
         found.host_keys.iter().map(|key| PublicKey::parse_openssh(&key.public_key)).collect();
@@ -295,10 +299,12 @@ fn server(found: proto::Server) -> Option<Server> {
         host: found.host,
         port: u16::try_from(found.port).ok()?,
         active,
+        group: found.group,
+        labels: found.labels.into_iter().collect(),
         host_keys: keys.ok()?,
     })
 }
 
-fn unreadable(what: &str) -> Failure {
+pub(super) fn unreadable(what: &str) -> Failure {
     Failure::new(Reason::Internal, format!("credential-store answered with a {what} that cannot be read."))
 }

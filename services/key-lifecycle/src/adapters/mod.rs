@@ -2,6 +2,7 @@
 
 pub mod bootstrap;
 pub mod credential_store;
+pub mod directory;
 pub mod host;
 pub mod hosts;
 pub mod login;

@@ -11,6 +11,8 @@ use tonic::{Request, Response, Status};
 
 #[derive(Default)]
 pub struct State {
+    /// In the order of their creation; `all_tenants` adds those that only have servers.
+    pub tenants: Vec<proto::Tenant>,
     pub servers: BTreeMap<String, proto::Server>,
     pub credentials: BTreeSet<String>,
     pub versions: BTreeMap<String, (String, proto::CredentialVersion)>,
@@ -26,6 +28,33 @@ pub struct State {
 #[derive(Clone, Default)]
 pub struct Vault {
     pub state: Arc<Mutex<State>>,
+}
+
+impl State {
+    /// With an active one for every server whose tenant nobody made.
+    fn all_tenants(&self) -> Vec<proto::Tenant> {
+        let mut all = self.tenants.clone();
+        for server in self.servers.values() {
+            if !all.iter().any(|tenant| tenant.id == server.tenant_id) {
+                all.push(proto::Tenant {
+                    id: server.tenant_id.clone(),
+                    name: "tenant".to_owned(),
+                    time_zone: "UTC".to_owned(),
+                    state: proto::TenantState::Active.into(),
+                    ..Default::default()
+                });
+            }
+        }
+        all
+    }
+}
+
+/// A page; the token is the number of what came before.
+fn cut<T>(all: Vec<T>, size: i32, token: &str) -> (Vec<T>, String) {
+    let size = if size == 0 { 100 } else { usize::try_from(size).unwrap() };
+    let from = token.parse().unwrap_or(0usize);
+    let next = if all.len() > from + size { (from + size).to_string() } else { String::new() };
+    (all.into_iter().skip(from).take(size).collect(), next)
 }
 
 fn refuse(reason: Reason) -> Status {
@@ -233,16 +262,39 @@ impl proto::directory_service_server::DirectoryService for Vault {
 
     async fn list_directory_servers(
         &self,
-        _: Request<proto::ListDirectoryServersRequest>,
+        request: Request<proto::ListDirectoryServersRequest>,
     ) -> Answer<proto::ListDirectoryServersResponse> {
-        Err(Status::unimplemented("not called by key-lifecycle"))
+        let asked = request.into_inner();
+        let state = self.enter("servers")?;
+        let wanted = |server: &&proto::Server| {
+            (asked.tenant_id.is_empty() || server.tenant_id == asked.tenant_id)
+                && (asked.group.is_empty() || server.group == asked.group)
+                && (!asked.managed_only || !server.management_key_id.is_empty())
+        };
+        let found = state.servers.values().filter(wanted).cloned().collect();
+        let (items, next_page_token) = cut(found, asked.page_size, &asked.page_token);
+        Ok(Response::new(proto::ListDirectoryServersResponse { items, next_page_token }))
     }
 
     async fn list_directory_tenants(
         &self,
-        _: Request<proto::ListDirectoryTenantsRequest>,
+        request: Request<proto::ListDirectoryTenantsRequest>,
     ) -> Answer<proto::ListDirectoryTenantsResponse> {
-        Err(Status::unimplemented("not called by key-lifecycle"))
+        let asked = request.into_inner();
+        let state = self.enter("tenants")?;
+        let deleted = |tenant: &proto::Tenant| tenant.state() == proto::TenantState::Deleted;
+        let found = |tenant: &&proto::Tenant| match asked.tenant_ids.as_slice() {
+            [] => {
+                !deleted(tenant)
+                    && [&tenant.id, &tenant.external_id, &tenant.name]
+                        .iter()
+                        .any(|text| text.to_lowercase().contains(&asked.search.to_lowercase()))
+            }
+            named => named.contains(&tenant.id),
+        };
+        let found = state.all_tenants().iter().rev().filter(found).cloned().collect();
+        let (items, next_page_token) = cut(found, asked.page_size, &asked.page_token);
+        Ok(Response::new(proto::ListDirectoryTenantsResponse { items, next_page_token }))
     }
 
     async fn close_tenant(
@@ -290,11 +342,12 @@ impl proto::tenant_service_server::TenantService for Vault {
         &self,
         request: Request<proto::GetTenantRequest>,
     ) -> Answer<proto::GetTenantResponse> {
-        let tenant = &request.get_ref().tenant_id;
-        if self.enter("tenant")?.servers.values().any(|server| server.tenant_id == *tenant) {
-            return Ok(Response::new(proto::GetTenantResponse::default()));
+        let id = &request.get_ref().tenant_id;
+        let tenant = self.enter("tenant")?.all_tenants().into_iter().find(|tenant| tenant.id == *id);
+        if tenant.as_ref().is_none_or(|tenant| tenant.state() == proto::TenantState::Deleted) {
+            return Err(refuse(Reason::TenantNotFound));
         }
-        Err(refuse(Reason::TenantNotFound))
+        Ok(Response::new(proto::GetTenantResponse { tenant }))
     }
 
     async fn update_tenant(
