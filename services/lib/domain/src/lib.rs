@@ -10,5 +10,6 @@ pub mod fingerprint;
 pub mod host;
 pub mod ids;
 pub mod key;
+pub mod krl;
 pub mod reason;
 pub mod secret;
