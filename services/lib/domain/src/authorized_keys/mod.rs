@@ -5,14 +5,18 @@
 //! Applying the same desired state twice changes nothing the second time.
 
 mod edit;
+mod from;
 mod line;
 mod marker;
 mod options;
+mod policy;
 
 pub use edit::{Desired, DesiredLine, EditError, MAX_FILE, apply};
+pub use from::BadPattern;
 pub use line::{Content, Document, KeyLine, Line};
 pub use marker::{BadOwner, Owner, revision};
 pub use options::{BadOption, ExpiryTime, LineOption, Options};
+pub use policy::{MAX_POLICY_OPTIONS, PolicyOptionError, from_contains, parse_policy_options};
 
 use std::collections::HashSet;
 

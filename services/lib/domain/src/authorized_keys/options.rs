@@ -106,6 +106,21 @@ impl LineOption {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    pub fn name(&self) -> &str {
+        self.0.split('=').next().unwrap_or(&self.0)
+    }
+
+    /// What stands between the quotes, `\"` as `"`; None without a value in exactly one pair of quotes.
+    pub fn value(&self) -> Option<String> {
+        let (_, raw) = self.0.split_once('=')?;
+        let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
+        // Of quotes only escaped ones may stand inside.
+        if inner.replace("\\\"", "").contains('"') {
+            return None;
+        }
+        Some(inner.replace("\\\"", "\""))
+    }
 }
 
 /// The value of `expiry-time`: `YYYYMMDD`, `YYYYMMDDHHMM` or `YYYYMMDDHHMMSS`, with `Z` for UTC (OpenSSH 9.1 and
