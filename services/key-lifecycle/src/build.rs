@@ -119,7 +119,14 @@ pub(crate) fn assemble(
     };
     let starter =
         app::Starter { db: db.clone(), drive: drive.clone(), wake: wake.clone(), owner: owner.clone() };
-    let routes = routes(parts, &starter, &store, &manage, wake.clone())
+    let rotate = app::start_rotation::StartRotation {
+        db: db.clone(),
+        audit: audit.clone(),
+        guard: guard.clone(),
+        store: store.clone(),
+        starter,
+    };
+    let routes = routes(parts, &rotate, &store, &manage, wake.clone())
         .add_service(RecoveryServiceServer::new(Recoveries { recover }));
     let worker = Worker { db, owner, drive, revoker, custody, manage, settler, wake };
     Ok(Built { routes, worker })
@@ -127,7 +134,7 @@ pub(crate) fn assemble(
 
 fn routes(
     parts: &Parts,
-    starter: &app::Starter,
+    rotate: &app::start_rotation::StartRotation,
     store: &CredentialStore,
     manage: &ManageServer,
     wake: Arc<Notify>,
@@ -140,7 +147,7 @@ fn routes(
             audit: audit.clone(),
             guard: guard.clone(),
             store: store.clone(),
-            starter: starter.clone(),
+            starter: rotate.starter.clone(),
         },
         list: app::list_access::ListAccess { db: db.clone(), guard: guard.clone(), store: store.clone() },
         view: app::view_access::ViewAccess { db: db.clone(), guard: guard.clone() },
@@ -155,13 +162,7 @@ fn routes(
             audit: audit.clone(),
             guard: guard.clone(),
         },
-        rotate: app::start_rotation::StartRotation {
-            db: db.clone(),
-            audit: audit.clone(),
-            guard: guard.clone(),
-            store: store.clone(),
-            starter: starter.clone(),
-        },
+        rotate: rotate.clone(),
         revoke: app::revoke_access::RevokeAccess {
             db: db.clone(),
             audit: audit.clone(),
@@ -173,7 +174,7 @@ fn routes(
             audit,
             guard,
             store: store.clone(),
-            starter: starter.clone(),
+            starter: rotate.starter.clone(),
         },
         read: read.clone(),
         idempotency: parts.idempotency.clone(),

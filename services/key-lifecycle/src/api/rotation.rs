@@ -7,7 +7,7 @@ use crate::model::{
     LineState, Receipt, RevocationHost, RevocationState, RotationKind, RotationState, Step, StepState,
 };
 use futures_util::{Stream, stream};
-use keywright_domain::ids::ServerId;
+use keywright_domain::ids::{CampaignId, ServerId};
 use keywright_proto::lifecycle as proto;
 use keywright_proto::lifecycle::rotation_service_server::RotationService;
 use keywright_runtime::audit::timestamp;
@@ -143,11 +143,11 @@ pub fn rotation(view: &RotationView) -> proto::Rotation {
         reason: rotation.reason.clone(),
         message: rotation.message.clone(),
         comment: rotation.comment.clone(),
-        automatic: false,
-        campaign_id: String::new(),
-        server_id: String::new(),
-        outstanding_server_ids: Vec::new(),
-        grace_extended_at: None,
+        automatic: rotation.automatic,
+        campaign_id: rotation.campaign.as_ref().map(CampaignId::to_string).unwrap_or_default(),
+        server_id: rotation.server.as_ref().map(ServerId::to_string).unwrap_or_default(),
+        outstanding_server_ids: view.outstanding().map(ServerId::to_string).collect(),
+        grace_extended_at: optional(rotation.grace_extended_at),
         old_key_uses: Vec::new(),
     }
 }

@@ -194,6 +194,7 @@ impl ProvisionAccess {
             drops: None,
             comment: "",
             servers: &servers,
+            origin: None,
         };
         let rotation = self.starter.record(&mut tx, plan, scope, Some(access.id.as_str())).await?;
         tx.commit().await?;

@@ -104,6 +104,7 @@ impl RegenerateKey {
             drops: None,
             comment: &wanted.comment,
             servers: &wanted.servers,
+            origin: None,
         };
         let rotation = self.starter.record(&mut tx, plan, wanted.scope.as_ref(), None).await?;
         tx.commit().await?;

@@ -2,8 +2,8 @@
 //! that is sealed refuses at once.
 
 use super::repeat;
-use crate::model::{Access, Rotation, RotationKind, RotationState, StepName};
-use crate::rotation::{Drive, plan};
+use crate::model::{Access, Origin, Rotation, RotationKind, RotationState, StepName};
+use crate::rotation::{Drive, plan, told};
 use crate::store;
 use crate::worker::LEASE;
 use keywright_domain::ids::{RotationId, ServerId, VersionId};
@@ -33,6 +33,8 @@ pub(super) struct Plan<'a> {
     pub(super) drops: Option<RotationId>,
     pub(super) comment: &'a str,
     pub(super) servers: &'a [ServerId],
+    /// None where a person or another service asked for it.
+    pub(super) origin: Option<&'a Origin>,
 }
 
 impl Starter {
@@ -45,10 +47,12 @@ impl Starter {
         answer: Option<&str>,
     ) -> Result<RotationId, Error> {
         let (id, version) = (RotationId::random()?, VersionId::random()?);
+        let (tenant, access) = (&wanted.access.tenant, &wanted.access.id);
+        let settings = store::policy::effective(tx.conn(), tenant, Some(access)).await?;
         let rotation = Rotation {
             id: id.clone(),
-            tenant: wanted.access.tenant.clone(),
-            access: wanted.access.id.clone(),
+            tenant: tenant.clone(),
+            access: access.clone(),
             kind: wanted.kind,
             state: RotationState::Running,
             old_version: wanted.old.cloned(),
@@ -65,11 +69,17 @@ impl Starter {
             reason: String::new(),
             message: String::new(),
             next_at: Some(tx.now()),
+            automatic: wanted.origin.is_some(),
+            campaign: wanted.origin.and_then(Origin::campaign).cloned(),
+            server: None,
+            leaves_behind: settings.promote_with_outstanding,
+            grace_extended_at: None,
         };
         let steps = plan::steps_for(wanted.kind, wanted.old.is_some(), wanted.grace, wanted.servers);
         store::version::insert(tx, &rotation.access, &version).await?;
         store::rotation::insert(tx, &rotation).await?;
         store::step::insert(tx, &id, &steps).await?;
+        store::notice::write(tx, &told::started(&rotation)).await?;
         store::access::touch(tx, &rotation.access).await?;
         repeat::remember(tx, scope, answer.unwrap_or(id.as_str())).await?;
         Ok(id)

@@ -3,10 +3,10 @@
 use super::start::Plan;
 use super::{Starter, gates, repeat};
 use crate::adapters::credential_store::CredentialStore;
-use crate::model::{Access, RotationKind, Version, VersionState};
+use crate::model::{Access, Origin, RotationKind, RotationState, Version, VersionState};
 use crate::recovery;
 use crate::store;
-use keywright_domain::caller::Caller;
+use keywright_domain::caller::{Caller, ServiceName};
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::shown;
 use keywright_domain::ids::{AccessId, RotationId, ServerId, TenantId};
@@ -18,7 +18,6 @@ use keywright_storage::{Db, Intent, Outcome, Tx};
 use std::time::Duration;
 use tracing::instrument;
 
-pub const DEFAULT_GRACE: Duration = Duration::from_secs(24 * 3600);
 pub const LONGEST_GRACE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 #[derive(Clone)]
@@ -50,6 +49,7 @@ struct Wanted {
     comment: String,
     scope: Option<Scope>,
     servers: Vec<ServerId>,
+    origin: Option<Origin>,
 }
 
 pub(super) enum Recorded {
@@ -65,32 +65,74 @@ impl StartRotation {
         self.guard.allow(caller, "access.rotate", Some(&tenant), access.as_str(), missing).await?;
         recovery::refuse_while_active(&self.db).await?;
         let wanted = self.parse(tenant, access, asked).await?;
+        self.rotate(caller, &wanted).await
+    }
+
+    /// The service's own wish, on behalf of `origin`: nobody is asked, everything else holds as for a person, and a
+    /// freeze refuses it (FROZEN). `grace`: None for the policy's. Asked again by the same campaign it answers what it
+    /// began, unless that failed.
+    #[instrument(skip_all, fields(access = %access, origin = origin.work()))]
+    pub async fn start_automatic(
+        &self,
+        access: &AccessId,
+        grace: Option<Duration>,
+        origin: &Origin,
+    ) -> Result<RotationId, Failure> {
+        recovery::refuse_while_active(&self.db).await?;
+        let mut reader = store::reader(&self.db).await?;
+        let found = store::access::find(&mut reader, access).await?;
+        let found = found.ok_or_else(|| Failure::not_found(Reason::AccessNotFound, access.as_str()))?;
+        let settings = store::policy::effective(&mut reader, &found.tenant, Some(access)).await?;
+        let hosts = store::access::hosts(&mut reader, access).await?;
+        drop(reader);
+        let servers =
+            require_usable(&self.store, hosts.into_iter().map(|host| host.server).collect()).await?;
+        let wanted = Wanted {
+            tenant: found.tenant,
+            access: found.id,
+            grace: grace.unwrap_or(settings.grace_period).min(LONGEST_GRACE),
+            drop_grace_key: false,
+            comment: String::new(),
+            scope: None,
+            servers,
+            origin: Some(origin.clone()),
+        };
+        self.rotate(&Caller::background(ServiceName::KeyLifecycle, origin.work()), &wanted).await
+    }
+
+    async fn rotate(&self, caller: &Caller, wanted: &Wanted) -> Result<RotationId, Failure> {
         self.store.require_open_tenant(&wanted.tenant).await?;
         let entry = Entry::new("access.rotate").tenant(Some(&wanted.tenant)).target(wanted.access.as_str());
         let entry =
             entry.comment(&wanted.comment).detail("gracePeriod", format!("{}s", wanted.grace.as_secs()));
+        let entry = match &wanted.origin {
+            Some(origin) => entry.detail("origin", origin.work()),
+            None => entry,
+        };
         let intent = self.audit.intend(caller, entry).await?;
-        let result = self.start(&wanted, &intent).await;
+        let result = self.start(wanted, &intent).await;
         self.audit.conclude(&self.db, &intent, &result).await;
         result
     }
 
     async fn parse(&self, tenant: TenantId, access: AccessId, asked: Rotate) -> Result<Wanted, Failure> {
         gates::comment(&asked.comment)?;
-        let grace = asked.grace?.unwrap_or(DEFAULT_GRACE);
-        if grace > LONGEST_GRACE {
+        let grace = asked.grace?;
+        if grace.is_some_and(|grace| grace > LONGEST_GRACE) {
             return Err(Failure::violation("gracePeriod", "must be from 0 to 7 days"));
         }
         let scope = asked.scope?;
         let mut reader = store::reader(&self.db).await?;
         gates::find_usable(&mut reader, &tenant, &access).await?;
         gates::confirmed(asked.confirmation.as_deref(), &access)?;
+        let settings = store::policy::effective(&mut reader, &tenant, Some(&access)).await?;
+        let grace = grace.unwrap_or(settings.grace_period);
         let hosts = store::access::hosts(&mut reader, &access).await?;
         drop(reader);
         let servers =
             require_usable(&self.store, hosts.into_iter().map(|host| host.server).collect()).await?;
         let (drop_grace_key, comment) = (asked.drop_grace_key, asked.comment);
-        Ok(Wanted { tenant, access, grace, drop_grace_key, comment, scope, servers })
+        Ok(Wanted { tenant, access, grace, drop_grace_key, comment, scope, servers, origin: None })
     }
 
     async fn start(&self, wanted: &Wanted, intent: &Intent) -> Result<RotationId, Failure> {
@@ -109,6 +151,16 @@ impl StartRotation {
             tx.commit().await?;
             return Ok(Recorded::Before(before));
         }
+        if let Some(origin) = &wanted.origin {
+            if let Some(before) = begun_by(&mut tx, &wanted.access, origin).await? {
+                intent.done(&mut tx, Outcome::succeeded().with("rotationId", before.as_str())).await?;
+                tx.commit().await?;
+                return Ok(Recorded::Before(before));
+            }
+            if store::freeze::is_frozen(tx.conn(), &wanted.tenant).await? {
+                return Err(Failure::new(Reason::Frozen, "Automatic work is stopped.").into());
+            }
+        }
         let access = gates::find_usable(tx.conn(), &wanted.tenant, &wanted.access).await?;
         if access.revoked_at.is_some() {
             return Err(Failure::new(Reason::AccessRevoked, "The access is revoked.").into());
@@ -125,6 +177,7 @@ impl StartRotation {
             drops,
             comment: &wanted.comment,
             servers: &wanted.servers,
+            origin: wanted.origin.as_ref(),
         };
         let rotation = self.starter.record(&mut tx, plan, wanted.scope.as_ref(), None).await?;
         tx.commit().await?;
@@ -176,6 +229,15 @@ pub(super) async fn earlier(
     let id = RotationId::parse(&id).map_err(|_| Failure::not_found(Reason::RotationNotFound, &id))?;
     intent.done(tx, Outcome::succeeded().with("rotationId", id.as_str())).await?;
     Ok(Some(id))
+}
+
+/// What the same campaign began for the access before, so that a crash between here and its own record starts nothing
+/// twice.
+async fn begun_by(tx: &mut Tx, access: &AccessId, origin: &Origin) -> Result<Option<RotationId>, Error> {
+    let Some(campaign) = origin.campaign() else { return Ok(None) };
+    let before = store::rotation::of_campaign(tx.conn(), campaign, access).await?;
+    let stands = |state| !matches!(state, RotationState::Failed | RotationState::Stuck);
+    Ok(before.filter(|before| stands(before.state)).map(|before| before.id))
 }
 
 pub(super) async fn refuse_while_running(tx: &mut Tx, access: &Access) -> Result<(), Error> {

@@ -2,9 +2,10 @@
 
 use crate::model::{
     Access, Claim, Host, Line, LineState, Revocation, RevocationHost, RevocationState, Rotation,
-    RotationState, Step, Version, VersionState,
+    RotationState, Step, StepName, StepState, Version, VersionState,
 };
 use keywright_domain::clock::Instant;
+use keywright_domain::ids::ServerId;
 use std::time::Duration;
 
 const DUE_SOON: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -82,6 +83,14 @@ impl RotationView {
             rotation,
             steps,
         }
+    }
+
+    /// Hosts that the new key has not reached though it is promoted.
+    pub fn outstanding(&self) -> impl Iterator<Item = &ServerId> {
+        let promoted = self.rotation.promoted_at.is_some() && !self.rotation.state.is_final();
+        let missing =
+            move |step: &&Step| promoted && step.name == StepName::Prove && step.state != StepState::Done;
+        self.steps.iter().filter(missing).filter_map(|step| step.server.as_ref())
     }
 }
 

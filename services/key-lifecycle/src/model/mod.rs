@@ -16,7 +16,7 @@ pub use notice::Notice;
 pub use policy::{DriftAction, Settings, Window};
 pub use recovery::{Finding, Recovery, RecoveryLine};
 pub use revocation::{Revocation, RevocationHost};
-pub use rotation::{Rotation, Step};
+pub use rotation::{Origin, Rotation, Step};
 pub use words::{
     Answer, Enforcer, Expected, LineState, ManagementState, RevocationState, RotationKind, RotationState,
     SessionsToEnd, StepName, StepState, VersionState,

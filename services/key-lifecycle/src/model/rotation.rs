@@ -2,7 +2,7 @@
 
 use super::words::{RotationKind, RotationState, StepName, StepState};
 use keywright_domain::clock::Instant;
-use keywright_domain::ids::{AccessId, RotationId, ServerId, TenantId, VersionId};
+use keywright_domain::ids::{AccessId, CampaignId, RotationId, ServerId, TenantId, VersionId};
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,35 @@ pub struct Rotation {
     pub message: String,
     /// When it is to be looked at again.
     pub next_at: Option<Instant>,
+    /// Begun by the service itself.
+    pub automatic: bool,
+    pub campaign: Option<CampaignId>,
+    /// Of an ADD_HOST or REMOVE_HOST.
+    pub server: Option<ServerId>,
+    /// Promoted although hosts that cannot be reached lack the new key; they catch up.
+    pub leaves_behind: bool,
+    pub grace_extended_at: Option<Instant>,
+}
+
+/// On behalf of what the service begins a rotation by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    Schedule,
+    Campaign(CampaignId),
+}
+
+impl Origin {
+    pub const fn campaign(&self) -> Option<&CampaignId> {
+        match self {
+            Self::Schedule => None,
+            Self::Campaign(id) => Some(id),
+        }
+    }
+
+    /// As the log names it.
+    pub fn work(&self) -> &str {
+        self.campaign().map_or("schedule", CampaignId::as_str)
+    }
 }
 
 impl Rotation {

@@ -2,6 +2,7 @@
 
 use super::Converger;
 use super::plan::{self, AfterFailure, Next};
+use super::told;
 use crate::adapters::credential_store::CredentialStore;
 use crate::adapters::probe::Probe;
 use crate::custody::Custody;
@@ -188,7 +189,10 @@ impl Drive {
         let now = tx.now();
         let outcome = match result {
             Ok(()) => {
-                step.state = StepState::Done;
+                // The grace may have been extended since: then the host was told an end that holds no more.
+                let stale =
+                    step.name == StepName::ExpireOld && rotation.grace_ends_at != task.rotation.grace_ends_at;
+                step.state = if stale { StepState::Pending } else { StepState::Done };
                 step.finished_at = Some(now);
                 step.reason.clear();
                 step.message.clear();
@@ -301,6 +305,9 @@ impl Drive {
                 rotation.next_at = None;
             }
             store::rotation::update(&mut tx, &rotation).await?;
+            if let Some(notice) = told::ended(&rotation) {
+                store::notice::write(&mut tx, &notice).await?;
+            }
             if unborn {
                 store::access::close(&mut tx, &rotation.access).await?;
             } else {

@@ -8,6 +8,7 @@ mod desired;
 mod drive;
 pub mod plan;
 mod steps;
+pub mod told;
 mod undo;
 
 pub use desired::Converger;

@@ -45,6 +45,11 @@ impl Simulation {
             reason: String::new(),
             message: String::new(),
             next_at: Some(now),
+            automatic: false,
+            campaign: None,
+            server: None,
+            leaves_behind: false,
+            grace_extended_at: None,
         };
         Self { rotation, steps, now, ran: Vec::new(), undone: Vec::new() }
     }

@@ -3,7 +3,7 @@
 use super::Connection;
 use crate::model::{Rotation, RotationState};
 use keywright_domain::clock::Instant;
-use keywright_domain::ids::{AccessId, RotationId, VersionId};
+use keywright_domain::ids::{AccessId, CampaignId, RotationId, ServerId, VersionId};
 use keywright_storage::{Columns, Error, Tx};
 use sqlx::any::AnyRow;
 use std::time::Duration;
@@ -11,8 +11,9 @@ use std::time::Duration;
 pub async fn insert(tx: &mut Tx, rotation: &Rotation) -> Result<(), Error> {
     sqlx::query(
         "INSERT INTO rotation (id, tenant_id, access_id, kind, state, old_version_id, new_version_id, grace_micros,
-                               drops_rotation_id, comment, created_at, reason, message, next_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, '', '', $12)",
+                               drops_rotation_id, comment, created_at, reason, message, next_at, automatic_at,
+                               campaign_id, server_id, leaves_behind_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, '', '', $12, $13, $14, $15, $16)",
     )
     .bind(rotation.id.as_str())
     .bind(rotation.tenant.as_str())
@@ -26,6 +27,10 @@ pub async fn insert(tx: &mut Tx, rotation: &Rotation) -> Result<(), Error> {
     .bind(&rotation.comment)
     .bind(rotation.created_at.micros())
     .bind(rotation.next_at.map(Instant::micros))
+    .bind(rotation.automatic.then_some(rotation.created_at.micros()))
+    .bind(rotation.campaign.as_ref().map(CampaignId::as_str))
+    .bind(rotation.server.as_ref().map(ServerId::as_str))
+    .bind(rotation.leaves_behind.then_some(rotation.created_at.micros()))
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -86,11 +91,58 @@ pub async fn end_grace_now(tx: &mut Tx, id: &RotationId) -> Result<(), Error> {
     Ok(())
 }
 
+/// The old key of this rotation stays valid until `end`, if its grace still runs and ends before; false otherwise. Each
+/// host that was told the earlier end is told the new one: its steps are due again at once.
+pub async fn extend_grace(tx: &mut Tx, id: &RotationId, end: Instant) -> Result<bool, Error> {
+    let now = tx.now().micros();
+    let end = end.ceil_to_second().micros();
+    let done = sqlx::query(
+        "UPDATE rotation SET grace_ends_at = $2, grace_extended_at = $3, next_at = $3
+          WHERE id = $1 AND promoted_at IS NOT NULL AND grace_ended_at IS NULL AND grace_ends_at > $3
+            AND grace_ends_at < $2 AND next_at IS NOT NULL",
+    )
+    .bind(id.as_str())
+    .bind(end)
+    .bind(now)
+    .execute(tx.conn())
+    .await?;
+    if done.rows_affected() == 0 {
+        return Ok(false);
+    }
+    sqlx::query(
+        "UPDATE rotation_step SET state = 'PENDING', not_before = 0
+          WHERE rotation_id = $1 AND name = 'expire_old' AND state <> 'UNDONE'",
+    )
+    .bind(id.as_str())
+    .execute(tx.conn())
+    .await?;
+    Ok(true)
+}
+
+/// What the campaign began for the access, the last first.
+pub async fn of_campaign(
+    conn: &mut Connection,
+    campaign: &CampaignId,
+    access: &AccessId,
+) -> Result<Option<Rotation>, Error> {
+    let row = sqlx::query(
+        "SELECT id, tenant_id, access_id, kind, state, old_version_id, new_version_id, grace_micros, drops_rotation_id,
+                comment, created_at, promoted_at, grace_ends_at, grace_ended_at, finished_at, failing_at, reason, message,
+                next_at, automatic_at, campaign_id, server_id, leaves_behind_at, grace_extended_at
+           FROM rotation WHERE campaign_id = $1 AND access_id = $2 ORDER BY created_at DESC, id DESC LIMIT 1",
+    )
+    .bind(campaign.as_str())
+    .bind(access.as_str())
+    .fetch_optional(conn)
+    .await?;
+    row.as_ref().map(rotation).transpose()
+}
+
 pub async fn find(conn: &mut Connection, id: &RotationId) -> Result<Option<Rotation>, Error> {
     let row = sqlx::query(
         "SELECT id, tenant_id, access_id, kind, state, old_version_id, new_version_id, grace_micros, drops_rotation_id,
                 comment, created_at, promoted_at, grace_ends_at, grace_ended_at, finished_at, failing_at, reason, message,
-                next_at
+                next_at, automatic_at, campaign_id, server_id, leaves_behind_at, grace_extended_at
            FROM rotation WHERE id = $1",
     )
     .bind(id.as_str())
@@ -104,7 +156,7 @@ pub async fn of(conn: &mut Connection, access: &AccessId, limit: i64) -> Result<
     let rows = sqlx::query(
         "SELECT id, tenant_id, access_id, kind, state, old_version_id, new_version_id, grace_micros, drops_rotation_id,
                 comment, created_at, promoted_at, grace_ends_at, grace_ended_at, finished_at, failing_at, reason, message,
-                next_at
+                next_at, automatic_at, campaign_id, server_id, leaves_behind_at, grace_extended_at
            FROM rotation WHERE access_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2",
     )
     .bind(access.as_str())
@@ -119,7 +171,7 @@ pub async fn running(conn: &mut Connection, access: &AccessId) -> Result<Option<
     let row = sqlx::query(
         "SELECT id, tenant_id, access_id, kind, state, old_version_id, new_version_id, grace_micros, drops_rotation_id,
                 comment, created_at, promoted_at, grace_ends_at, grace_ended_at, finished_at, failing_at, reason, message,
-                next_at
+                next_at, automatic_at, campaign_id, server_id, leaves_behind_at, grace_extended_at
            FROM rotation WHERE access_id = $1 AND state IN ('RUNNING', 'CONVERGING') ORDER BY created_at DESC LIMIT 1",
     )
     .bind(access.as_str())
@@ -133,7 +185,7 @@ pub async fn unpromoted(conn: &mut Connection) -> Result<Vec<Rotation>, Error> {
     let rows = sqlx::query(
         "SELECT id, tenant_id, access_id, kind, state, old_version_id, new_version_id, grace_micros, drops_rotation_id,
                 comment, created_at, promoted_at, grace_ends_at, grace_ended_at, finished_at, failing_at, reason, message,
-                next_at
+                next_at, automatic_at, campaign_id, server_id, leaves_behind_at, grace_extended_at
            FROM rotation WHERE state = 'RUNNING' AND promoted_at IS NULL AND next_at IS NOT NULL ORDER BY id",
     )
     .fetch_all(conn)
@@ -190,5 +242,10 @@ fn rotation(row: &AnyRow) -> Result<Rotation, Error> {
         reason: row.text("reason")?,
         message: row.text("message")?,
         next_at: row.opt_int("next_at")?,
+        automatic: row.opt_int::<i64>("automatic_at")?.is_some(),
+        campaign: row.opt_text("campaign_id")?,
+        server: row.opt_text("server_id")?,
+        leaves_behind: row.opt_int::<i64>("leaves_behind_at")?.is_some(),
+        grace_extended_at: row.opt_int("grace_extended_at")?,
     })
 }
