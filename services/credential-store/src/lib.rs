@@ -101,8 +101,9 @@ pub fn build(parts: Parts) -> Assembled {
 /// The secret store, as operators work on it.
 fn custody_admin(parts: &Parts, routes: Routes) -> Routes {
     use app::custody_admin;
-    let Parts { db, audit, guard, custody, .. } = parts.clone();
+    let Parts { db, audit, guard, custody, clock, .. } = parts.clone();
     let service = api::custody_admin::CustodyAdmin {
+        health: custody_admin::health::ReadHealth { guard: guard.clone(), custody: custody.clone(), clock },
         status: custody_admin::status::ReadCustody { guard: guard.clone(), custody: custody.clone() },
         unseal: custody_admin::unseal::UnsealCustody {
             db: db.clone(),

@@ -1,10 +1,12 @@
 //! The secret store's administration over gRPC.
 
-use crate::adapters::custody::Status as State;
+use crate::adapters::custody::{Health, Role, Status as State};
+use crate::app::custody_admin::health::ReadHealth;
 use crate::app::custody_admin::rotate_key::RotateKey;
 use crate::app::custody_admin::seal::SealCustody;
 use crate::app::custody_admin::status::ReadCustody;
 use crate::app::custody_admin::unseal::UnsealCustody;
+use keywright_domain::clock::Instant;
 use keywright_domain::secret::Secret;
 use keywright_proto::credential as proto;
 use keywright_runtime::audit::timestamp;
@@ -12,6 +14,7 @@ use keywright_runtime::caller;
 use tonic::{Request, Response, Status};
 
 pub struct CustodyAdmin {
+    pub health: ReadHealth,
     pub status: ReadCustody,
     pub unseal: UnsealCustody,
     pub seal: SealCustody,
@@ -60,9 +63,31 @@ impl proto::custody_admin_service_server::CustodyAdminService for CustodyAdmin {
 
     async fn get_secrets_health(
         &self,
-        _: Request<proto::GetSecretsHealthRequest>,
+        request: Request<proto::GetSecretsHealthRequest>,
     ) -> Result<Response<proto::GetSecretsHealthResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let (health, asked) = self.health.run(&caller(&request)?).await?;
+        Ok(Response::new(proto::GetSecretsHealthResponse { health: Some(encode_health(health, asked)) }))
+    }
+}
+
+fn encode_health(health: Health, asked: Instant) -> proto::SecretsHealth {
+    let role = match health.role {
+        Role::Active => "active",
+        Role::Standby => "standby",
+        Role::Unknown => "unknown",
+    };
+    proto::SecretsHealth {
+        backend: health.kind.as_str().to_owned(),
+        reachable: health.reachable,
+        sealed: health.sealed,
+        role: role.to_owned(),
+        version: health.version,
+        latency: Some(prost_types::Duration {
+            seconds: i64::try_from(health.latency.as_secs()).unwrap_or(i64::MAX),
+            nanos: i32::try_from(health.latency.subsec_nanos()).unwrap_or_default(),
+        }),
+        checked_at: Some(timestamp(asked)),
+        message: health.message.to_owned(),
     }
 }
 

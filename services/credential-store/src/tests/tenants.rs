@@ -1,10 +1,12 @@
 //! Tenants: what may be said of them, suspension, deletion.
 
 use super::world::{World, answer, key_text, operator, owner};
+use keywright_domain::caller::{Caller, ServiceName};
 use keywright_domain::ids::TenantId;
 use keywright_domain::reason::Reason;
 use keywright_proto::credential as proto;
 use keywright_runtime::failure::Failure;
+use std::time::Duration;
 
 fn reason<T: std::fmt::Debug>(result: Result<T, Failure>) -> Reason {
     result.unwrap_err().reason
@@ -251,4 +253,70 @@ async fn race(world: World) {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn the_directory_lists_every_tenant_and_server_once() {
+    listed(World::new().await).await;
+    listed(World::on_postgres().await).await;
+}
+
+async fn listed(world: World) {
+    let lifecycle = Caller::background(ServiceName::KeyLifecycle, "");
+    let mut made = Vec::new();
+    for n in 0..5 {
+        world.pass(Duration::from_secs(1));
+        made.push(create(&world, &format!("Tenant {n}"), &format!("crm-{n}")).await.id);
+    }
+    let (mut seen, mut token) = (Vec::new(), String::new());
+    loop {
+        let asked = proto::ListDirectoryTenantsRequest {
+            search: "TENANT".to_owned(),
+            page_size: 2,
+            page_token: token,
+            ..Default::default()
+        };
+        let page = answer(world.directory(&lifecycle).list_directory_tenants(asked).await).unwrap();
+        seen.extend(page.items.into_iter().map(|tenant| tenant.id));
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    made.reverse();
+    assert_eq!(seen, made);
+
+    let gone = made.pop().unwrap();
+    delete(&world, &gone, &gone).await.unwrap();
+    let asked =
+        proto::ListDirectoryTenantsRequest { tenant_ids: vec![gone.clone(); 12], ..Default::default() };
+    let named = answer(world.directory(&lifecycle).list_directory_tenants(asked).await).unwrap().items;
+    assert_eq!(named.len(), 1);
+    assert_eq!((&named[0].id, named[0].state()), (&gone, proto::TenantState::Deleted));
+
+    let tenant = TenantId::parse(&made[0]).unwrap();
+    let first = world.server(&owner(&tenant), "one").await.id;
+    world.pass(Duration::from_secs(1));
+    let second = world.server(&owner(&tenant), "two").await.id;
+    let asked = |page_token: String, group: &str| proto::ListDirectoryServersRequest {
+        tenant_id: tenant.to_string(),
+        group: group.to_owned(),
+        page_size: 1,
+        page_token,
+        ..Default::default()
+    };
+    let page =
+        answer(world.directory(&lifecycle).list_directory_servers(asked(String::new(), "")).await).unwrap();
+    assert_eq!(page.items[0].id, first);
+    let next = asked(page.next_page_token.clone(), "");
+    let last = answer(world.directory(&lifecycle).list_directory_servers(next).await).unwrap();
+    assert_eq!((&last.items[0].id, last.next_page_token.as_str()), (&second, ""));
+    let strange = asked(page.next_page_token, "elsewhere");
+    let refused = answer(world.directory(&lifecycle).list_directory_servers(strange).await);
+    assert_eq!(reason(refused), Reason::ValidationFailed);
+    let none =
+        answer(world.directory(&lifecycle).list_directory_servers(asked(String::new(), "elsewhere")).await);
+    assert!(none.unwrap().items.is_empty());
+    let person = world.directory(&operator()).list_directory_servers(asked(String::new(), "")).await;
+    assert!(answer(person).is_err());
 }

@@ -1,4 +1,4 @@
-//! `keywright admin custody`, `unseal`, `seal`, `rotate-key`: the secret store and its key-encryption key.
+//! `keywright admin health`, `custody`, `unseal`, `seal`, `rotate-key`: the secret store and its key-encryption key.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -61,6 +61,15 @@ pub async fn status(app: &App<'_>) -> Result<()> {
     let answer = app.client.get(&["api", "admin", "secrets", "custody"]).await?;
     app.out.answer(&answer, view::status(&answer.value));
     Ok(())
+}
+
+pub async fn health(app: &App<'_>) -> Result<()> {
+    let answer = app.client.get(&["api", "admin", "secrets", "health"]).await?;
+    app.out.answer(&answer, view::health(&answer.value));
+    match fields::text(&answer.value, "/message") {
+        "" => Ok(()),
+        message => Err(CliError::Unproven(format!("the secret store is not well: {message}"))),
+    }
 }
 
 pub async fn seal(app: &App<'_>) -> Result<()> {

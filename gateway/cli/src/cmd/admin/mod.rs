@@ -10,6 +10,11 @@ use crate::error::Result;
 
 #[derive(Subcommand)]
 pub enum Command {
+    /// Ask the secret store how it is: reachable, sealed, active or standby, version, latency
+    #[command(
+        after_help = "Exit code 0: it is well. 9: it is sealed, does not answer, or refuses Keywright."
+    )]
+    Health,
     /// Show the secret store: sealed or open, and under which key-encryption key
     Custody,
     /// Open a secret store whose key-encryption key lies under a passphrase
@@ -25,6 +30,7 @@ pub enum Command {
 
 pub async fn run(command: Command, app: &App<'_>) -> Result<()> {
     match command {
+        Command::Health => custody::health(app).await,
         Command::Custody => custody::status(app).await,
         Command::Unseal(command) => command.run(app).await,
         Command::Seal => custody::seal(app).await,

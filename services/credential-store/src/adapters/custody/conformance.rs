@@ -1,6 +1,8 @@
 //! One suite for every store of material, and what is particular to each.
 
-use super::{Custody, CustodyError, Kek, OpenError, SealedStore, VaultError, VaultSettings, VaultStore};
+use super::{
+    Custody, CustodyError, Kek, OpenError, Role, SealedStore, VaultError, VaultSettings, VaultStore,
+};
 use crate::MIGRATIONS;
 use keywright_domain::clock::Clock;
 use keywright_domain::ids::VersionId;
@@ -152,6 +154,50 @@ async fn a_sealed_a_stopped_and_a_misconfigured_openbao_are_told_apart() {
     server.stop();
     assert_eq!(store.ready().await, Err(CustodyError::Unavailable));
     assert_eq!(store.destroy(&id).await, Err(CustodyError::Unavailable));
+}
+
+#[tokio::test]
+async fn the_health_of_a_sealed_a_stopped_and_a_misconfigured_openbao_is_told_with_its_remedy() {
+    let mut server = bao_sealed().await.unwrap();
+    let ask = async |mount: &BaoMount| Custody::Vault(vault(mount)).health().await;
+    let well = ask(&server.mount).await;
+    assert!(well.reachable && !well.sealed && well.message.is_empty(), "{well:?}");
+    assert_eq!(well.role, Role::Active);
+    assert!(well.version.starts_with(|c: char| c.is_ascii_digit()) && !well.latency.is_zero(), "{well:?}");
+    let elsewhere = ask(&BaoMount { mount: "nowhere".to_owned(), ..server.mount.clone() }).await;
+    let stranger = ask(&BaoMount { token: "wrong".to_owned(), ..server.mount.clone() }).await;
+    for refused in [elsewhere, stranger] {
+        assert!(refused.reachable && refused.message.contains("token"), "{refused:?}");
+    }
+    server.seal().await.unwrap();
+    let sealed = ask(&server.mount).await;
+    assert!(sealed.reachable && sealed.sealed && sealed.message.contains("unseal"), "{sealed:?}");
+    assert_eq!((sealed.role, &sealed.version), (Role::Unknown, &well.version));
+    server.stop();
+    let gone = ask(&server.mount).await;
+    assert!(!gone.reachable && gone.version.is_empty() && !gone.message.is_empty(), "{gone:?}");
+}
+
+#[tokio::test]
+async fn a_store_that_takes_the_connection_and_says_nothing_is_unreachable() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let mute = BaoMount { address, token: "t".to_owned(), mount: "m".to_owned() };
+    let health = Custody::Vault(vault(&mute)).health().await;
+    assert!(!health.reachable && !health.sealed && !health.message.is_empty(), "{health:?}");
+}
+
+#[tokio::test]
+async fn the_health_of_the_embedded_store_is_a_read_of_it() {
+    let (_dir, db) = database().await;
+    let open = Custody::Sealed(SealedStore::open(db.clone(), &kek(1)).await.unwrap()).health().await;
+    assert!(open.reachable && !open.sealed && open.message.is_empty(), "{open:?}");
+    assert_eq!((open.role, open.version.as_str()), (Role::Active, env!("CARGO_PKG_VERSION")));
+    let locked = Custody::Sealed(SealedStore::locked(db.clone())).health().await;
+    assert!(locked.reachable && locked.sealed && locked.message.contains("unseal"), "{locked:?}");
+    db.close().await;
+    let gone = Custody::Sealed(SealedStore::locked(db)).health().await;
+    assert!(!gone.reachable && !gone.message.is_empty(), "{gone:?}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! Invariant: material is written once and never replaced; after `destroy` nobody reads it again.
 
 mod envelope;
+mod health;
 mod kek;
 mod key_files;
 mod opening;
@@ -19,6 +20,7 @@ mod conformance;
 #[cfg(test)]
 mod key_tests;
 
+pub use health::{Health, Role};
 pub use kek::{Kek, KekError};
 pub use opening::{KeySource, OpenError, read_passphrase};
 pub use rotation::Turn;

@@ -49,7 +49,7 @@ pub enum VaultError {
 
 #[derive(Clone)]
 pub struct VaultStore {
-    client: Arc<VaultClient>,
+    pub(super) client: Arc<VaultClient>,
     mount: Arc<str>,
     prefix: Arc<str>,
 }
@@ -163,7 +163,7 @@ impl VaultStore {
 }
 
 /// The client library logs what the server says: here it speaks to nobody.
-async fn quiet<F: Future>(call: F) -> F::Output {
+pub(super) async fn quiet<F: Future>(call: F) -> F::Output {
     call.with_subscriber(NoSubscriber::new()).await
 }
 
