@@ -4,9 +4,12 @@ use crate::adapters::bootstrap::Bootstrapper;
 use crate::adapters::credential_store::CredentialStore;
 use crate::adapters::hosts::{Hosts, SshHosts};
 use crate::adapters::login::Login;
+use crate::adapters::mail::Mailer;
 use crate::adapters::probe::Probe;
+use crate::adapters::webhook::Webhooks;
 use crate::api::access::Accesses;
 use crate::api::management::Management;
+use crate::api::notification::{NotificationIntake, Notifications};
 use crate::api::recovery::Recoveries;
 use crate::api::rotation::Rotations;
 use crate::api::work::Works;
@@ -14,6 +17,10 @@ use crate::app;
 use crate::app::manage_server::ManageServer;
 use crate::app::read_work::ReadWork;
 use crate::custody::Custody;
+use crate::notify::Notifier;
+use crate::notify::deliver::Deliverer;
+use crate::notify::fan_out::FanOut;
+use crate::notify::signature::Keyring;
 use crate::recovery::{Rounds, Settler};
 use crate::revocation::Revoker;
 use crate::rotation::{Converger, Drive};
@@ -21,6 +28,8 @@ use crate::worker::Worker;
 use keywright_domain::clock::{Clock, NoRandomness};
 use keywright_domain::ids::RequestId;
 use keywright_proto::lifecycle::management_service_server::ManagementServiceServer;
+use keywright_proto::lifecycle::notification_intake_service_server::NotificationIntakeServiceServer;
+use keywright_proto::lifecycle::notification_service_server::NotificationServiceServer;
 use keywright_proto::lifecycle::recovery_service_server::RecoveryServiceServer;
 use keywright_proto::lifecycle::rotation_service_server::RotationServiceServer;
 use keywright_proto::lifecycle::ssh_access_service_server::SshAccessServiceServer;
@@ -28,6 +37,7 @@ use keywright_proto::lifecycle::work_service_server::WorkServiceServer;
 use keywright_runtime::audit::{Audit, Guard};
 use keywright_runtime::clients::Outbound;
 use keywright_runtime::idempotency::{self, Idempotency};
+use keywright_runtime::rate::Rate;
 use keywright_runtime::serve::{Assembled, Readiness};
 use keywright_ssh::Dialer;
 use keywright_storage::Db;
@@ -46,8 +56,18 @@ pub struct Parts {
     pub idempotency: Idempotency,
     /// With the target rules of the installation.
     pub dialer: Dialer,
+    pub telling: Telling,
     /// Ends the background work.
     pub stop: CancellationToken,
+}
+
+/// How people are told of things.
+#[derive(Clone)]
+pub struct Telling {
+    /// Makes the secrets of webhooks.
+    pub keyring: Keyring,
+    /// None without e-mail.
+    pub mailer: Option<Mailer>,
 }
 
 /// Routes, and the background work: the worker and the delivery of what is owed to the audit log.
@@ -60,6 +80,7 @@ pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
     let built = assemble(&parts, hosts, bootstrapper)?;
     let tasks: Vec<keywright_runtime::serve::Task> = vec![
         Box::pin(built.worker.run(parts.stop.clone())),
+        Box::pin(built.notifier.run(parts.stop.clone())),
         Box::pin(idempotency::sweep(parts.db.clone(), parts.stop.clone())),
         Box::pin(parts.audit.drain(parts.db, parts.stop)),
     ];
@@ -70,6 +91,7 @@ pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
 pub(crate) struct Built {
     pub(crate) routes: Routes,
     pub(crate) worker: Worker,
+    pub(crate) notifier: Notifier,
 }
 
 pub(crate) fn assemble(
@@ -126,10 +148,54 @@ pub(crate) fn assemble(
         store: store.clone(),
         starter,
     };
-    let routes = routes(parts, &rotate, &store, &manage, wake.clone())
+    let notifier = notifier(parts, &store, &owner);
+    let routes = routes(parts, &rotate, &store, &manage, wake.clone());
+    let routes = notifications(parts, &store, &notifier, routes)
         .add_service(RecoveryServiceServer::new(Recoveries { recover }));
     let worker = Worker { db, owner, drive, revoker, custody, manage, settler, wake };
-    Ok(Built { routes, worker })
+    Ok(Built { routes, worker, notifier })
+}
+
+fn notifier(parts: &Parts, store: &CredentialStore, owner: &str) -> Notifier {
+    let Telling { keyring, mailer } = parts.telling.clone();
+    let mails = mailer.is_some();
+    let webhooks = Webhooks::new(parts.dialer.clone());
+    Notifier {
+        db: parts.db.clone(),
+        owner: owner.to_owned(),
+        fan_out: FanOut { db: parts.db.clone(), store: store.clone(), mails },
+        deliverer: Deliverer { db: parts.db.clone(), webhooks, mailer, keyring },
+    }
+}
+
+fn notifications(parts: &Parts, store: &CredentialStore, notifier: &Notifier, routes: Routes) -> Routes {
+    use app::notify::{accept_notice, create_target, delete_target, read_targets, test_target};
+    let (db, audit, guard) = (parts.db.clone(), parts.audit.clone(), parts.guard.clone());
+    let deliverer = notifier.deliverer.clone();
+    let notifications = Notifications {
+        create: create_target::CreateTarget {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            store: store.clone(),
+            webhooks: deliverer.webhooks.clone(),
+            keyring: deliverer.keyring.clone(),
+            mails: deliverer.mailer.is_some(),
+        },
+        read: read_targets::ReadTargets { db: db.clone(), guard: guard.clone() },
+        delete: delete_target::DeleteTarget { db: db.clone(), audit: audit.clone(), guard: guard.clone() },
+        test: test_target::TestTarget {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            deliverer,
+            rate: Arc::new(Rate::new(test_target::TESTS, parts.clock.clone())),
+        },
+    };
+    let accept = accept_notice::AcceptNotice { db, audit, guard };
+    routes
+        .add_service(NotificationServiceServer::new(notifications))
+        .add_service(NotificationIntakeServiceServer::new(NotificationIntake { accept }))
 }
 
 fn routes(

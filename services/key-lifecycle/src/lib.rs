@@ -7,6 +7,7 @@
 //! | `model` | what is remembered |
 //! | `rotation` | plan (pure) and drive; what a host should hold |
 //! | `revocation` | until every host has refused every revoked key |
+//! | `notify` | who is told of what happened, until he was |
 //! | `recovery` | after a restore, until an operator has seen what the hosts have |
 //! | `worker` | what the service does by itself |
 //! | `custody` | what credential-store is told of versions, until it knows |
@@ -22,13 +23,16 @@ mod app;
 mod build;
 mod custody;
 mod model;
+mod notify;
 mod recovery;
 mod revocation;
 mod rotation;
 mod store;
 mod worker;
 
-pub use build::{Parts, build};
+pub use adapters::mail::{MailError, MailSettings, Mailer};
+pub use build::{Parts, Telling, build};
+pub use notify::signature::Keyring;
 pub use recovery::enter as enter_recovery;
 
 /// The service's own tables; open its database (named `lifecycle`) with them.

@@ -146,6 +146,9 @@ pub struct Settings {
     pub oidc_config: Option<PathBuf>,
 
     #[command(flatten)]
+    pub mail: MailSettings,
+
+    #[command(flatten)]
     pub targets: TargetSettings,
 
     #[command(flatten)]
@@ -210,6 +213,27 @@ pub struct VaultSettings {
     /// A CA certificate (PEM) for its TLS.
     #[arg(long, global = true, env = "KEYWRIGHT_VAULT_CA", value_name = "FILE")]
     pub vault_ca: Option<PathBuf>,
+}
+
+/// The mail server by which people are told of what happened.
+#[derive(Debug, Clone, Args)]
+pub struct MailSettings {
+    /// A mail server: smtp://[user@]host[:port] (STARTTLS, which it must offer; plain to this machine itself) or
+    /// smtps://[user@]host[:port]. Without it nobody is told by e-mail.
+    #[arg(long, global = true, env = "KEYWRIGHT_SMTP_URL", value_name = "URL")]
+    pub smtp_url: Option<String>,
+
+    /// Whom the mails come from: keywright@example.com, or Keywright <keywright@example.com>.
+    #[arg(long, global = true, env = "KEYWRIGHT_SMTP_FROM", value_name = "ADDRESS")]
+    pub smtp_from: Option<String>,
+
+    /// The password of the mail server's user. Only by the environment; or use the file.
+    #[arg(long, global = true, env = "KEYWRIGHT_SMTP_PASSWORD", hide_env_values = true, hide = true)]
+    pub smtp_password: Option<String>,
+
+    /// A file whose first line is the password of the mail server's user.
+    #[arg(long, global = true, env = "KEYWRIGHT_SMTP_PASSWORD_FILE", value_name = "FILE")]
+    pub smtp_password_file: Option<PathBuf>,
 }
 
 /// Which addresses may be dialled. Link-local, cloud metadata and multicast never are.

@@ -40,6 +40,10 @@ pub enum StartError {
     Vault(#[from] keywright_credential_store::VaultError),
     #[error(transparent)]
     Oidc(#[from] keywright_credential_store::OidcConfigError),
+    #[error(transparent)]
+    Mail(#[from] keywright_key_lifecycle::MailError),
+    #[error("--smtp-url needs --smtp-from: whom the mails come from")]
+    NoSender,
     #[error(
         "there is nothing to put under a passphrase: private keys lie in OpenBao or Vault, or KEYWRIGHT_KEY_ENCRYPTION_KEY is set"
     )]

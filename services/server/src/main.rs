@@ -6,6 +6,7 @@ mod custody;
 mod error;
 mod installation;
 mod listen;
+mod mail;
 mod operator;
 mod policies;
 mod recovery_error;

@@ -4,6 +4,7 @@ use crate::args::Settings;
 use crate::custody;
 use crate::error::StartError;
 use crate::installation::Installation;
+use crate::mail;
 use crate::targets;
 use keywright_audit as audit;
 use keywright_connectivity_probe as probe;
@@ -81,9 +82,16 @@ pub async fn key_lifecycle(at: &Installation, settings: &Settings) -> Result<Tas
         clock: at.clock.clone(),
         idempotency: Idempotency::new(&keys::idempotency_key(&at.data)?),
         dialer: targets::dialer(settings),
+        telling: telling(at, settings)?,
         stop: at.stop.clone(),
     })?;
     Ok(place(at, ServiceName::KeyLifecycle, &own.stack, built))
+}
+
+fn telling(at: &Installation, settings: &Settings) -> Result<lifecycle::Telling, StartError> {
+    let keyring = lifecycle::Keyring::new(keys::notification_key(&at.data)?);
+    let mailer = mail::settings(&settings.mail)?.map(|mail| lifecycle::Mailer::new(&mail)).transpose()?;
+    Ok(lifecycle::Telling { keyring, mailer })
 }
 
 /// The gateway, and what it does by itself.

@@ -78,6 +78,13 @@ impl CredentialStore {
         Ok(())
     }
 
+    /// The e-mail addresses of the tenant's people, as its tenant says them.
+    pub async fn contacts(&self, id: &TenantId) -> Result<Vec<String>, Failure> {
+        let request = self.own(None, proto::GetTenantRequest { tenant_id: id.to_string() })?;
+        let answer = TenantServiceClient::new(self.outbound.peer(STORE)).get_tenant(request).await?;
+        Ok(answer.into_inner().tenant.map(|tenant| tenant.contacts).unwrap_or_default())
+    }
+
     /// Something new may be done for the tenant: TENANT_SUSPENDED or TENANT_NOT_FOUND if not, whoever asks.
     pub async fn require_open_tenant(&self, id: &TenantId) -> Result<(), Failure> {
         let message = proto::GetTenantRequest { tenant_id: id.to_string() };

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod management;
+pub mod notification;
 pub mod recovery;
 pub mod rotation;
 pub mod work;

@@ -7,6 +7,7 @@ pub mod download_key;
 mod gates;
 pub mod list_access;
 pub mod manage_server;
+pub mod notify;
 pub mod provision_access;
 pub mod read_work;
 pub mod recover;

@@ -4,6 +4,7 @@
 mod access;
 mod management;
 mod notice;
+mod notification;
 mod policy;
 mod recovery;
 mod revocation;
@@ -13,11 +14,12 @@ mod words;
 pub use access::{Access, Claim, Host, Line, Receipt, Version};
 pub use management::Management;
 pub use notice::Notice;
+pub use notification::{Delivery, Recipient, Target, Untold};
 pub use policy::{DriftAction, Settings, Window};
 pub use recovery::{Finding, Recovery, RecoveryLine};
 pub use revocation::{Revocation, RevocationHost};
 pub use rotation::{Origin, Rotation, Step};
 pub use words::{
-    Answer, Enforcer, Expected, LineState, ManagementState, RevocationState, RotationKind, RotationState,
-    SessionsToEnd, StepName, StepState, VersionState,
+    Answer, DeliveryState, Enforcer, Expected, LineState, ManagementState, NotificationKind, RevocationState,
+    RotationKind, RotationState, SessionsToEnd, StepName, StepState, VersionState,
 };

@@ -99,6 +99,16 @@ words! {
         Refused = "REFUSED",
         Unreachable = "UNREACHABLE",
     }
+    /// How somebody is told.
+    NotificationKind {
+        Webhook = "WEBHOOK",
+        Email = "EMAIL",
+    }
+    DeliveryState {
+        Pending = "PENDING",
+        Delivered = "DELIVERED",
+        Failed = "FAILED",
+    }
     ManagementState {
         Running = "RUNNING",
         Succeeded = "SUCCEEDED",

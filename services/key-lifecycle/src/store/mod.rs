@@ -3,10 +3,12 @@
 
 pub mod access;
 pub mod claim;
+pub mod delivery;
 pub mod freeze;
 pub mod line;
 pub mod management;
 pub mod notice;
+pub mod notification_target;
 pub mod policy;
 pub mod recovery;
 pub mod revocation;

@@ -8,8 +8,9 @@ use crate::adapters::credential_store::CredentialStore;
 use crate::adapters::hosts::{Hosts, SshHosts};
 use crate::adapters::login::Login;
 use crate::build::{Built, assemble};
+use crate::notify::Notifier;
 use crate::worker::Worker;
-use crate::{MIGRATIONS, Parts};
+use crate::{Keyring, MIGRATIONS, Parts, Telling};
 use keywright_domain::caller::{Caller, Principal, Role, ServiceName};
 use keywright_domain::clock::Clock;
 use keywright_domain::ids::{CredentialId, PrincipalId, ServerId, TenantId, TokenId};
@@ -55,6 +56,7 @@ pub struct World {
     pub vault: Vault,
     pub range: Range,
     pub worker: Worker,
+    pub notifier: Notifier,
     pub tenant: TenantId,
     pub owner: Caller,
     micros: Arc<AtomicI64>,
@@ -107,6 +109,10 @@ impl World {
             clock: clock.clone(),
             idempotency: Idempotency::new(&[7; 32]),
             dialer: dialer.clone(),
+            telling: Telling {
+                keyring: Keyring::new(keys::notification_key(dir.path()).unwrap()),
+                mailer: None,
+            },
             stop: CancellationToken::new(),
         };
         let directory = CredentialStore::new(outbound.clone());
@@ -114,10 +120,10 @@ impl World {
         let bootstrapper = Bootstrapper::new(login.clone(), directory, clock.clone());
         let hosts: Arc<dyn Hosts> =
             if is_real { Arc::new(SshHosts { login, clock }) } else { Arc::new(range.clone()) };
-        let Built { routes, worker } = assemble(&parts, hosts, bootstrapper).unwrap();
+        let Built { routes, worker, notifier } = assemble(&parts, hosts, bootstrapper).unwrap();
         let tenant = TenantId::random().unwrap();
         let owner = person(Role::TenantOwner, Some(&tenant));
-        Self { _dir: dir, db, log, vault, range, worker, tenant, owner, micros, routes }
+        Self { _dir: dir, db, log, vault, range, worker, notifier, tenant, owner, micros, routes }
     }
 
     pub fn pass(&self, span: Duration) {

@@ -4,6 +4,7 @@
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use jsonwebtoken::{DecodingKey, EncodingKey};
 use keywright_domain::caller::ServiceName;
+use keywright_domain::secret::Secret;
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -74,9 +75,11 @@ pub fn create_all(data: &Path) -> Result<(), KeyError> {
         let pair = read_pair(&path)?;
         public.insert(name.to_owned(), hex(pair.public_key().as_ref()));
     }
-    let mut secret = [0u8; 32];
-    keywright_domain::clock::fill_random(&mut secret).map_err(|_| KeyError::Generate)?;
-    write_private(&dir.join("idempotency.key"), &secret)?;
+    for name in ["idempotency.key", "notification.key"] {
+        let mut secret = [0u8; 32];
+        keywright_domain::clock::fill_random(&mut secret).map_err(|_| KeyError::Generate)?;
+        write_private(&dir.join(name), &secret)?;
+    }
     let path = dir.join("public.json");
     let text = serde_json::to_vec_pretty(&public).map_err(|_| KeyError::Generate)?;
     std::fs::write(&path, text).map_err(file_error(&path))
@@ -120,7 +123,16 @@ pub fn public_keys(data: &Path) -> Result<PublicKeys, KeyError> {
 
 /// The key under which request hashes of idempotent calls are made.
 pub fn idempotency_key(data: &Path) -> Result<[u8; 32], KeyError> {
-    let path = dir(data).join("idempotency.key");
+    bytes(data, "idempotency.key")
+}
+
+/// The key that the secrets of webhooks are derived from.
+pub fn notification_key(data: &Path) -> Result<Secret, KeyError> {
+    Ok(Secret::new(bytes(data, "notification.key")?.to_vec()))
+}
+
+fn bytes(data: &Path, name: &str) -> Result<[u8; 32], KeyError> {
+    let path = dir(data).join(name);
     let bytes = std::fs::read(&path).map_err(file_error(&path))?;
     bytes.try_into().map_err(|_| KeyError::Malformed { path })
 }

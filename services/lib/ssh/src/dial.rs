@@ -86,6 +86,11 @@ impl Dialed {
         self.address
     }
 
+    /// For a protocol of one's own.
+    pub fn into_socket(self) -> TcpStream {
+        self.socket
+    }
+
     /// Our end: the address and port that the server's log shows.
     pub fn local(&self) -> SocketAddr {
         self.local

@@ -1,0 +1,190 @@
+//! One try to send one message, and what is remembered of it.
+//!
+//! Invariant: the message's id is the same in every try; it counts as delivered only after its receiver took it.
+
+use super::message;
+use super::signature::{Keyring, sign};
+use crate::adapters::mail::Mailer;
+use crate::adapters::webhook::{Endpoint, Post, Webhooks};
+use crate::model::{Delivery, DeliveryState, NotificationKind, Recipient, Target};
+use crate::store;
+use keywright_domain::clock::{Instant, fill_random};
+use keywright_runtime::failure::{Error, Failure};
+use keywright_storage::Db;
+use std::time::Duration;
+use tracing::instrument;
+
+/// A try takes at most this long, whatever the receiver does.
+pub const LONGEST_TRY: Duration = Duration::from_secs(15);
+
+/// What lies between the tries, in seconds: three days in all.
+const PAUSES: &[u64] = &[
+    5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 21_600, 21_600, 21_600, 21_600, 21_600, 21_600, 21_600,
+    21_600, 21_600, 21_600, 21_600,
+];
+
+#[derive(Clone)]
+pub struct Deliverer {
+    pub db: Db,
+    pub webhooks: Webhooks,
+    pub mailer: Option<Mailer>,
+    pub keyring: Keyring,
+}
+
+/// What became of a try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Sent {
+    Accepted,
+    /// Nobody is there any more and wants to be told so.
+    Gone,
+    /// In our words.
+    Failed(String),
+    /// Nobody is to be told.
+    Dropped,
+}
+
+impl Deliverer {
+    /// Sends it and remembers how that went; answers the message as it is then.
+    #[instrument(skip_all, fields(message = %delivery.id))]
+    pub async fn run(&self, delivery: Delivery, again: bool) -> Result<Delivery, Failure> {
+        let target = self.target(&delivery).await?;
+        let now = self.db.now().await?;
+        let sending = self.send(&delivery, target.as_ref(), now);
+        let sent = match tokio::time::timeout(LONGEST_TRY, sending).await {
+            Ok(sent) => sent,
+            Err(_) => Sent::Failed("no answer within 15 seconds".to_owned()),
+        };
+        if let Sent::Failed(error) = &sent {
+            tracing::info!(error, attempts = delivery.attempts, "a message was not delivered");
+        }
+        let pause = if again { pause(delivery.attempts)? } else { None };
+        let result = self.db.serialized(|| self.record(&delivery, target.as_ref(), &sent, pause)).await;
+        result.map_err(Failure::from)
+    }
+
+    async fn target(&self, delivery: &Delivery) -> Result<Option<Target>, Failure> {
+        let Recipient::Target(id) = &delivery.to else { return Ok(None) };
+        let mut reader = store::reader(&self.db).await?;
+        Ok(store::notification_target::find(&mut reader, id).await?)
+    }
+
+    async fn send(&self, delivery: &Delivery, target: Option<&Target>, now: Instant) -> Sent {
+        match (&delivery.to, target) {
+            (Recipient::Contact(address), _) => self.mail(delivery, address, now).await,
+            (Recipient::Target(_), None) => Sent::Dropped,
+            (_, Some(target)) if target.deleted && delivery.event != store::delivery::OWED => Sent::Dropped,
+            (_, Some(target)) => match target.kind {
+                NotificationKind::Email => self.mail(delivery, &target.address, now).await,
+                NotificationKind::Webhook => self.post(delivery, target, now).await,
+            },
+        }
+    }
+
+    async fn mail(&self, delivery: &Delivery, address: &str, now: Instant) -> Sent {
+        let Some(mailer) = &self.mailer else {
+            return Sent::Failed("e-mail is not set up on this server".to_owned());
+        };
+        match mailer.send(delivery.id.as_str(), address, message::letter(delivery), now).await {
+            Ok(()) => Sent::Accepted,
+            Err(error) => Sent::Failed(error.to_owned()),
+        }
+    }
+
+    async fn post(&self, delivery: &Delivery, target: &Target, now: Instant) -> Sent {
+        let Ok(endpoint) = Endpoint::parse(&target.address) else {
+            return Sent::Failed("its address cannot be read".to_owned());
+        };
+        let Some((secret, check)) = self.keyring.derive(&target.id, &target.salt) else {
+            return Sent::Failed("its secret cannot be made".to_owned());
+        };
+        if check != target.secret_check {
+            let why = "the installation's notification key is another now: remove the target and add it anew";
+            return Sent::Failed(why.to_owned());
+        }
+        let body = message::webhook(delivery);
+        let signature = sign(&secret, delivery.id.as_str(), now, &body);
+        let post = Post { id: delivery.id.as_str(), timestamp: now.secs(), signature: &signature, body };
+        match self.webhooks.post(&endpoint, post).await {
+            Ok(200..=299) => Sent::Accepted,
+            Ok(410) => Sent::Gone,
+            Ok(300..=399) => Sent::Failed("a redirect, which is not followed".to_owned()),
+            Ok(status) => Sent::Failed(format!("the receiver answered {status}")),
+            Err(error) => Sent::Failed(error.to_owned()),
+        }
+    }
+
+    async fn record(
+        &self,
+        delivery: &Delivery,
+        target: Option<&Target>,
+        sent: &Sent,
+        pause: Option<Duration>,
+    ) -> Result<Delivery, Error> {
+        let mut tx = self.db.begin_internal("how a message fared").await?;
+        let mut delivery = delivery.clone();
+        delivery.attempts = delivery.attempts.saturating_add(1);
+        delivery.next_at = None;
+        let about = target.map(|target| &target.id);
+        match sent {
+            Sent::Accepted => {
+                delivery.state = DeliveryState::Delivered;
+                delivery.delivered_at = Some(tx.now());
+                delivery.error.clear();
+                if let Some(id) = about {
+                    store::notification_target::works(&mut tx, id).await?;
+                }
+            }
+            Sent::Gone => {
+                delivery.state = DeliveryState::Failed;
+                delivery.error =
+                    "the receiver says that it is gone (410): nothing more is sent to it".to_owned();
+                if let Some(id) = about {
+                    store::notification_target::fails(&mut tx, id, &delivery.error, true).await?;
+                    store::delivery::give_up(&mut tx, id, &delivery.error).await?;
+                }
+            }
+            Sent::Failed(error) => {
+                delivery.error.clone_from(error);
+                delivery.next_at = pause.map(|pause| tx.now().plus(pause));
+                let over = delivery.next_at.is_none();
+                delivery.state = if over { DeliveryState::Failed } else { DeliveryState::Pending };
+                if let Some(id) = about {
+                    store::notification_target::fails(&mut tx, id, error, false).await?;
+                }
+            }
+            Sent::Dropped => {
+                delivery.state = DeliveryState::Failed;
+                "the target was removed".clone_into(&mut delivery.error);
+            }
+        }
+        store::delivery::update(&mut tx, &delivery).await?;
+        tx.commit().await?;
+        Ok(delivery)
+    }
+}
+
+/// Until the next try after so many; none after the last. A fifth more or less, so that not everybody comes at once.
+fn pause(attempts: u32) -> Result<Option<Duration>, Failure> {
+    let Some(seconds) = usize::try_from(attempts).ok().and_then(|index| PAUSES.get(index)) else {
+        return Ok(None);
+    };
+    let mut random = [0u8; 2];
+    fill_random(&mut random)?;
+    let share = f64::from(u16::from_be_bytes(random)) / f64::from(u16::MAX);
+    Ok(Some(Duration::from_secs(*seconds).mul_f64(0.8 + 0.4 * share)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pauses_grow_and_end_after_three_days() {
+        assert!(PAUSES.is_sorted() && PAUSES.first() == Some(&5) && PAUSES.last() == Some(&21_600));
+        let days = PAUSES.iter().sum::<u64>() / (24 * 3600);
+        assert_eq!(days, 3);
+        let first = pause(0).unwrap().unwrap();
+        assert!((4.0..=6.0).contains(&first.as_secs_f64()), "{first:?}");
+        assert_eq!(pause(u32::try_from(PAUSES.len()).unwrap()).unwrap(), None);
+    }
+}

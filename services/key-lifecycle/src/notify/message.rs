@@ -1,0 +1,86 @@
+//! A message in the two forms in which it leaves: the body of a webhook, and a mail. The same every time that it is sent.
+
+use super::events;
+use crate::model::Delivery;
+use keywright_domain::ids::TenantId;
+use serde_json::json;
+use std::fmt::Write;
+
+/// `{type, timestamp, data}` of Standard Webhooks.
+pub fn webhook(delivery: &Delivery) -> Vec<u8> {
+    let (title, text) = words(&delivery.event);
+    let body = json!({
+        "type": delivery.event,
+        "timestamp": delivery.occurred_at.rfc3339(),
+        "data": {
+            "tenantId": delivery.tenant.as_ref().map_or("", TenantId::as_str),
+            "subject": delivery.subject,
+            "title": title,
+            "text": text,
+            "details": delivery.details,
+        },
+    });
+    body.to_string().into_bytes()
+}
+
+/// What a mail says: its subject line and its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    pub subject: String,
+    pub text: String,
+}
+
+pub fn letter(delivery: &Delivery) -> Letter {
+    let (title, text) = words(&delivery.event);
+    let mut body = format!("{text}\n\n");
+    let mut line = |name: &str, value: &str| {
+        if !value.is_empty() {
+            // Writing to a text does not fail.
+            let _ = writeln!(body, "{name}: {value}");
+        }
+    };
+    line("event", &delivery.event);
+    line("about", &delivery.subject);
+    line("tenant", delivery.tenant.as_ref().map_or("", TenantId::as_str));
+    line("at", &delivery.occurred_at.rfc3339());
+    for (name, value) in &delivery.details {
+        line(name, value);
+    }
+    body.push_str("\nSent by Keywright. Answers to this address are not read.\n");
+    Letter { subject: format!("[Keywright] {title}"), text: body }
+}
+
+fn words(event: &str) -> (&'static str, &'static str) {
+    events::find(event).map_or(("Something happened", ""), |event| (event.title, event.text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Recipient, Untold};
+    use keywright_domain::clock::Instant;
+    use keywright_domain::ids::MessageId;
+
+    #[test]
+    fn both_forms_say_what_happened_to_what() {
+        let tenant = TenantId::random().unwrap();
+        let notice = Untold {
+            dedup: "d".to_owned(),
+            event: "rotation.failed".to_owned(),
+            tenant: Some(tenant.clone()),
+            subject: "rot_x".to_owned(),
+            details: [("server".to_owned(), "web\r\nBcc: you@example.com".to_owned())].into(),
+            at: Instant::from_secs(1_700_000_000),
+        };
+        let to = Recipient::Contact("ops@example.com".to_owned());
+        let delivery = Delivery::new(MessageId::random().unwrap(), to, &notice, notice.at);
+        let body: serde_json::Value = serde_json::from_slice(&webhook(&delivery)).unwrap();
+        assert_eq!(
+            (&body["type"], &body["timestamp"], &body["data"]["tenantId"]),
+            (&json!("rotation.failed"), &json!("2023-11-14T22:13:20.000000Z"), &json!(tenant.as_str()))
+        );
+        let letter = letter(&delivery);
+        assert_eq!(letter.subject, "[Keywright] A key rotation failed");
+        assert!(letter.text.contains("about: rot_x\n"), "{}", letter.text);
+    }
+}

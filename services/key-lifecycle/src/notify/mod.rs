@@ -1,0 +1,153 @@
+//! Telling people: notices become messages, messages are sent until they are taken or three days are over.
+//!
+//! | file | |
+//! |---|---|
+//! | `events` | what can be told, in words |
+//! | `fan_out` | a notice, a message for each that wants it |
+//! | `message` | what a message says |
+//! | `signature` | the secrets that sign webhooks |
+//! | `deliver` | one try |
+//!
+//! Invariant: nothing waits for a receiver but the message to it; whoever holds the lease sends, so that no two
+//! processes send the same message at once, and one that dies leaves its messages to the next.
+
+pub mod deliver;
+pub mod events;
+pub mod fan_out;
+mod message;
+pub mod signature;
+
+use crate::model::{Delivery, Recipient};
+use crate::store;
+use deliver::Deliverer;
+use fan_out::FanOut;
+use keywright_runtime::failure::{Error, Failure};
+use keywright_storage::{Db, lease};
+pub use message::Letter;
+use std::collections::HashSet;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+const WORK: &str = "notifications";
+const POLL: Duration = Duration::from_millis(500);
+const LEASE: Duration = Duration::from_secs(10);
+const RENEW: Duration = Duration::from_secs(3);
+/// Messages under way at once, each to another recipient.
+const AT_ONCE: usize = 32;
+/// In polls: about once an hour.
+const PURGE_EVERY: u32 = 7_200;
+const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// So long nothing is told a second time.
+const REMEMBERED: Duration = Duration::from_secs(400 * 24 * 3600);
+
+#[derive(Clone)]
+pub struct Notifier {
+    pub db: Db,
+    pub owner: String,
+    pub fan_out: FanOut,
+    pub deliverer: Deliverer,
+}
+
+impl Notifier {
+    pub async fn run(self, stop: CancellationToken) {
+        let mut round = 0u32;
+        while !stop.is_cancelled() {
+            if let Err(failure) = self.look(round, &stop).await {
+                tracing::debug!(reason = failure.reason.as_str(), "the notifier waits");
+            }
+            round = round.wrapping_add(1);
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(POLL) => {}
+            }
+        }
+    }
+
+    async fn look(&self, round: u32, stop: &CancellationToken) -> Result<(), Failure> {
+        if round.is_multiple_of(PURGE_EVERY) {
+            self.db.serialized(|| self.purge()).await.map_err(Failure::from)?;
+        }
+        if self.is_due().await? { self.hold(stop).await } else { Ok(()) }
+    }
+
+    async fn is_due(&self) -> Result<bool, Failure> {
+        let now = self.db.now().await?;
+        let mut reader = store::reader(&self.db).await?;
+        Ok(!store::notice::untold(&mut reader, now, 1).await?.is_empty()
+            || store::delivery::is_due(&mut reader, now).await?)
+    }
+
+    /// Sends what is due as long as the lease is ours; what is under way when it is lost is sent again by its next holder.
+    async fn hold(&self, stop: &CancellationToken) -> Result<(), Failure> {
+        let Some(lease) = lease::acquire(&self.db, WORK, &self.owner, LEASE).await? else { return Ok(()) };
+        let lost = async {
+            loop {
+                tokio::time::sleep(RENEW).await;
+                if !lease::renew(&self.db, &lease, LEASE).await.unwrap_or(false) {
+                    return;
+                }
+            }
+        };
+        let result = tokio::select! {
+            result = self.work() => result,
+            () = stop.cancelled() => Ok(()),
+            () = lost => return Ok(()),
+        };
+        lease::release(&self.db, &lease).await?;
+        result
+    }
+
+    /// Until nothing is due and nothing is under way.
+    async fn work(&self) -> Result<(), Failure> {
+        let mut running: JoinSet<Recipient> = JoinSet::new();
+        let mut busy: HashSet<Recipient> = HashSet::new();
+        loop {
+            self.fan_out.run().await?;
+            for delivery in self.due(&busy).await? {
+                if busy.len() < AT_ONCE && busy.insert(delivery.to.clone()) {
+                    let deliverer = self.deliverer.clone();
+                    running.spawn(async move {
+                        let to = delivery.to.clone();
+                        if let Err(failure) = deliverer.run(delivery, true).await {
+                            tracing::warn!(
+                                reason = failure.reason.as_str(),
+                                "a message's fate could not be recorded"
+                            );
+                            tokio::time::sleep(POLL).await;
+                        }
+                        to
+                    });
+                }
+            }
+            if running.is_empty() {
+                return Ok(());
+            }
+            tokio::select! {
+                () = tokio::time::sleep(POLL) => {}
+                Some(ended) = running.join_next() => match ended {
+                    Ok(to) => { busy.remove(&to); }
+                    Err(_) => return Ok(()),
+                },
+            }
+        }
+    }
+
+    async fn due(&self, busy: &HashSet<Recipient>) -> Result<Vec<Delivery>, Failure> {
+        let now = self.db.now().await?;
+        let mut reader = store::reader(&self.db).await?;
+        // The oldest of one that is busy is the one under way.
+        let limit = i64::try_from(AT_ONCE.saturating_add(busy.len())).unwrap_or(i64::MAX);
+        Ok(store::delivery::due(&mut reader, now, limit).await?)
+    }
+
+    async fn purge(&self) -> Result<(), Error> {
+        let mut tx = self.db.begin_internal("old messages go").await?;
+        let (kept, remembered) = (tx.now().minus(KEPT), tx.now().minus(REMEMBERED));
+        store::delivery::purge(&mut tx, kept).await?;
+        store::notification_target::purge(&mut tx).await?;
+        store::notice::purge(&mut tx, kept, remembered).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
