@@ -17,6 +17,7 @@ use crate::app;
 use crate::app::manage_server::ManageServer;
 use crate::app::read_work::ReadWork;
 use crate::custody::Custody;
+use crate::management::{Editor, Keys};
 use crate::notify::Notifier;
 use crate::notify::deliver::Deliverer;
 use crate::notify::fan_out::FanOut;
@@ -78,9 +79,12 @@ pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
     let hosts = Arc::new(SshHosts { login: login.clone(), clock: parts.clock.clone() });
     let bootstrapper = Bootstrapper::new(login, store, parts.clock.clone());
     let built = assemble(&parts, hosts, bootstrapper)?;
+    let (keys, owner, wake) =
+        (built.worker.keys.clone(), built.worker.owner.clone(), built.worker.wake.clone());
     let tasks: Vec<keywright_runtime::serve::Task> = vec![
         Box::pin(built.worker.run(parts.stop.clone())),
         Box::pin(built.notifier.run(parts.stop.clone())),
+        Box::pin(keys.automatic(owner, wake, parts.stop.clone())),
         Box::pin(idempotency::sweep(parts.db.clone(), parts.stop.clone())),
         Box::pin(parts.audit.drain(parts.db, parts.stop)),
     ];
@@ -103,6 +107,7 @@ pub(crate) fn assemble(
     let store = CredentialStore::new(parts.outbound.clone());
     let probe = Probe::new(parts.outbound.clone());
     let custody = Custody { db: db.clone(), store: store.clone() };
+    let editor = Editor { db: db.clone(), hosts: hosts.clone() };
     let converger = Converger { db: db.clone(), store: store.clone(), hosts };
     let wake = Arc::new(Notify::new());
     let owner = RequestId::random()?.to_string();
@@ -136,8 +141,16 @@ pub(crate) fn assemble(
         audit: audit.clone(),
         guard: guard.clone(),
         store: store.clone(),
-        probe,
+        probe: probe.clone(),
         bootstrapper,
+    };
+    let keys = Keys {
+        db: db.clone(),
+        audit: audit.clone(),
+        store: store.clone(),
+        probe,
+        editor,
+        bootstrap: manage.clone(),
     };
     let starter =
         app::Starter { db: db.clone(), drive: drive.clone(), wake: wake.clone(), owner: owner.clone() };
@@ -149,11 +162,35 @@ pub(crate) fn assemble(
         starter,
     };
     let notifier = notifier(parts, &store, &owner);
-    let routes = routes(parts, &rotate, &store, &manage, wake.clone());
+    let routes = routes(parts, &rotate, &store, wake.clone());
+    let routes = managing(parts, &keys, manage, (&wake, &owner), routes);
     let routes = notifications(parts, &store, &notifier, routes)
         .add_service(RecoveryServiceServer::new(Recoveries { recover }));
-    let worker = Worker { db, owner, drive, revoker, custody, manage, settler, wake };
+    let worker = Worker { db, owner, drive, revoker, custody, keys, settler, wake };
     Ok(Built { routes, worker, notifier })
+}
+
+/// Management keys.
+fn managing(
+    parts: &Parts,
+    keys: &Keys,
+    manage: ManageServer,
+    (wake, owner): (&Arc<Notify>, &str),
+    routes: Routes,
+) -> Routes {
+    let (db, guard, store) = (parts.db.clone(), parts.guard.clone(), keys.store.clone());
+    let view =
+        app::view_management::ViewManagement { db: db.clone(), guard: guard.clone(), store: store.clone() };
+    let rotate = app::rotate_management::RotateManagement {
+        db,
+        guard,
+        store,
+        keys: keys.clone(),
+        view: view.clone(),
+        wake: wake.clone(),
+        owner: owner.to_owned(),
+    };
+    routes.add_service(ManagementServiceServer::new(Management { manage, rotate, view }))
 }
 
 fn notifier(parts: &Parts, store: &CredentialStore, owner: &str) -> Notifier {
@@ -202,7 +239,6 @@ fn routes(
     parts: &Parts,
     rotate: &app::start_rotation::StartRotation,
     store: &CredentialStore,
-    manage: &ManageServer,
     wake: Arc<Notify>,
 ) -> Routes {
     let (db, audit, guard) = (parts.db.clone(), parts.audit.clone(), parts.guard.clone());
@@ -252,7 +288,6 @@ fn routes(
     });
     Routes::new(SshAccessServiceServer::new(accesses))
         .add_service(RotationServiceServer::new(Rotations { read }))
-        .add_service(ManagementServiceServer::new(Management { manage: manage.clone() }))
         .add_service(WorkServiceServer::new(works))
         .add_service(readiness)
 }

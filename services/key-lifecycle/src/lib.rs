@@ -9,6 +9,7 @@
 //! | `revocation` | until every host has refused every revoked key |
 //! | `notify` | who is told of what happened, until he was |
 //! | `recovery` | after a restore, until an operator has seen what the hosts have |
+//! | `management` | Keywright's own keys: one replaces another |
 //! | `worker` | what the service does by itself |
 //! | `custody` | what credential-store is told of versions, until it knows |
 //! | `store` | SQL |
@@ -22,6 +23,7 @@ mod api;
 mod app;
 mod build;
 mod custody;
+mod management;
 mod model;
 mod notify;
 mod recovery;
@@ -34,6 +36,19 @@ pub use adapters::mail::{MailError, MailSettings, Mailer};
 pub use build::{Parts, Telling, build};
 pub use notify::signature::Keyring;
 pub use recovery::enter as enter_recovery;
+
+/// A complete backup began then: keys that wait for it may go.
+pub async fn record_backup(
+    db: &keywright_storage::Db,
+    taken_at: keywright_domain::clock::Instant,
+) -> Result<(), keywright_storage::Error> {
+    db.serialized(|| async {
+        let mut tx = db.begin_internal("a backup was taken").await?;
+        store::backup::record(&mut tx, taken_at).await?;
+        tx.commit().await
+    })
+    .await
+}
 
 /// The service's own tables; open its database (named `lifecycle`) with them.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();

@@ -1,11 +1,11 @@
-//! What the service does by itself: drives every open rotation, grace end and revocation, closes interrupted
-//! management installations, and says again to credential-store what it could not hear.
+//! What the service does by itself: drives every open rotation, grace end and revocation and every management key that is
+//! not done with, and says again to credential-store what it could not hear.
 //!
 //! Invariant: what is to be done stands in the database alone. A work is driven under a lease that its driver keeps
 //! renewing; when the lease is lost the driver stops where it is, and every step may be repeated by the next.
 
-use crate::app::manage_server::ManageServer;
 use crate::custody::Custody;
+use crate::management::Keys;
 use crate::recovery::{self, Settler};
 use crate::revocation::Revoker;
 use crate::rotation::Drive;
@@ -37,7 +37,7 @@ pub struct Worker {
     pub drive: Drive,
     pub revoker: Revoker,
     pub custody: Custody,
-    pub manage: ManageServer,
+    pub keys: Keys,
     pub settler: Settler,
     pub wake: Arc<Notify>,
 }
@@ -192,7 +192,7 @@ impl Worker {
         match work {
             Work::Rotation(id) => self.drive.run(id).await,
             Work::Revocation(id) => self.revoker.run(id).await,
-            Work::Management(id) => self.manage.recover(id).await,
+            Work::Management(id) => self.keys.run(id).await,
             Work::Recovery => {
                 self.settler.rounds.run().await?;
                 self.settler.run().await
@@ -216,7 +216,7 @@ impl Worker {
         tracing::info!(work = work.id(), reason = failure.reason.as_str(), "put off");
         let later = match work {
             Work::Rotation(id) => self.drive.pause(id, PAUSE).await,
-            Work::Management(id) => self.manage.pause(id, PAUSE).await,
+            Work::Management(id) => self.keys.pause(id).await,
             Work::Revocation(_) | Work::Versions(_) | Work::Recovery => {
                 tokio::time::sleep(PAUSE).await;
                 Ok(())

@@ -12,7 +12,7 @@ use crate::run::say;
 use aws_lc_rs::digest::{Context, SHA256};
 use data_encoding::HEXLOWER;
 use keywright_audit::Journal;
-use keywright_domain::clock::Clock;
+use keywright_domain::clock::{Clock, Instant};
 use keywright_storage::snapshot::age::{Identity, Opener, Recipient, Sealer};
 use keywright_storage::snapshot::{
     self, AgeError, Head, Item, ORDER, Original, Reader, SnapshotError, Summary, Writer,
@@ -70,6 +70,7 @@ async fn take(args: &BackupArgs, settings: &Settings, out: &Path) -> Result<(), 
         return Err(BackupError::Exists(out.to_owned()));
     }
     let journal = journal(&source).await?;
+    let lifecycle = current(&source, "lifecycle", &keywright_key_lifecycle::MIGRATIONS).await?;
     let to = recipients.iter().map(Recipient::as_str).collect::<Vec<_>>().join(" ");
     let details = BTreeMap::from([("recipients".to_owned(), to)]);
     let event = journal.intend(ACTION, details).await.map_err(BackupError::Audit)?;
@@ -83,6 +84,9 @@ async fn take(args: &BackupArgs, settings: &Settings, out: &Path) -> Result<(), 
             details.extend(
                 made.sections.iter().map(|of| (format!("{}Rows", of.service), of.total().to_string())),
             );
+            // For what waits for a backup: a former management key.
+            let recorded = keywright_key_lifecycle::record_backup(&lifecycle, made.taken_at).await;
+            recorded.map_err(SnapshotError::from)?;
             journal.succeeded(&event, details).await.map_err(BackupError::Audit)?;
             let rows: u64 = made.sections.iter().map(Summary::total).sum();
             say(&[
@@ -110,17 +114,26 @@ async fn interrupted() {
     }
 }
 
-/// The log's own database, to write beside the server that runs. One of another version is not touched.
+/// The log's own database.
 async fn journal(source: &Source) -> Result<Journal, BackupError> {
-    let migrations = &keywright_audit::MIGRATIONS;
-    if !snapshot::is_current(source, "audit", migrations, Clock::System).await? {
+    Ok(Journal::new(current(source, "audit", &keywright_audit::MIGRATIONS).await?))
+}
+
+/// A service's database, to write beside the server that runs. One of another version is not touched.
+async fn current(
+    source: &Source,
+    service: &'static str,
+    migrations: &'static Migrations,
+) -> Result<Db, BackupError> {
+    if !snapshot::is_current(source, service, migrations, Clock::System).await? {
         return Err(BackupError::OtherVersion);
     }
-    let db = Db::open(source, "audit", migrations, Clock::System).await.map_err(SnapshotError::from)?;
-    Ok(Journal::new(db))
+    Ok(Db::open(source, service, migrations, Clock::System).await.map_err(SnapshotError::from)?)
 }
 
 struct Made {
+    /// Before anything was copied.
+    taken_at: Instant,
     sections: Vec<Summary>,
     /// Hexadecimal, of the file.
     sha256: String,
@@ -151,7 +164,7 @@ async fn write(source: &Source, recipients: &[Recipient], out: &Path) -> Result<
     let file = hashing.inner.into_inner().map_err(|error| SnapshotError::Write(error.into_error()))?;
     file.sync_all().map_err(SnapshotError::Write)?;
     partial.become_whole(out)?;
-    Ok(Made { sections, sha256: HEXLOWER.encode(hashing.hash.finish().as_ref()) })
+    Ok(Made { taken_at, sections, sha256: HEXLOWER.encode(hashing.hash.finish().as_ref()) })
 }
 
 fn unwritten(error: AgeError) -> SnapshotError {
@@ -270,6 +283,6 @@ fn verify(file: &Path, identity: &Path) -> Result<(), BackupError> {
 }
 
 pub fn about(head: &Head) -> String {
-    let taken_at = keywright_domain::clock::Instant::from_micros(head.taken_at).rfc3339();
+    let taken_at = Instant::from_micros(head.taken_at).rfc3339();
     format!("It was taken at {taken_at} by version {}.", head.version)
 }

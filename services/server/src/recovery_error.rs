@@ -14,7 +14,7 @@ pub enum BackupError {
     Usage,
     #[error("it was interrupted; no file was left")]
     Interrupted,
-    #[error("the audit log is of another version: use the keywright-server that serves this installation")]
+    #[error("the databases are of another version: use the keywright-server that serves this installation")]
     OtherVersion,
     #[error("{0}")]
     Snapshot(#[from] SnapshotError),

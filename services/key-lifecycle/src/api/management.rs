@@ -1,17 +1,23 @@
 //! Management keys.
 
+use super::optional;
 use super::rotation::receipt;
 use crate::adapters::bootstrap::Bootstrap;
-use crate::app::manage_server::{ManageServer, Managed};
+use crate::app::manage_server::ManageServer;
+use crate::app::rotate_management::{Rotate, RotateManagement};
+use crate::app::view_management::{ManagementView, Predecessor, ViewManagement};
 use keywright_domain::secret::Secret;
 use keywright_proto::lifecycle as proto;
 use keywright_proto::lifecycle::management_service_server::ManagementService;
+use keywright_runtime::audit::timestamp;
 use keywright_runtime::caller;
 use tonic::{Request, Response, Status};
 
 #[derive(Clone)]
 pub struct Management {
     pub manage: ManageServer,
+    pub rotate: RotateManagement,
+    pub view: ViewManagement,
 }
 
 #[tonic::async_trait]
@@ -30,21 +36,32 @@ impl ManagementService for Management {
             username: bootstrap.username,
         };
         let managed = self.manage.run(&caller, &asked.server_id, bootstrap).await?;
-        Ok(Response::new(proto::ManageServerResponse { management: Some(management(&managed)) }))
+        let view = self.view.of(&managed).await?;
+        Ok(Response::new(proto::ManageServerResponse { management: Some(management(&view)) }))
     }
 
     async fn get_server_management(
         &self,
-        _: Request<proto::GetServerManagementRequest>,
+        request: Request<proto::GetServerManagementRequest>,
     ) -> Result<Response<proto::GetServerManagementResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let caller = caller(&request)?;
+        let view = self.view.run(&caller, &request.into_inner().server_id).await?;
+        Ok(Response::new(proto::GetServerManagementResponse { management: Some(management(&view)) }))
     }
 
     async fn rotate_management_key(
         &self,
-        _: Request<proto::RotateManagementKeyRequest>,
+        request: Request<proto::RotateManagementKeyRequest>,
     ) -> Result<Response<proto::RotateManagementKeyResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let caller = caller(&request)?;
+        let asked = request.into_inner();
+        let rotate = Rotate {
+            server: asked.server_id,
+            confirmation: asked.confirmation.map(|typed| typed.server_id),
+            comment: asked.reason,
+        };
+        let view = self.rotate.run(&caller, rotate).await?;
+        Ok(Response::new(proto::RotateManagementKeyResponse { management: Some(management(&view)) }))
     }
 
     async fn release_server(
@@ -55,15 +72,29 @@ impl ManagementService for Management {
     }
 }
 
-fn management(managed: &Managed) -> proto::ServerManagement {
+fn management(view: &ManagementView) -> proto::ServerManagement {
+    let key = &view.current;
     proto::ServerManagement {
-        server_id: managed.server.to_string(),
-        management_key_id: managed.credential.to_string(),
-        username: managed.username.clone(),
-        fingerprint: managed.fingerprint.clone(),
-        receipt: Some(receipt(&managed.receipt)),
-        server_version: managed.receipt.server_version.clone(),
-        installed_at: None,
-        predecessors: Vec::new(),
+        server_id: key.server.to_string(),
+        management_key_id: key.credential.to_string(),
+        username: key.username.clone(),
+        fingerprint: fingerprint(key),
+        receipt: key.receipt.as_ref().map(receipt),
+        server_version: key.receipt.as_ref().map(|seen| seen.server_version.clone()).unwrap_or_default(),
+        installed_at: optional(key.finished_at),
+        predecessors: view.predecessors.iter().map(predecessor).collect(),
     }
+}
+
+fn predecessor(former: &Predecessor) -> proto::RetiredManagementKey {
+    proto::RetiredManagementKey {
+        fingerprint: fingerprint(&former.key),
+        replaced_at: Some(timestamp(former.replaced_at)),
+        removed_at: optional(former.key.removed_at),
+        stays_for: former.stays_for.clone(),
+    }
+}
+
+fn fingerprint(key: &crate::model::Management) -> String {
+    key.public_key.as_ref().map(|key| key.fingerprint().to_string()).unwrap_or_default()
 }

@@ -1,6 +1,5 @@
 //! Whether a work is open and covers a credential on a server: what credential-store asks before it signs.
 
-use crate::model::ManagementState;
 use crate::recovery;
 use crate::store::{self, Connection};
 use keywright_domain::ids::{AccessId, CredentialId, ManagementId, RevocationId, RotationId, ServerId};
@@ -23,11 +22,10 @@ impl CheckWork {
         let mut reader = store::reader(&self.db).await?;
         if let Ok(id) = ManagementId::parse(work) {
             let found = store::management::find(&mut reader, &id).await?;
-            return Ok(found.is_some_and(|found| {
-                found.state == ManagementState::Running
-                    && found.server == server
-                    && found.credential == credential
-            }));
+            let Some(found) = found.filter(|found| found.is_open() && found.server == server) else {
+                return Ok(false);
+            };
+            return Ok(found.credential == credential || manages(&mut reader, &credential, &server).await?);
         }
         if work == recovery::WORK {
             let active = store::recovery::find(&mut reader).await?.is_some_and(|found| found.is_active());
@@ -78,6 +76,6 @@ async fn manages(
     credential: &CredentialId,
     server: &ServerId,
 ) -> Result<bool, keywright_storage::Error> {
-    let installed = store::management::standing(conn, server).await?;
-    Ok(installed.iter().any(|key| key.state == ManagementState::Succeeded && key.credential == *credential))
+    let known = store::management::of(conn, server).await?;
+    Ok(known.iter().any(|key| key.stands() && key.credential == *credential))
 }

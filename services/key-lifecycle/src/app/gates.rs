@@ -3,7 +3,7 @@
 use crate::adapters::credential_store::Server;
 use crate::model::Access;
 use crate::store::{self, Connection};
-use keywright_domain::ids::{AccessId, TenantId};
+use keywright_domain::ids::{AccessId, ServerId, TenantId};
 use keywright_domain::reason::Reason;
 use keywright_runtime::failure::{Error, Failure};
 
@@ -40,12 +40,22 @@ pub async fn find_usable(conn: &mut Connection, tenant: &TenantId, id: &AccessId
 
 /// The typed confirmation equals the id exactly.
 pub fn confirmed(typed: Option<&str>, id: &AccessId) -> Result<(), Failure> {
+    typed_exactly(typed, id.as_str(), "The confirmation is not the id of the access.")
+}
+
+pub fn confirmed_server(typed: Option<&str>, id: &ServerId) -> Result<(), Failure> {
+    typed_exactly(typed, id.as_str(), "The confirmation is not the id of the server.")
+}
+
+pub fn confirmed_tenant(typed: Option<&str>, id: &TenantId) -> Result<(), Failure> {
+    typed_exactly(typed, id.as_str(), "The confirmation is not the id of the tenant.")
+}
+
+fn typed_exactly(typed: Option<&str>, id: &str, otherwise: &str) -> Result<(), Failure> {
     match typed.map(str::trim) {
         None | Some("") => Err(Failure::new(Reason::ConfirmationRequired, "The confirmation is missing.")),
-        Some(typed) if typed == id.as_str() => Ok(()),
-        Some(_) => {
-            Err(Failure::new(Reason::ConfirmationMismatch, "The confirmation is not the id of the access."))
-        }
+        Some(typed) if typed == id => Ok(()),
+        Some(_) => Err(Failure::new(Reason::ConfirmationMismatch, otherwise)),
     }
 }
 

@@ -2,12 +2,14 @@
 //! forgets the bootstrap.
 //!
 //! Invariant: a management key counts only after it was proven. One that was not is destroyed, so that a line which
-//! could not be removed any more (the bootstrap is gone) opens nothing.
+//! could not be removed any more (the bootstrap is gone) opens nothing. What it replaces stays for a while, as after a
+//! rotation.
 
 use crate::adapters::bootstrap::{Bootstrap, Bootstrapper, Entered};
 use crate::adapters::credential_store::{Change, CredentialStore, Server};
 use crate::adapters::probe::{KeyToProve, Probe};
-use crate::model::{Management, ManagementState, Receipt, VersionState};
+use crate::management::PREDECESSOR_STAYS;
+use crate::model::{Management, ManagementKind, ManagementState, Receipt, VersionState};
 use crate::recovery;
 use crate::store;
 use keywright_domain::caller::Caller;
@@ -16,7 +18,7 @@ use keywright_domain::key::{KeyAlgorithm, PublicKey};
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
-use keywright_storage::{Db, Intent, Outcome};
+use keywright_storage::{Db, Intent, Outcome, Tx};
 use std::time::Duration;
 use tracing::instrument;
 
@@ -33,19 +35,14 @@ pub struct ManageServer {
     pub bootstrapper: Bootstrapper,
 }
 
-/// The management key of a server.
-#[derive(Debug, Clone)]
-pub struct Managed {
-    pub server: ServerId,
-    pub credential: CredentialId,
-    pub username: String,
-    pub fingerprint: String,
-    pub receipt: Receipt,
-}
-
 impl ManageServer {
     #[instrument(skip_all, fields(server))]
-    pub async fn run(&self, caller: &Caller, server: &str, bootstrap: Bootstrap) -> Result<Managed, Failure> {
+    pub async fn run(
+        &self,
+        caller: &Caller,
+        server: &str,
+        bootstrap: Bootstrap,
+    ) -> Result<ServerId, Failure> {
         let missing = || Failure::not_found(Reason::ServerNotFound, server);
         let id = ServerId::parse(server).map_err(|_| missing())?;
         let server = self.store.server(&id).await?;
@@ -79,26 +76,21 @@ impl ManageServer {
             (ManagementId::random()?, CredentialId::random()?, VersionId::random()?);
         let begun = self.db.serialized(|| async {
             let mut tx = self.db.begin(intent).await?;
-            if let Some(running) = store::management::running(tx.conn(), &server.id).await? {
+            let known = store::management::of(tx.conn(), &server.id).await?;
+            if let Some(running) = known.iter().find(|key| key.state == ManagementState::Running) {
                 let failure =
                     Failure::new(Reason::RequestInProgress, "A management key is being installed there.");
-                return Err(Error::from(failure.with("managementId", running.as_str())));
+                return Err(Error::from(failure.with("managementId", running.id.as_str())));
             }
             if store::access::of_account(tx.conn(), &server.id, username).await?.is_some() {
                 return Err(
                     Failure::new(Reason::AccountNotAllowed, "A tenant's access uses this account.").into()
                 );
             }
-            let management = Management {
-                id: id.clone(),
-                server: server.id.clone(),
-                credential: credential.clone(),
-                version: version.clone(),
-                public_key: None,
-                username: username.to_owned(),
-                state: ManagementState::Running,
-                created_at: tx.now(),
-            };
+            let keys = (credential.clone(), version.clone());
+            let (kind, username) = (ManagementKind::Bootstrap, username.to_owned());
+            let begun = Management::new(id.clone(), server.id.clone(), keys, username, kind, tx.now());
+            let management = Management { tenant: Some(server.tenant.clone()), ..begun };
             let look_again = tx.now().plus(INTERRUPTED_AFTER);
             store::management::insert(&mut tx, &management, look_again).await?;
             tx.commit().await?;
@@ -113,7 +105,7 @@ impl ManageServer {
         management: &Management,
         entered: Entered,
         intent: &Intent,
-    ) -> Result<Managed, Failure> {
+    ) -> Result<ServerId, Failure> {
         let result = match self.generate(server, management).await {
             Ok(key) => {
                 let generated = Management { public_key: Some(key.clone()), ..management.clone() };
@@ -127,9 +119,6 @@ impl ManageServer {
             }
             Err(failure) => self.fail(management, failure).await,
         };
-        if result.is_ok() {
-            self.retire_predecessors(management, &entered).await;
-        }
         entered.leave().await;
         result
     }
@@ -191,44 +180,26 @@ impl ManageServer {
         key: &PublicKey,
         receipt: Receipt,
         intent: &Intent,
-    ) -> Result<Managed, Failure> {
+    ) -> Result<ServerId, Failure> {
         let work = management.id.as_str();
         self.set_state(management, VersionState::Active).await?;
         self.store.set_management_key(work, &server.id, &management.credential, &management.username).await?;
         let done = self.db.serialized(|| async {
             let mut tx = self.db.begin(intent).await?;
-            store::management::finish(&mut tx, &management.id, ManagementState::Succeeded, "").await?;
+            store::management::proven(&mut tx, &management.id, &receipt).await?;
+            self.counts(&mut tx, management).await?;
             let outcome = Outcome::succeeded().with("managementKeyId", management.credential.as_str());
             intent.done(&mut tx, outcome.with("fingerprint", key.fingerprint().to_string())).await?;
             tx.commit().await?;
             Ok::<(), Error>(())
         });
         done.await?;
-        Ok(Managed {
-            server: server.id.clone(),
-            credential: management.credential.clone(),
-            username: management.username.clone(),
-            fingerprint: key.fingerprint().to_string(),
-            receipt,
-        })
+        Ok(server.id.clone())
     }
 
-    /// The new key has just been proven: the last path is not cut. A line that cannot be removed now opens nothing.
-    async fn retire_predecessors(&self, management: &Management, entered: &Entered) {
-        let standing = async {
-            let mut reader = store::reader(&self.db).await?;
-            Ok::<_, Failure>(store::management::standing(&mut reader, &management.server).await?)
-        };
-        let Ok(standing) = standing.await else { return };
-        for old in standing.iter().filter(|old| old.id != management.id) {
-            let destroyed = self.discard(old).await;
-            match entered.remove(old, 3).await {
-                Ok(()) if destroyed.is_ok() => self.removed(old).await,
-                _ => {
-                    tracing::info!(management = %old.id, "a former management key is removed with the next one")
-                }
-            }
-        }
+    async fn counts(&self, tx: &mut Tx, management: &Management) -> Result<(), Error> {
+        let until = tx.now().plus(PREDECESSOR_STAYS);
+        Ok(store::management::counts(tx, &management.id, &management.server, until).await?)
     }
 
     async fn fail<T>(&self, management: &Management, failure: Failure) -> Result<T, Failure> {
@@ -243,7 +214,7 @@ impl ManageServer {
     }
 
     /// A key that was never in use fails, one that was retires; either way it is destroyed.
-    async fn discard(&self, management: &Management) -> Result<(), Failure> {
+    pub async fn discard(&self, management: &Management) -> Result<(), Failure> {
         match self.set_state(management, VersionState::Failed).await {
             Err(failure) if failure.is(Reason::RevisionMismatch) => {
                 self.set_state(management, VersionState::Retired).await
@@ -253,7 +224,7 @@ impl ManageServer {
     }
 
     /// What no longer counts is destroyed with it; what was never generated needs nothing.
-    async fn set_state(&self, management: &Management, state: VersionState) -> Result<(), Failure> {
+    pub async fn set_state(&self, management: &Management, state: VersionState) -> Result<(), Failure> {
         let destroy = state != VersionState::Active;
         let change = Change { version: &management.version, state, destroy, compromised: false };
         let work = Some(management.id.as_str());
@@ -286,7 +257,7 @@ impl ManageServer {
     async fn removed(&self, management: &Management) {
         let done = self.db.serialized(|| async {
             let mut tx = self.db.begin_internal("a management line is gone").await?;
-            store::management::removed(&mut tx, &management.id).await?;
+            store::management::removed(&mut tx, &management.id, None).await?;
             tx.commit().await?;
             Ok::<(), Error>(())
         });
@@ -314,20 +285,15 @@ impl ManageServer {
         };
         if counts {
             self.set_state(&management, VersionState::Active).await?;
-            return self.finish(&management, ManagementState::Succeeded, "").await;
+            let done = self.db.serialized(|| async {
+                let mut tx = self.db.begin_internal("an interrupted installation counts").await?;
+                self.counts(&mut tx, &management).await?;
+                tx.commit().await?;
+                Ok::<(), Error>(())
+            });
+            return Ok(done.await?);
         }
         self.discard(&management).await?;
         self.finish(&management, ManagementState::Failed, Reason::DeadlineExceeded.as_str()).await
-    }
-
-    pub async fn pause(&self, id: &ManagementId, span: Duration) -> Result<(), Failure> {
-        let done = self.db.serialized(|| async {
-            let mut tx = self.db.begin_internal("an interrupted installation is put off").await?;
-            let at = tx.now().plus(span);
-            store::management::look_again(&mut tx, id, at).await?;
-            tx.commit().await?;
-            Ok::<(), Error>(())
-        });
-        Ok(done.await?)
     }
 }

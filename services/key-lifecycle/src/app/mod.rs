@@ -4,7 +4,7 @@
 pub mod acknowledge_download;
 pub mod check_work;
 pub mod download_key;
-mod gates;
+pub mod gates;
 pub mod list_access;
 pub mod manage_server;
 pub mod notify;
@@ -14,9 +14,11 @@ pub mod recover;
 pub mod regenerate_key;
 mod repeat;
 pub mod revoke_access;
+pub mod rotate_management;
 mod start;
 pub mod start_rotation;
 pub mod view;
 pub mod view_access;
+pub mod view_management;
 
 pub use start::Starter;

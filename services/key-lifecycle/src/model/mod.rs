@@ -20,6 +20,7 @@ pub use recovery::{Finding, Recovery, RecoveryLine};
 pub use revocation::{Revocation, RevocationHost};
 pub use rotation::{Origin, Rotation, Step};
 pub use words::{
-    Answer, DeliveryState, Enforcer, Expected, LineState, ManagementState, NotificationKind, RevocationState,
-    RotationKind, RotationState, SessionsToEnd, StepName, StepState, VersionState,
+    Answer, DeliveryState, Enforcer, Expected, LineState, ManagementKind, ManagementState, ManagementStep,
+    NotificationKind, RevocationState, RotationKind, RotationState, SessionsToEnd, StepName, StepState,
+    VersionState,
 };

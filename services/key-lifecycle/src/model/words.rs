@@ -114,6 +114,18 @@ words! {
         Succeeded = "SUCCEEDED",
         Failed = "FAILED",
     }
+    /// By a first login with a bootstrap credential, or through the key that it replaces.
+    ManagementKind {
+        Bootstrap = "BOOTSTRAP",
+        Rotate = "ROTATE",
+    }
+    /// In this order. From the beginning of the last there is no way back.
+    ManagementStep {
+        Generate = "GENERATE",
+        Install = "INSTALL",
+        Prove = "PROVE",
+        Promote = "PROMOTE",
+    }
 }
 
 impl VersionState {

@@ -100,15 +100,15 @@ async fn management(tx: &mut Tx, taken_at: Instant) -> Result<Vec<RecoveryLine>,
     // Oldest first, so that the numbers of a server's keys are in the order of their making.
     let all = store::management::all(tx.conn()).await?;
     let mut numbers = std::collections::HashMap::<ServerId, u32>::new();
-    for (key, removed_at) in &all {
+    for key in &all {
         let number = numbers.entry(key.server.clone()).or_default();
         *number = number.saturating_add(1);
         let Some(public_key) = &key.public_key else { continue };
-        let last = all.iter().rev().find(|(other, _)| {
+        let last = all.iter().rev().find(|other| {
             other.server == key.server && other.state == crate::model::ManagementState::Succeeded
         });
-        let current = last.is_some_and(|(other, _)| other.id == key.id);
-        let recorded = RecordedManagement { state: key.state, current, removed_at: *removed_at };
+        let current = last.is_some_and(|other| other.id == key.id);
+        let recorded = RecordedManagement { state: key.state, current, removed_at: key.removed_at };
         let Some(expected) = expected_management(&recorded, taken_at) else { continue };
         // What is no account's name was refused when the server was taken under management.
         let Ok(account) = AccountName::parse(&key.username) else { continue };
@@ -119,7 +119,7 @@ async fn management(tx: &mut Tx, taken_at: Instant) -> Result<Vec<RecoveryLine>,
             version_id: key.id.as_str(),
             number: *number,
             public_key,
-            recorded_state: if removed_at.is_some() { "REMOVED" } else { key.state.as_str() },
+            recorded_state: if key.removed_at.is_some() { "REMOVED" } else { key.state.as_str() },
         };
         found.push(line(key, expected));
     }

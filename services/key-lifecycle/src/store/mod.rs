@@ -2,6 +2,7 @@
 //! values of `model` here and nowhere else.
 
 pub mod access;
+pub mod backup;
 pub mod claim;
 pub mod delivery;
 pub mod freeze;

@@ -1,7 +1,7 @@
 //! The gates of a bootstrap, and what becomes of one that did not live to its end.
 
 use super::world::{World, operator, reason};
-use crate::model::{Management, ManagementState};
+use crate::model::{Management, ManagementKind, ManagementState};
 use crate::store;
 use keywright_domain::ids::{CredentialId, ManagementId, ServerId, VersionId};
 use keywright_domain::key::{GenerateSpec, PrivateKey};
@@ -79,16 +79,10 @@ async fn a_server_that_is_not_reached_is_not_managed_and_may_be_tried_again() {
 
 /// An installation that was cut off after its key was generated.
 async fn interrupted(world: &World, server: &str) -> Management {
-    let mut it = Management {
-        id: ManagementId::random().unwrap(),
-        server: ServerId::parse(server).unwrap(),
-        credential: CredentialId::random().unwrap(),
-        version: VersionId::random().unwrap(),
-        public_key: None,
-        username: "root".to_owned(),
-        state: ManagementState::Running,
-        created_at: world.db.now().await.unwrap(),
-    };
+    let keys = (CredentialId::random().unwrap(), VersionId::random().unwrap());
+    let (id, server) = (ManagementId::random().unwrap(), ServerId::parse(server).unwrap());
+    let (kind, now) = (ManagementKind::Bootstrap, world.db.now().await.unwrap());
+    let mut it = Management::new(id, server, keys, "root".to_owned(), kind, now);
     world.vault.state.lock().unwrap().credentials.insert(it.credential.to_string());
     let generate = vault::GenerateVersionRequest {
         credential_id: it.credential.to_string(),

@@ -5,6 +5,7 @@ mod download;
 mod fakes;
 mod gates;
 mod manage;
+mod management_keys;
 mod range;
 mod real;
 mod recovery;

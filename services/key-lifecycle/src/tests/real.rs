@@ -65,9 +65,11 @@ async fn course(host: TestHost, ends_by_itself: bool) {
     assert_ne!(managed.management_key_id, first.management_key_id);
     assert_eq!(
         roots.lines().filter(|line| line.starts_with("ssh-")).count(),
-        2,
-        "the former key is gone: {roots}"
+        3,
+        "the former key stays until a backup holds the new one: {roots}"
     );
+    assert_eq!(managed.predecessors.len(), 1);
+    assert_eq!(managed.predecessors[0].fingerprint, first.fingerprint);
 
     let asked = proto::ProvisionSshAccessRequest {
         create_account: true,
