@@ -173,7 +173,18 @@ pub fn failure(error: HostFailure) -> Failure {
     match error {
         HostFailure::Connection(error) => super::login::unreachable(&error),
         HostFailure::Refused { reason, file } => {
-            let failure = Failure::new(reason, "The work on the server was refused.");
+            let what = match reason {
+                Reason::SudoUnavailable => {
+                    "On the server neither root nor Keywright's program (deploy/sudoers) can be reached by sudo, or \
+                     that program is older than this Keywright."
+                }
+                Reason::PolicyForbids => {
+                    "With the options of the policy the server would refuse the key to Keywright: a `from` must \
+                     contain its address, and Dropbear knows few options."
+                }
+                _ => "The work on the server was refused.",
+            };
+            let failure = Failure::new(reason, what);
             match file {
                 Some(file) => failure.with("file", file),
                 None => failure,

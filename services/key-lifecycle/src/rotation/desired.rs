@@ -64,10 +64,14 @@ impl Converger {
         let lines = store::line::of(tx.conn(), &access.id).await?;
         let graces = store::rotation::graces(tx.conn(), &access.id).await?;
         let unknown = store::recovery::unknown(tx.conn(), &access.id, server).await?;
+        let settings = store::policy::effective(tx.conn(), &access.tenant, Some(&access.id)).await?;
         tx.commit().await?;
         let ends =
             |version: &Version| graces.iter().find(|(old, ..)| *old == version.id).map(|(_, end, _)| *end);
-        let desired = desired_keys(access, server, revision, &versions, &lines, ends)?;
+        let mut desired = desired_keys(access, server, revision, &versions, &lines, ends)?;
+        for key in &mut desired.keys {
+            key.options.clone_from(&settings.line_options);
+        }
         if desired.keys.iter().any(|key| unknown.contains(&key.version)) {
             let what = "Since the restore nobody could ask this host which keys it still has.";
             return Err(Failure::new(Reason::RecoveryMode, what).with("serverId", server.as_str()).into());

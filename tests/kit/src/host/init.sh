@@ -27,6 +27,8 @@ if [ -d "$state/busybox" ]; then
   # From here on every command is BusyBox's.
   hash -r
 fi
+[ ! -d "$state/local" ] || mount --bind "$state/local" /usr/local
+# Last: where $state lies may be hidden from here on.
 mount -t tmpfs -o size=16m,mode=1777 tmpfs /tmp
 
 echo "ready $outer"

@@ -24,12 +24,26 @@ use namespace::Namespace;
 pub struct HostOptions {
     config: Vec<String>,
     busybox: bool,
+    sudoers: Option<String>,
+    programs: Vec<(PathBuf, String)>,
 }
 
 impl HostOptions {
     /// A line of sshd_config that goes before ours; from the first `Match` line on, they go to the end.
     pub fn config(mut self, line: impl Into<String>) -> Self {
         self.config.push(line.into());
+        self
+    }
+
+    /// A file of rules for `sudo`, beside what the machine's own sudoers say.
+    pub fn sudoers(mut self, rules: impl Into<String>) -> Self {
+        self.sudoers = Some(rules.into());
+        self
+    }
+
+    /// An executable file of root's below /usr/local, of which the host then sees nothing else.
+    pub fn program(mut self, path: impl Into<PathBuf>, text: impl Into<String>) -> Self {
+        self.programs.push((path.into(), text.into()));
         self
     }
 
@@ -63,7 +77,7 @@ impl TestHost {
 
     async fn start(kind: Kind, options: HostOptions) -> Result<Self, KitError> {
         let program = program(kind.program(), &[], kind.remedy())?;
-        let namespace = Namespace::start(options.busybox).await?;
+        let namespace = Namespace::start(&options).await?;
         let port = free_port()?;
         let host_keys = daemon::make_keys(kind, &namespace.state()).await?;
         let config = daemon::sshd_config(port.number(), &options.config);

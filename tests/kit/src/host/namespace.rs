@@ -11,9 +11,9 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use super::accounts;
+use super::{HostOptions, accounts};
 use crate::error::{During, KitError};
-use crate::process::{Output, run};
+use crate::process::{Output, program, run};
 
 const START_LIMIT: Duration = Duration::from_secs(20);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
@@ -28,13 +28,13 @@ pub(crate) struct Namespace {
 }
 
 impl Namespace {
-    /// `busybox` replaces the commands of /usr/bin and /usr/sbin by BusyBox's.
-    pub(crate) async fn start(busybox: bool) -> Result<Self, KitError> {
+    pub(super) async fn start(options: &HostOptions) -> Result<Self, KitError> {
         require_root()?;
         let folder =
             tempfile::Builder::new().prefix("keywright-host-").tempdir().during("making a host folder")?;
         lay_out(folder.path()).await?;
-        if busybox {
+        add_files(folder.path(), options)?;
+        if options.busybox {
             super::busybox::install(folder.path()).await?;
         }
         let mut init = Command::new("unshare")
@@ -136,6 +136,26 @@ async fn lay_out(folder: &Path) -> Result<(), KitError> {
         return Err(KitError::Start { what: "a test host", detail: copied.stderr });
     }
     accounts::write_system_accounts(&folder.join("etc"))
+}
+
+/// What the options add to /etc and /usr/local.
+fn add_files(folder: &Path, options: &HostOptions) -> Result<(), KitError> {
+    if let Some(rules) = &options.sudoers {
+        program("sudo", &[], "apt-get install sudo (tests/run does it)")?;
+        write(&folder.join("etc/sudoers.d/test"), rules, 0o440)?;
+    }
+    for (path, text) in &options.programs {
+        let inside = path.strip_prefix("/usr/local").expect("a path below /usr/local");
+        write(&folder.join("local").join(inside), text, 0o755)?;
+    }
+    Ok(())
+}
+
+fn write(path: &Path, text: &str, mode: u32) -> Result<(), KitError> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::create_dir_all(path.parent().unwrap()).during("adding a file to a host")?;
+    std::fs::write(path, text).during("adding a file to a host")?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).during("adding a file to a host")
 }
 
 async fn ready(init: &mut Child) -> Result<u32, KitError> {

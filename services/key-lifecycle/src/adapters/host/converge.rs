@@ -14,7 +14,7 @@ use tracing::instrument;
 
 use super::Host;
 use super::edit::Edit;
-use super::facts::{Facts, KeysFile, ResidualAccess};
+use super::facts::{Facts, KeysFile, ResidualAccess, ServerKind};
 use super::failure::HostFailure;
 use super::files::{FileState, KeysFileContent};
 use super::grace::{Grace, expiry_option};
@@ -86,7 +86,7 @@ impl Host<'_> {
             return Err(HostFailure::refused(Reason::AccountNotFound));
         }
         if facts.files.is_empty() && !wanted.keys.is_empty() {
-            // The server reads no file for this account: a key could not be installed.
+            // `AuthorizedKeysFile none`: a key could not be installed.
             return Err(HostFailure::refused(Reason::HostEditFailed));
         }
         let grace: Vec<GraceOfKey> = wanted.keys.iter().filter_map(|key| grace_of(key, &facts)).collect();
@@ -94,7 +94,8 @@ impl Host<'_> {
         let others = Desired { lines: Vec::new(), ..first.clone() };
         let (mut changed, mut merged, mut foreign) = (Vec::new(), false, 0usize);
         for (at, file) in facts.files.iter().enumerate() {
-            let goal = Goal { state: if at == 0 { &first } else { &others }, first: at == 0, wanted };
+            let state = if at == 0 { &first } else { &others };
+            let goal = Goal { state, first: at == 0, wanted, facts: &facts };
             let settled = self.settle(account, file, &goal).await.map_err(|e| e.at(&file.path))?;
             foreign = foreign.saturating_add(foreign_keys(settled.found.bytes(), &wanted.all_blobs));
             merged |= settled.merged;
@@ -153,6 +154,7 @@ struct Goal<'a> {
     state: &'a Desired,
     first: bool,
     wanted: &'a DesiredKeys,
+    facts: &'a Facts,
 }
 
 impl Goal<'_> {
@@ -180,7 +182,31 @@ impl Goal<'_> {
         if bytes == has && found.state != FileState::Absent {
             return Ok(None);
         }
-        if found.link { refuse(Reason::HostFileSymlink) } else { Ok(Some(bytes)) }
+        if found.link {
+            return refuse(Reason::HostFileSymlink);
+        }
+        if self.first && self.would_lock_us_out(has) {
+            refuse(Reason::PolicyForbids)
+        } else {
+            Ok(Some(bytes))
+        }
+    }
+
+    /// Whether an option that a policy asks for, and that does not stand there yet, would have the server refuse the
+    /// key to us: we could not prove it any more.
+    fn would_lock_us_out(&self, has: &[u8]) -> bool {
+        let document = Document::parse(has);
+        let stands = |key: &DesiredKey, option: &LineOption| {
+            let mut lines = document.keys().filter(|line| line.blob() == key.public_key.blob());
+            lines.any(|line| line.options().items().any(|item| item == option.as_str().as_bytes()))
+        };
+        let excludes = |option: &LineOption| {
+            let unknown = self.facts.server == ServerKind::Dropbear && !option.is_known_to_dropbear();
+            unknown || self.facts.seen.is_some_and(|address| !editor::from_contains(option, address))
+        };
+        let keys = self.wanted.keys.iter();
+        keys.flat_map(|key| key.options.iter().map(move |option| (key, option)))
+            .any(|(key, option)| excludes(option) && !stands(key, option))
     }
 
     fn nothing_there(&self, found: &KeysFileContent) -> bool {

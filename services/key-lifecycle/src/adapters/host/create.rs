@@ -7,9 +7,9 @@ use tracing::instrument;
 use super::Host;
 use super::facts::Account;
 use super::failure::HostFailure;
-use super::script::Script;
+use super::script::{Operation, Script};
 
-const CREATE: &str = include_str!("scripts/create_account.sh");
+pub(super) static CREATE: Operation = Operation::new("create", include_str!("scripts/create_account.sh"));
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Created {
@@ -22,7 +22,7 @@ impl Host<'_> {
     /// Idempotent. An account that exists is not changed, unless an earlier try of ours left it locked.
     #[instrument(skip_all)]
     pub async fn create_account(&self, account: &AccountName) -> Result<Created, HostFailure> {
-        let answer = self.shell.run(&Script::new(account, CREATE), b"").await?.done()?;
+        let answer = self.shell.run(&Script::new(account, &CREATE), b"").await?.done()?;
         let missing = || HostFailure::refused(Reason::HostEditFailed);
         let account = Account {
             uid: answer.number("uid").ok_or_else(missing)?,

@@ -9,21 +9,17 @@ use tracing::instrument;
 use super::Host;
 use super::digest::FileVersion;
 use super::failure::HostFailure;
-use super::script::{Script, inner};
+use super::script::{Operation, Script};
 
-const EDIT: &str = include_str!("scripts/edit.sh");
-const OUTER: &str = r#"guard 30
-lookup
-[ -n "$passwd" ] || result account_missing
-choose_drop
-# A home that is missing is not ours to make.
-case $path in "$home"/*) [ -d "$home" ] || result owner ;; esac
-private=no
-[ "$uid" != 0 ] || private=yes
-in_directory "${path%/*}" "private=$private
-$inner_script"
-finish
-"#;
+/// The longest revision that the script compares; whatever is longer was never issued, and does not stop it.
+const COMPARED: u64 = 999_999_999_999_999_999;
+
+pub(super) static EDIT: Operation = Operation {
+    inner: &[("edit_file", include_str!("scripts/edit.sh"))],
+    parameters: &["path", "sha", "md5", "new_sha", "new_md5", "size", "tag", "rev", "overruled", "token"],
+    own: true,
+    ..Operation::new("edit", include_str!("scripts/edit_outer.sh"))
+};
 
 /// One edit. The file is only replaced if it still is `expected` and carries no newer revision of `owner`.
 #[derive(Debug, Clone, Copy)]
@@ -48,22 +44,19 @@ impl Host<'_> {
     pub async fn edit(&self, account: &AccountName, edit: Edit<'_>) -> Result<Edited, HostFailure> {
         let token = token()?;
         let new = FileVersion::of(edit.bytes);
-        let overruled = edit.overruled.map(|revision| revision.to_string()).unwrap_or_default();
-        let assignments = [
-            ("F", edit.path),
-            ("sha", edit.expected.sha256()),
-            ("md5", edit.expected.md5()),
-            ("new_sha", new.sha256()),
-            ("new_md5", new.md5()),
-            ("size", &edit.bytes.len().to_string()),
-            ("tag", edit.owner.as_str()),
-            ("rev", &edit.revision.to_string()),
-            ("overruled", &overruled),
-            ("token", &token),
-        ];
-        let script = Script::new(account, OUTER)
+        let overruled = edit.overruled.filter(|revision| *revision <= COMPARED);
+        let overruled = overruled.map(|revision| revision.to_string()).unwrap_or_default();
+        let script = Script::new(account, &EDIT)
             .with("path", edit.path)
-            .with("inner_script", &inner(&assignments, EDIT));
+            .with("sha", edit.expected.sha256())
+            .with("md5", edit.expected.md5())
+            .with("new_sha", new.sha256())
+            .with("new_md5", new.md5())
+            .with("size", &edit.bytes.len().to_string())
+            .with("tag", edit.owner.as_str())
+            .with("rev", &edit.revision.to_string())
+            .with("overruled", &overruled)
+            .with("token", &token);
         let answer = self.shell.run(&script, edit.bytes).await?;
         let answer = answer.done().map_err(|failure| failure.at(edit.path))?;
         Ok(Edited { merged: answer.is("merged", "yes") })

@@ -1,6 +1,7 @@
 //! What is known about a host and one account on it.
 
 use super::grace::{LocalTime, Skew};
+use std::net::IpAddr;
 
 /// The first uid that is not the system's.
 const FIRST_ORDINARY_UID: u32 = 1000;
@@ -31,10 +32,10 @@ pub enum ServerKind {
     Unknown,
 }
 
-/// How a script gets from root to the account's uid.
+/// How a script gets to the account's uid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drop {
-    /// The account is root.
+    /// We are the account, or it is root.
     NotNeeded,
     Setpriv,
     Su,
@@ -75,4 +76,6 @@ pub struct Facts {
     /// The end that was asked for, in the host's local time.
     pub local_end: Option<LocalTime>,
     pub drop: Drop,
+    /// Our address, as the server sees it.
+    pub seen: Option<IpAddr>,
 }

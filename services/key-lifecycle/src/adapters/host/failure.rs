@@ -32,7 +32,8 @@ impl HostFailure {
 pub(super) fn reason_of(result: &str) -> Option<Reason> {
     Some(match result {
         "done" => return None,
-        "sudo_unavailable" => Reason::SudoUnavailable,
+        "sudo_unavailable" | "helper_outdated" => Reason::SudoUnavailable,
+        "account_not_allowed" => Reason::AccountNotAllowed,
         "account_missing" => Reason::AccountNotFound,
         "symlink" => Reason::HostFileSymlink,
         "not_regular" => Reason::HostFileNotRegular,

@@ -10,16 +10,14 @@ use super::answer::Answer;
 use super::digest::FileVersion;
 use super::facts::KeysFile;
 use super::failure::HostFailure;
-use super::script::{Script, inner};
+use super::script::{Operation, Script};
 
-const READ: &str = include_str!("scripts/read.sh");
-const OUTER: &str = r#"guard 30
-lookup
-[ -n "$passwd" ] || result account_missing
-choose_drop
-in_directory "${path%/*}" "$inner_script"
-result done
-"#;
+pub(super) static READ: Operation = Operation {
+    inner: &[("read_file", include_str!("scripts/read.sh"))],
+    parameters: &["path"],
+    own: true,
+    ..Operation::new("read", include_str!("scripts/read_outer.sh"))
+};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileState {
@@ -65,9 +63,7 @@ impl Host<'_> {
         account: &AccountName,
         file: &KeysFile,
     ) -> Result<KeysFileContent, HostFailure> {
-        let script = Script::new(account, OUTER)
-            .with("path", &file.path)
-            .with("inner_script", &inner(&[("F", &file.path)], READ));
+        let script = Script::new(account, &READ).with("path", &file.path);
         let answer = self.shell.run(&script, b"").await?.done()?;
         let state = state(&answer)?;
         Ok(KeysFileContent { state, link: answer.is("link", "yes"), central: answer.is("as", "root") })

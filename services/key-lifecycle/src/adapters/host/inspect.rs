@@ -2,6 +2,7 @@
 
 use keywright_domain::account::AccountName;
 use keywright_domain::clock::Instant;
+use std::net::IpAddr;
 use tracing::instrument;
 
 use super::Host;
@@ -9,9 +10,14 @@ use super::answer::Answer;
 use super::facts::{Account, Drop, Facts, KeysFile, ResidualAccess, ServerKind};
 use super::failure::HostFailure;
 use super::grace::{LocalTime, Skew};
-use super::script::Script;
+use super::script::{Operation, Script};
 
-const INSPECT: &str = include_str!("scripts/inspect.sh");
+pub(super) static INSPECT: Operation = Operation {
+    parameters: &["from", "epoch", "until"],
+    server: true,
+    own: true,
+    ..Operation::new("inspect", include_str!("scripts/inspect.sh"))
+};
 const DEFAULT_FILE: &str = ".ssh/authorized_keys";
 const SECOND_DEFAULT_FILE: &str = ".ssh/authorized_keys2";
 
@@ -20,12 +26,14 @@ impl Host<'_> {
     #[instrument(skip_all)]
     pub async fn inspect(&self, account: &AccountName, until: Option<Instant>) -> Result<Facts, HostFailure> {
         let before = self.clock.now();
-        let script = Script::new(account, INSPECT)
+        let script = Script::new(account, &INSPECT)
             .with("from", &self.shell.local_address())
             .with("epoch", &before.secs().to_string())
             .with("until", &until.map(|end| end.ceil_to_second().secs().to_string()).unwrap_or_default());
         let answer = self.shell.run(&script, b"").await?.done()?;
-        Ok(facts(account, &answer, before, self.clock.now(), self.shell.server_version()))
+        let mut facts = facts(account, &answer, before, self.clock.now(), self.shell.server_version());
+        facts.seen = facts.seen.or_else(|| self.shell.local_address().parse().ok());
+        Ok(facts)
     }
 }
 
@@ -41,6 +49,10 @@ fn facts(name: &AccountName, answer: &Answer, before: Instant, after: Instant, g
         skew: host_time.map(|host| Skew::measured(host, before, after)),
         local_end: local_end(answer),
         drop: drop_of(answer),
+        seen: answer
+            .get("seen")
+            .and_then(|address| address.parse().ok())
+            .map(|address: IpAddr| address.to_canonical()),
         account,
         server,
         settings_read,
@@ -141,7 +153,7 @@ fn local_end(answer: &Answer) -> Option<LocalTime> {
 
 fn drop_of(answer: &Answer) -> Drop {
     match answer.get("drop") {
-        Some("root") => Drop::NotNeeded,
+        Some("root" | "self") => Drop::NotNeeded,
         Some("setpriv") => Drop::Setpriv,
         Some("su") => Drop::Su,
         Some("chroot") => Drop::Chroot,

@@ -1,6 +1,7 @@
 //! Work on a host: accounts, `authorized_keys`, open sessions. Each operation is one `sh` script over one command.
 //!
 //! Invariants:
+//! - scripts are fixed text; what is asked of them is judged on the host before it is used;
 //! - whatever lies below a directory that an account can change is read and written with that account's uid; as root
 //!   only what root alone can change. The scripts check their uid before they touch anything;
 //! - key content goes by standard input, never in an argument;
@@ -37,9 +38,14 @@ pub use failure::HostFailure;
 pub use grace::Grace;
 pub use sessions::{SessionCount, SessionScope};
 
+/// All that is done on hosts: what the program of the shipped sudoers rule holds.
+#[cfg(test)]
+const OPERATIONS: &[&script::Operation] =
+    &[&inspect::INSPECT, &files::READ, &edit::EDIT, &create::CREATE, &sessions::END];
+
 use keywright_domain::clock::Clock;
 
-/// A host we are logged in to, as root or as an account that may `sudo -n`.
+/// A host we are logged in to: as root, as an account that may `sudo`, or as the account whose file is meant.
 #[derive(Debug)]
 pub struct Host<'a> {
     shell: shell::Shell<'a>,

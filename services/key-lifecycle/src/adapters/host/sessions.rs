@@ -6,9 +6,12 @@ use tracing::instrument;
 
 use super::Host;
 use super::failure::HostFailure;
-use super::script::Script;
+use super::script::{Operation, Script};
 
-const END: &str = include_str!("scripts/end_sessions.sh");
+pub(super) static END: Operation = Operation {
+    parameters: &["all", "fingerprints"],
+    ..Operation::new("end_sessions", include_str!("scripts/end_sessions.sh"))
+};
 
 /// Which sessions are ended.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +63,7 @@ impl Host<'_> {
                 ("no", keys.iter().map(Fingerprint::as_str).collect::<Vec<_>>().join(" "))
             }
         };
-        let script = Script::new(account, END).with("all", all).with("fingerprints", &fingerprints);
+        let script = Script::new(account, &END).with("all", all).with("fingerprints", &fingerprints);
         let answer = self.shell.run(&script, b"").await?.done()?;
         let ended = answer.number("ended").unwrap_or(0);
         let sessions = match answer.number::<u32>("unknown") {

@@ -6,3 +6,4 @@ mod edits;
 mod over_ssh;
 mod sessions;
 mod setup;
+mod ways_in;

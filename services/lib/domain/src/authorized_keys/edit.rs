@@ -1,11 +1,11 @@
 //! From the file as it is to the file as it should be.
 
 use super::line::{Document, KeyLine, Line};
-use super::marker::Owner;
+use super::marker::{Marker, Owner};
 use super::options::{ExpiryTime, LineOption, option_name};
 use crate::key::PublicKey;
 use crate::reason::Reason;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// No larger file is read or written.
 pub const MAX_FILE: usize = 1024 * 1024;
@@ -29,7 +29,7 @@ pub struct DesiredLine {
     pub version: u32,
     /// None takes an expiry off.
     pub expiry: Option<ExpiryTime>,
-    /// Set besides what the line already carries; an option of the same name is replaced.
+    /// By policy. Set besides what somebody put on the line by hand; an option of the same name is replaced.
     pub options: Vec<LineOption>,
 }
 
@@ -52,16 +52,23 @@ impl EditError {
 
 /// Rewrites our lines in place, removes what is no longer wanted, adds what is missing at the end, and writes the
 /// marker. Of several lines with one of our keys the first stays.
+///
+/// Options: those asked for win by name over what stands there. Whatever else somebody put on our line by hand stays,
+/// and a line that is added takes it over from its predecessor: of our lines in the file, the one with the highest
+/// version below its own. Options that were once asked for and no longer are go.
 pub fn apply(file: &[u8], desired: &Desired) -> Result<Vec<u8>, EditError> {
     if file.len() > MAX_FILE {
         return Err(EditError::TooLarge);
     }
     let document = Document::parse(file);
-    let found = document.lines().iter().filter_map(|line| desired.owner.read_marker(line)).max();
+    let markers: Vec<Marker> =
+        document.lines().iter().filter_map(|line| desired.owner.read_marker(line)).collect();
+    let found = markers.iter().map(|marker| marker.revision).max();
     if let Some(found) = found.filter(|found| *found > desired.revision) {
         return Err(EditError::Superseded { found });
     }
-    let mut editor = Editor::new(desired, file.len());
+    let once_set = markers.into_iter().flat_map(|marker| marker.set).collect();
+    let mut editor = Editor::new(desired, once_set, &document, file.len());
     for line in document.lines() {
         editor.line(line);
     }
@@ -74,22 +81,50 @@ struct Editor<'d> {
     wanted: HashMap<&'d [u8], &'d DesiredLine>,
     ours: HashSet<&'d [u8]>,
     written: HashSet<&'d [u8]>,
+    /// Names of options that an earlier edit set.
+    once_set: BTreeSet<String>,
+    /// Our lines as they stood, by version.
+    present: Vec<(u32, &'d KeyLine<'d>)>,
+    marker: String,
     marked: bool,
     out: Vec<u8>,
 }
 
 impl<'d> Editor<'d> {
-    fn new(desired: &'d Desired, size: usize) -> Self {
+    fn new(
+        desired: &'d Desired,
+        once_set: BTreeSet<String>,
+        document: &'d Document<'d>,
+        size: usize,
+    ) -> Self {
         let wanted: HashMap<_, _> = desired.lines.iter().map(|line| (line.public_key.blob(), line)).collect();
-        let ours = desired.all_blobs.iter().map(Vec::as_slice).chain(wanted.keys().copied()).collect();
-        let out = Vec::with_capacity(size.saturating_add(1024));
-        Self { desired, wanted, ours, written: HashSet::new(), marked: false, out }
+        let ours: HashSet<_> =
+            desired.all_blobs.iter().map(Vec::as_slice).chain(wanted.keys().copied()).collect();
+        let version = |key: &KeyLine<'_>| {
+            let known = wanted.get(key.blob()).map(|line| line.version);
+            known.or_else(|| desired.owner.hinted_version(key.comment())).unwrap_or(0)
+        };
+        let of_ours = document.keys().filter(|key| ours.contains(key.blob()));
+        let present = of_ours.map(|key| (version(key), key)).collect();
+        let set = desired.lines.iter().flat_map(|line| &line.options);
+        let set = set.map(|option| option.name().to_ascii_lowercase()).collect();
+        Self {
+            marker: desired.owner.marker(desired.revision, &set),
+            out: Vec::with_capacity(size.saturating_add(1024)),
+            written: HashSet::new(),
+            marked: false,
+            desired,
+            wanted,
+            ours,
+            once_set,
+            present,
+        }
     }
 
     fn line(&mut self, line: &Line<'_>) {
         if self.desired.owner.read_marker(line).is_some() {
             if !std::mem::replace(&mut self.marked, true) {
-                self.push(self.desired.owner.marker(self.desired.revision).as_bytes(), line.line_end());
+                self.push_marker(line.line_end());
             }
             return;
         }
@@ -102,7 +137,7 @@ impl<'d> Editor<'d> {
     fn our_line(&mut self, line: &Line<'_>, key: &KeyLine<'_>) {
         let Some((blob, wanted)) = self.wanted.get_key_value(key.blob()) else { return };
         if self.written.insert(blob) {
-            let text = render(&self.desired.owner, wanted, Some(key));
+            let text = self.render(wanted, Some(key));
             self.push(&text, line.line_end());
         }
     }
@@ -110,15 +145,52 @@ impl<'d> Editor<'d> {
     fn finish(mut self) -> Vec<u8> {
         if !self.marked {
             self.end_line();
-            self.push(self.desired.owner.marker(self.desired.revision).as_bytes(), b"\n");
+            self.push_marker(b"\n");
         }
         for line in &self.desired.lines {
             if self.written.insert(line.public_key.blob()) {
                 self.end_line();
-                self.push(&render(&self.desired.owner, line, None), b"\n");
+                let text = self.render(line, self.predecessor(line));
+                self.push(&text, b"\n");
             }
         }
         self.out
+    }
+
+    fn predecessor(&self, line: &DesiredLine) -> Option<&'d KeyLine<'d>> {
+        let earlier = self.present.iter().filter(|(version, _)| *version < line.version);
+        // The first of several with the same version, as it is the one that stays.
+        earlier.rev().max_by_key(|(version, _)| *version).map(|(_, key)| *key)
+    }
+
+    /// One of our lines without its line end, carrying over what `from` has.
+    fn render(&self, line: &DesiredLine, from: Option<&KeyLine<'_>>) -> Vec<u8> {
+        let set: Vec<&[u8]> = line.options.iter().map(|option| option.as_str().as_bytes()).collect();
+        let by_hand = |item: &&[u8]| {
+            let name = option_name(item).to_ascii_lowercase();
+            let replaced =
+                line.options.iter().any(|option| option.name().as_bytes().eq_ignore_ascii_case(&name));
+            let once_set = std::str::from_utf8(&name).is_ok_and(|name| self.once_set.contains(name));
+            !NEVER_CARRIED.contains(&name.as_slice()) && !replaced && !once_set
+        };
+        let carried = from.into_iter().flat_map(|key| key.options().items()).filter(by_hand);
+        let expiry = line.expiry.as_ref().map(|expiry| format!("expiry-time=\"{expiry}\""));
+        // Ours come last: of two that contradict each other sshd obeys the later one.
+        let options: Vec<&[u8]> =
+            carried.chain(set.iter().copied()).chain(expiry.as_deref().map(str::as_bytes)).collect();
+        let mut text = options.join(&b","[..]);
+        if !text.is_empty() {
+            text.push(b' ');
+        }
+        text.extend_from_slice(line.public_key.openssh().as_bytes());
+        text.push(b' ');
+        text.extend_from_slice(self.desired.owner.comment(line.version).as_bytes());
+        text
+    }
+
+    fn push_marker(&mut self, line_end: &[u8]) {
+        self.out.extend_from_slice(self.marker.as_bytes());
+        self.out.extend_from_slice(line_end);
     }
 
     fn push(&mut self, text: &[u8], line_end: &[u8]) {
@@ -131,25 +203,4 @@ impl<'d> Editor<'d> {
             self.out.push(b'\n');
         }
     }
-}
-
-/// One of our lines without its line end, carrying over what `present` has.
-fn render(owner: &Owner, line: &DesiredLine, present: Option<&KeyLine<'_>>) -> Vec<u8> {
-    let is = |item: &[u8], name: &[u8]| option_name(item).eq_ignore_ascii_case(name);
-    let set: Vec<&[u8]> = line.options.iter().map(|option| option.as_str().as_bytes()).collect();
-    let carried = present.into_iter().flat_map(|key| key.options().items()).filter(|item| {
-        !NEVER_CARRIED.iter().any(|name| is(item, name))
-            && !set.iter().any(|option| is(item, option_name(option)))
-    });
-    let expiry = line.expiry.as_ref().map(|expiry| format!("expiry-time=\"{expiry}\""));
-    let options: Vec<&[u8]> =
-        carried.chain(set.iter().copied()).chain(expiry.as_deref().map(str::as_bytes)).collect();
-    let mut text = options.join(&b","[..]);
-    if !text.is_empty() {
-        text.push(b' ');
-    }
-    text.extend_from_slice(line.public_key.openssh().as_bytes());
-    text.push(b' ');
-    text.extend_from_slice(owner.comment(line.version).as_bytes());
-    text
 }

@@ -1,9 +1,12 @@
-//! The comment line of our own that carries the revision: `# keywright:acc_... rev=7`.
+//! The comment line of our own that carries the revision: `# keywright:acc_... rev=7`, and which options on our lines
+//! a policy put there: `# keywright:acc_... rev=7 set=from,restrict`.
 //!
-//! It outlives our key lines, so that a script which comes late cannot bring an old state back.
+//! It outlives our key lines, so that a script which comes late cannot bring an old state back. What it says of options
+//! is what tells those of a policy, which go with it, from those that somebody put on our lines by hand, which stay.
 
 use super::line::{Document, Line};
 use crate::ids::{AccessId, ManagementId};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Whose lines these are: the id of an access (`acc_...`) or of a management key (`mgt_...`).
@@ -30,18 +33,38 @@ impl Owner {
         format!("{self}:v{version}")
     }
 
-    pub(super) fn marker(&self, revision: u64) -> String {
-        format!("# {self} rev={revision}")
+    /// The version that the comment of a key line tells; a hint, no more.
+    pub(super) fn hinted_version(&self, comment: &[u8]) -> Option<u32> {
+        let word = std::str::from_utf8(comment).ok()?.split_whitespace().next()?;
+        word.strip_prefix("keywright:")?.strip_prefix(self.as_str())?.strip_prefix(":v")?.parse().ok()
     }
 
-    /// The revision of a marker line of this owner; 0 where the number was damaged.
-    pub(super) fn read_marker(&self, line: &Line<'_>) -> Option<u64> {
+    /// `set`: names of options, in lower case.
+    pub(super) fn marker(&self, revision: u64, set: &BTreeSet<String>) -> String {
+        let names: Vec<&str> = set.iter().map(String::as_str).collect();
+        let set = if names.is_empty() { String::new() } else { format!(" set={}", names.join(",")) };
+        format!("# {self} rev={revision}{set}")
+    }
+
+    pub(super) fn read_marker(&self, line: &Line<'_>) -> Option<Marker> {
         let text = std::str::from_utf8(line.text()).ok()?;
         let rest = text.trim().strip_prefix('#')?.trim_start();
         let rest = rest.strip_prefix("keywright:")?.strip_prefix(self.as_str())?;
-        let number = rest.strip_prefix([' ', '\t'])?.trim_start().strip_prefix("rev=")?;
-        Some(number.trim_end().parse().unwrap_or(0))
+        let mut words = rest.strip_prefix([' ', '\t'])?.split_whitespace();
+        let revision = words.next()?.strip_prefix("rev=")?.parse().unwrap_or(0);
+        let names = words.next().and_then(|word| word.strip_prefix("set=")).unwrap_or_default();
+        let set = names.split(',').filter(|name| !name.is_empty()).map(str::to_ascii_lowercase);
+        Some(Marker { revision, set: set.collect() })
     }
+}
+
+/// What a marker line says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Marker {
+    /// 0 where the number was damaged.
+    pub(super) revision: u64,
+    /// Options that were put on our lines by policy, by name in lower case.
+    pub(super) set: BTreeSet<String>,
 }
 
 impl From<&AccessId> for Owner {
@@ -64,5 +87,5 @@ impl fmt::Display for Owner {
 
 /// The revision that the file carries for this owner.
 pub fn revision(file: &[u8], owner: &Owner) -> Option<u64> {
-    Document::parse(file).lines().iter().filter_map(|line| owner.read_marker(line)).max()
+    Document::parse(file).lines().iter().filter_map(|line| Some(owner.read_marker(line)?.revision)).max()
 }

@@ -100,15 +100,71 @@ fn what_the_user_put_on_our_line_is_carried_over() {
     assert_eq!(edited(&authority, &want(None)), format!("{}{}\n", marker(1), ours(&key, 1)));
 }
 
+fn with_options(key: &PublicKey, version: u32, options: &[&str]) -> DesiredLine {
+    let options = options.iter().map(|text| LineOption::parse_policy(text).unwrap()).collect();
+    DesiredLine { options, ..line(key, version) }
+}
+
+fn marker_with(revision: u64, set: &str) -> String {
+    format!("# keywright:{} rev={revision} set={set}\n", owner().as_str())
+}
+
 #[test]
 fn options_that_are_asked_for_replace_those_of_the_same_name() {
     let key = key();
-    let options =
-        vec![LineOption::parse("restrict").unwrap(), LineOption::parse("from=\"10.0.0.1\"").unwrap()];
-    let want = desired(1, &[DesiredLine { options, ..line(&key, 1) }], &[&key]);
+    let want = desired(1, &[with_options(&key, 1, &["restrict", "from=\"10.0.0.1\""])], &[&key]);
     let file = format!("{}from=\"*\",no-pty {}\n", marker(1), key.openssh());
-    let wanted = format!("{}no-pty,restrict,from=\"10.0.0.1\" {}\n", marker(1), ours(&key, 1));
+    let wanted =
+        format!("{}no-pty,restrict,from=\"10.0.0.1\" {}\n", marker_with(1, "from,restrict"), ours(&key, 1));
     assert_eq!(edited(&file, &want), wanted);
+}
+
+#[test]
+fn options_go_with_their_policy_and_those_put_there_by_hand_stay() {
+    let key = key();
+    let first = edited("", &desired(1, &[with_options(&key, 1, &["restrict", "command=\"a\""])], &[&key]));
+    assert_eq!(
+        first,
+        format!("{}restrict,command=\"a\" {}\n", marker_with(1, "command,restrict"), ours(&key, 1))
+    );
+    let by_hand = first.replace("restrict,", "restrict,no-user-rc,");
+    let second = edited(&by_hand, &desired(2, &[with_options(&key, 1, &["command=\"b\""])], &[&key]));
+    assert_eq!(second, format!("{}no-user-rc,command=\"b\" {}\n", marker_with(2, "command"), ours(&key, 1)));
+    let third = edited(&second, &desired(3, &[line(&key, 1)], &[&key]));
+    assert_eq!(third, format!("{}no-user-rc {}\n", marker(3), ours(&key, 1)));
+    assert_eq!(revision(second.as_bytes(), &owner()), Some(2));
+    // What is put there by hand after the policy let go of the name is the hand's.
+    let again = third.replace("no-user-rc ", "command=\"c\" ");
+    assert_eq!(edited(&again, &desired(4, &[line(&key, 1)], &[&key])), again.replace("rev=3", "rev=4"));
+}
+
+#[test]
+fn a_replacing_key_takes_over_what_was_put_on_its_predecessor_by_hand() {
+    let (first, second, third) = (key(), key(), key());
+    let all = [&first, &second, &third];
+    let file = format!(
+        "{}no-pty,restrict {}\nfrom=\"10.0.0.0/8\",restrict,expiry-time=\"20300101\" {}\n",
+        marker_with(1, "restrict"),
+        ours(&first, 1),
+        ours(&second, 2)
+    );
+    let lines = [line(&second, 2), with_options(&third, 3, &["command=\"x\""])];
+    let grown = edited(&file, &desired(2, &lines, &all));
+    let wanted = format!(
+        "{}from=\"10.0.0.0/8\" {}\nfrom=\"10.0.0.0/8\",command=\"x\" {}\n",
+        marker_with(2, "command"),
+        ours(&second, 2),
+        ours(&third, 3)
+    );
+    assert_eq!(grown, wanted);
+    // The predecessor may go in the same edit, and a policy's option of the same name wins.
+    let lines = [with_options(&third, 3, &["from=\"192.0.2.0/24\""])];
+    let replaced = edited(&file, &desired(2, &lines, &all));
+    assert_eq!(replaced, format!("{}from=\"192.0.2.0/24\" {}\n", marker_with(2, "from"), ours(&third, 3)));
+    // Nobody inherits from his successor.
+    let file = format!("{}no-pty {}\n", marker(1), ours(&third, 3));
+    let back = edited(&file, &desired(2, &[line(&second, 2), line(&third, 3)], &all));
+    assert_eq!(back, format!("{}no-pty {}\n{}\n", marker(2), ours(&third, 3), ours(&second, 2)));
 }
 
 #[test]

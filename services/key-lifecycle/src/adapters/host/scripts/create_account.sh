@@ -1,5 +1,5 @@
 # Makes an ordinary account that logs in by key only. Nothing happens to one that exists and is not ours.
-# Set before: account.
+# Parameters: account.
 guard 25
 mark=keywright
 allow_keys() {

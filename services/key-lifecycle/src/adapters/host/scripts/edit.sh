@@ -1,6 +1,6 @@
 # Replaces one file if it still is what the caller read; runs with the uid that may. The new bytes come by
 # standard input. Every way out but "done" leaves the file as it was.
-# Set before: U, W, F, sha, md5 (of the bytes read, or "absent"), new_sha, new_md5, size, tag, rev, overruled, token.
+# Set before: private, U, W, F, sha, md5 (of the bytes read, or "absent"), new_sha, new_md5, size, tag, rev, overruled, token.
 set -fu
 umask 077
 fail() {
@@ -48,6 +48,7 @@ if [ ! -e "$dir" ]; then
     said=$(umask 022 && mkdir -p "${dir%/*}/" 2>&1) || fail_by "$said"
   fi
   said=$(mkdir -m "$dir_mode" "$dir" 2>&1) || [ -d "$dir" ] || fail_by "$said"
+  ! command -v restorecon >/dev/null 2>&1 || restorecon "$dir" >/dev/null 2>&1
 fi
 [ -d "$dir" ] || fail not_regular
 cd -P "$dir" 2>/dev/null || fail read_only
@@ -68,7 +69,7 @@ while :; do
   esac
   other=$(readlink "$lock")
   since=${other%%.*}
-  case $since in '' | *[!0-9]* | ????????????????*) since=0 ;; esac
+  case $since in '' | *[!0-9]* | 0?* | ????????????????*) since=0 ;; esac
   if [ $((now - since)) -gt 60 ] || [ $((since - now)) -gt 60 ]; then
     # Stale. Of two that see it, one moves it away; who moved a fresh one puts it back.
     if mv -f "$lock" "$lock.$token" 2>/dev/null; then
@@ -99,7 +100,7 @@ if [ -e "$base" ]; then
   old_size=$(count "$base")
   [ "$old_size" -le 1048576 ] || fail too_large
   [ "$(digest_of "$base")" = "$expected" ] || fail changed
-  for found in $(sed -n "s/^# keywright:$tag rev=\([0-9]\{1,18\}\)[[:space:]]*\$/\1/p" "$base"); do
+  for found in $(sed -n "s/^# keywright:$tag rev=\([0-9]\{1,18\}\)\([[:space:]].*\)\{0,1\}\$/\1/p" "$base"); do
     if [ "$found" -gt "$rev" ] && [ "$found" != "$overruled" ]; then
       printf 'found=%s\n' "$found"
       fail superseded
@@ -112,6 +113,9 @@ fi
 # The new file, complete and on disk before anything points to it.
 temporary=.$base.keywright-new.$token
 said=$( { set -C && : >"$temporary"; } 2>&1) || fail_by "$said"
+# Whoever takes the lock over removes what he finds first. So a file that was made while the lock was ours is gone once
+# it no longer is: an edit that was held up for long, whatever the clock says since, has nothing to put in place.
+[ "$(readlink "$lock")" = "$held" ] || fail changed
 said=$( { cat >>"$temporary"; } 2>&1) || fail_by "$said"
 [ "$(count "$temporary")" = "$size" ] || fail incomplete
 [ "$(digest_of "$temporary")" = "$new" ] || fail incomplete
@@ -126,6 +130,17 @@ else
   part() { printf '%s' "$mode" | cut -c"$1" | tr -d 'sStT-'; }
   chmod "u=$(part 2-4),g=$(part 5-7),o=$(part 8-10)" "$temporary" || fail failed
 fi
+# The security context of the file that it replaces, or the one that a new file has there.
+keep_context() {
+  if [ "$expected" = absent ]; then
+    command -v restorecon >/dev/null 2>&1 || return 0
+    restorecon "$temporary" >/dev/null 2>&1
+  else
+    command -v chcon >/dev/null 2>&1 || return 0
+    chcon --reference="$base" "$temporary" >/dev/null 2>&1
+  fi || ! selinuxenabled >/dev/null 2>&1
+}
+keep_context || fail failed
 flush "$temporary"
 
 if [ "$expected" = absent ]; then

@@ -1,9 +1,10 @@
 # Ends open SSH sessions of an account, by the fingerprint that opened them or all of them.
-# Set before: account, all (yes or no), fingerprints (separated by blanks).
+# Parameters: account, all (yes or no), fingerprints (separated by blanks).
 guard 25
 set +f
 lookup
 [ -n "$passwd" ] || result account_missing
+ordinary
 choose_drop
 
 field_of() { sed -n "s/^$2:[[:space:]]*\([^[:space:]]*\).*/\1/p" "/proc/$1/status" 2>/dev/null | head -n 1; }

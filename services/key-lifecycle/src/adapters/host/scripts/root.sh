@@ -1,5 +1,5 @@
-# What every script starts with, as root: a known environment, the account, and the way to its uid.
-# Set before: account, and what the operation needs.
+# What every script starts with: a known environment, what was asked, the account, and the way to its uid.
+# Set before: parameters (the names it takes), own (yes: an account may run it on itself, without root).
 set -fu
 umask 077
 PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin
@@ -7,9 +7,9 @@ LC_ALL=C
 export PATH LC_ALL
 unset TZ ENV BASH_ENV CDPATH IFS
 cd / || exit 1
-echo '@@keywright'
+guard_pid=
 finish() {
-  [ -z "${guard_pid-}" ] || kill "$guard_pid" 2>/dev/null
+  [ -z "$guard_pid" ] || kill "$guard_pid" 2>/dev/null
   echo '@@end'
   exit 0
 }
@@ -17,7 +17,25 @@ result() {
   printf 'result=%s\n' "$1"
   finish
 }
-[ "$(id -u)" = 0 ] || result sudo_unavailable
+me=$(id -u)
+[ "$me" = 0 ] || [ "$own" = yes ] || result sudo_unavailable
+
+# Reads `name=value` lines up to an empty one. No value can leave quotes or become arithmetic of its own.
+for name in $parameters; do eval "$name="; done
+while IFS= read -r line && [ -n "$line" ]; do
+  name=${line%%=*} value=${line#*=}
+  case $name in *[!a-z0-9_]*) result failed ;; esac
+  case " $parameters " in *" $name "*) ;; *) result failed ;; esac
+  case $name in
+    path) case $value in *[[:cntrl:]\']* | [!/]*) result failed ;; esac ;;
+    account | tag | token) case $value in *[!a-z0-9_-]* | -*) result failed ;; esac ;;
+    epoch | until | size | rev | overruled | port)
+      case $value in *[!0-9]* | 0?* | ????????????????????*) result failed ;; esac
+      ;;
+    *) case $value in *[!a-zA-Z0-9\ ./:_+=%,-]*) result failed ;; esac ;;
+  esac
+  eval "$name=\$value"
+done
 
 # Reads the account's line of passwd: passwd, uid, gid, gecos, home, shell. passwd is empty if there is none.
 lookup() {
@@ -27,12 +45,13 @@ lookup() {
       case $entry in "$account":*) passwd=$entry && break ;; esac
     done </etc/passwd
   fi
-  [ -n "$passwd" ] || return 0
+  [ -n "$passwd" ] || { [ "$me" = 0 ] && return 0 || result sudo_unavailable; }
   IFS=:
   set -- $passwd
   unset IFS
   uid=$3 gid=$4 gecos=${5-} home=${6-} shell=${7-}
   case $uid:$gid in *[!0-9:]* | :* | *:) result failed ;; esac
+  [ "$me" = 0 ] || [ "$me" = "$uid" ] || result sudo_unavailable
 }
 
 # The account's password field: none (no password can match), locked (sshd refuses the account), empty, set.
@@ -57,6 +76,8 @@ password_state() {
 choose_drop() {
   if [ "$uid" = 0 ]; then
     drop=root
+  elif [ "$me" = "$uid" ]; then
+    drop=self
   elif [ "$(setpriv --reuid="$uid" --regid="$gid" --init-groups id -u 2>/dev/null)" = "$uid" ]; then
     drop=setpriv
   elif [ "$(env -i PATH="$PATH" su -s /bin/sh -c 'id -u' "$account" 2>/dev/null </dev/null)" = "$uid" ]; then
@@ -75,6 +96,7 @@ $1"
   case $drop in
     root) sh -c "U=0 W=root
 $1" ;;
+    self) env -i PATH="$PATH" LC_ALL=C /bin/sh -c "$inner" ;;
     setpriv)
       env -i PATH="$PATH" LC_ALL=C setpriv --reuid="$uid" --regid="$gid" --init-groups /bin/sh -c "$inner" ;;
     su) env -i PATH="$PATH" LC_ALL=C su -s /bin/sh -c "$inner" "$account" ;;
@@ -129,6 +151,12 @@ only_root_changes() {
 # Runs a script that works in directory $1: as root only where no account can change that directory.
 in_directory() {
   if [ "$drop" = root ] || only_root_changes "$1"; then
+    # An account by itself can read there what all may read, and change nothing.
+    if [ "$me" != 0 ]; then
+      [ "$drop" = self ] && [ "${changes-no}" = no ] || result sudo_unavailable
+      as_account "$2"
+      return
+    fi
     sh -c "U=0 W=root
 $2"
   else

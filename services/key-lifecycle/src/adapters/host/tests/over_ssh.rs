@@ -13,7 +13,7 @@ use super::super::facts::ServerKind;
 use super::super::{Grace, Host, ResidualAccess};
 use super::setup::{CLOCK, FOREIGN, reason, wanted};
 
-async fn login(host: &TestHost, user: &str) -> Session {
+pub(super) async fn login(host: &TestHost, user: &str) -> Session {
     let key = PrivateKey::generate(GenerateSpec::Ed25519).unwrap();
     let before = host.read_authorized_keys(user).unwrap_or_default();
     host.write_authorized_keys(user, [before, format!("{}\n", key.public().openssh()).into_bytes()].concat());

@@ -95,6 +95,7 @@ pub(super) fn default_facts(shell: &LocalShell) -> Facts {
         skew: None,
         local_end: None,
         drop: Drop::Setpriv,
+        seen: None,
     }
 }
 

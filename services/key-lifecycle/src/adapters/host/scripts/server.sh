@@ -1,0 +1,88 @@
+# The SSH server that serves us: its kind, its settings for the account, the key files it reads.
+
+# Sets server, config (its configuration file, where it was named) and seen (our address as the server knows it), from
+# our ancestors.
+find_server() {
+  server=unknown config= seen= pid=$$ depth=0
+  while [ "$depth" -lt 24 ] && [ "${pid:-0}" -gt 0 ] && [ -r "/proc/$pid/status" ]; do
+    name= parent=0
+    while read -r key value; do
+      case $key in
+        Name:) name=$value ;;
+        PPid:) parent=$value && break ;;
+      esac
+    done <"/proc/$pid/status"
+    if [ -z "$seen" ]; then
+      seen=$(tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | sed -n 's/^SSH_CONNECTION=\([0-9a-fA-F.:]\{1,45\}\) .*/\1/p')
+    fi
+    case $name in
+      sshd | sshd-*)
+        server=openssh
+        title=$(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null)
+        case $title in *' -f '*) config=${title#* -f } config=${config%% *} ;; esac
+        ;;
+      dropbear*) server=dropbear ;;
+    esac
+    pid=$parent depth=$((depth + 1))
+  done 2>/dev/null
+  sshd=
+  [ "$server" != dropbear ] || return 0
+  for candidate in "$(command -v sshd)" /usr/sbin/sshd /usr/local/sbin/sshd /usr/lib/ssh/sshd; do
+    [ -n "$candidate" ] && [ -x "$candidate" ] && sshd=$candidate && break
+  done
+}
+
+# What sshd says of its settings for the account at an address. Without root the host keys cannot be read, and before
+# OpenSSH 9.3 sshd wants some: it gets one of its own.
+effective_settings() {
+  [ -n "$sshd" ] || return 1
+  whom="user=$account,host=$1,addr=$1"
+  if [ "$me" = 0 ]; then
+    "$sshd" -T ${config:+-f "$config"} -C "$whom" 2>/dev/null </dev/null
+    return
+  fi
+  "$sshd" -G ${config:+-f "$config"} -C "$whom" 2>/dev/null </dev/null && return
+  folder=$(mktemp -d 2>/dev/null) || return 1
+  said=1
+  if ssh-keygen -q -t ed25519 -N '' -f "$folder/key" >/dev/null 2>&1 </dev/null; then
+    "$sshd" -T ${config:+-f "$config"} -h "$folder/key" -C "$whom" 2>/dev/null </dev/null
+    said=$?
+  fi
+  rm -f "$folder/key" "$folder/key.pub"
+  rmdir "$folder"
+  return "$said"
+}
+
+# Whether the server reads keys of the account from $1.
+reads_keys_from() {
+  find_server
+  if settings=$(effective_settings "${seen:-127.0.0.1}"); then
+    patterns=$(printf '%s\n' "$settings" | sed -n 's/^authorizedkeysfile //p')
+  else
+    patterns='.ssh/authorized_keys .ssh/authorized_keys2'
+  fi
+  for pattern in $patterns; do
+    expanded=
+    while [ -n "$pattern" ]; do
+      case $pattern in
+        %%*) expanded=$expanded% ;;
+        %h*) expanded=$expanded$home ;;
+        %u*) expanded=$expanded$account ;;
+        %U*) expanded=$expanded$uid ;;
+        %*) continue 2 ;;
+        *)
+          part=${pattern%%"%"*}
+          expanded=$expanded$part pattern=${pattern#"$part"}
+          continue
+          ;;
+      esac
+      pattern=${pattern#??}
+    done
+    case $expanded in /*) ;; *) expanded=$home/$expanded ;; esac
+    case $expanded in */../* | */..) continue ;; esac
+    # As it is written here, without empty parts and `.`.
+    expanded=$(printf '%s\n' "$expanded" | sed 's#//*#/#g; s#/\(\./\)\{1,\}#/#g')
+    [ "$expanded" != "$1" ] || return 0
+  done
+  return 1
+}

@@ -1,0 +1,4 @@
+# Who got here may do anything on the host, or is the account itself.
+ordinary() { :; }
+allow() { :; }
+allow_changes() { :; }
