@@ -10,6 +10,7 @@ use crate::adapters::webhook::Webhooks;
 use crate::api::access::Accesses;
 use crate::api::management::Management;
 use crate::api::notification::{NotificationIntake, Notifications};
+use crate::api::policy::Policies;
 use crate::api::recovery::Recoveries;
 use crate::api::rotation::Rotations;
 use crate::api::work::Works;
@@ -28,9 +29,11 @@ use crate::rotation::{Converger, Drive};
 use crate::worker::Worker;
 use keywright_domain::clock::{Clock, NoRandomness};
 use keywright_domain::ids::RequestId;
+use keywright_proto::lifecycle::freeze_service_server::FreezeServiceServer;
 use keywright_proto::lifecycle::management_service_server::ManagementServiceServer;
 use keywright_proto::lifecycle::notification_intake_service_server::NotificationIntakeServiceServer;
 use keywright_proto::lifecycle::notification_service_server::NotificationServiceServer;
+use keywright_proto::lifecycle::policy_service_server::PolicyServiceServer;
 use keywright_proto::lifecycle::recovery_service_server::RecoveryServiceServer;
 use keywright_proto::lifecycle::rotation_service_server::RotationServiceServer;
 use keywright_proto::lifecycle::ssh_access_service_server::SshAccessServiceServer;
@@ -273,14 +276,24 @@ fn routes(
         },
         regenerate: app::regenerate_key::RegenerateKey {
             db: db.clone(),
-            audit,
-            guard,
+            audit: audit.clone(),
+            guard: guard.clone(),
             store: store.clone(),
             starter: rotate.starter.clone(),
         },
         read: read.clone(),
         idempotency: parts.idempotency.clone(),
     };
+    let policies = Policies {
+        read: app::policy::ReadPolicy { db: db.clone(), guard: guard.clone(), store: store.clone() },
+        update: app::policy::UpdatePolicy {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            store: store.clone(),
+        },
+    };
+    let freezes = app::freeze::Freezes { db: db.clone(), audit, guard, store: store.clone() };
     let works = Works { check: app::check_work::CheckWork { db: db.clone() } };
     let readiness = Readiness::new(move || {
         let db = db.clone();
@@ -288,6 +301,8 @@ fn routes(
     });
     Routes::new(SshAccessServiceServer::new(accesses))
         .add_service(RotationServiceServer::new(Rotations { read }))
+        .add_service(PolicyServiceServer::new(policies))
+        .add_service(FreezeServiceServer::new(freezes))
         .add_service(WorkServiceServer::new(works))
         .add_service(readiness)
 }

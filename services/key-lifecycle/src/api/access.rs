@@ -260,7 +260,7 @@ fn access(view: &AccessView) -> proto::SshAccess {
         version: active.map_or(0, |version| number(version.number)),
         created_at: Some(timestamp(view.access.created_at)),
         last_rotated_at: optional(active.and_then(|version| version.promoted_at)),
-        next_rotation_at: optional(active.and_then(Version::next_rotation_at)),
+        next_rotation_at: optional(view.next_rotation_at()),
         download: download(view.download()).into(),
         hosts: view.hosts.iter().map(|one| host(view, one)).collect(),
         ssh_command: view.hosts.first().map(|host| view.ssh_command(host)).unwrap_or_default(),
@@ -269,7 +269,7 @@ fn access(view: &AccessView) -> proto::SshAccess {
         revocation_id: view.revocation.as_ref().map(|last| last.id.to_string()).unwrap_or_default(),
         revision: view.access.revision.to_string(),
         uses: Vec::new(),
-        client_made: false,
+        client_made: active.is_some_and(Version::is_client_made),
         deprovisioned_at: None,
     }
 }

@@ -1,8 +1,10 @@
 //! The contract: decode, ask the use case, encode. One file per noun.
 
 pub mod access;
+pub mod freeze;
 pub mod management;
 pub mod notification;
+pub mod policy;
 pub mod recovery;
 pub mod rotation;
 pub mod work;

@@ -1,13 +1,14 @@
-//! Closes a download: the key is stored safely.
+//! Closes a download: the key is stored safely. Where the policy says so, the last one ends the private half here.
 
 use super::gates;
+use crate::model::VersionState;
 use crate::store;
 use keywright_domain::caller::Caller;
 use keywright_domain::ids::{AccessId, ClaimId, TenantId};
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
-use keywright_storage::{Db, Intent, Outcome};
+use keywright_storage::{Db, Intent, Outcome, Tx};
 use tracing::instrument;
 
 #[derive(Clone)]
@@ -48,9 +49,28 @@ impl AcknowledgeDownload {
             return Err(Failure::not_found(Reason::ClaimNotFound, claim.as_str()).into());
         }
         store::claim::acknowledge(&mut tx, claim).await?;
+        let forgotten = forget(&mut tx, tenant, access).await?;
         store::access::touch(&mut tx, access).await?;
-        intent.done(&mut tx, Outcome::succeeded()).await?;
+        intent.done(&mut tx, Outcome::succeeded().with("forgotten", forgotten.to_string())).await?;
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Destroys the private half of the active key if its policy says so and nobody may fetch it any more.
+async fn forget(tx: &mut Tx, tenant: &TenantId, access: &AccessId) -> Result<bool, Error> {
+    let settings = store::policy::effective(tx.conn(), tenant, Some(access)).await?;
+    let versions = store::version::of(tx.conn(), access).await?;
+    let active = versions.into_iter().find(|version| version.state == VersionState::Active);
+    let Some(active) = active.filter(|version| settings.forget_after_download && version.has_private_half())
+    else {
+        return Ok(false);
+    };
+    let made = store::claim::of_version(tx.conn(), &active.id).await?;
+    let allowed = usize::try_from(settings.downloads_per_version).unwrap_or(usize::MAX);
+    if made.is_empty() || made.len() < allowed || made.iter().any(|claim| claim.is_open(tx.now())) {
+        return Ok(false);
+    }
+    store::version::destroy(tx, &active.id).await?;
+    Ok(true)
 }

@@ -1,11 +1,11 @@
-//! Downloads the active private key, once per version: claim, release, outcome.
+//! Downloads the active private key, as often as the policy allows (once by default): claim, release, outcome.
 //!
-//! Invariant: of any number of requests for one version, one makes the claim. Whoever made it may fetch again with the
+//! Invariant: of any number of requests for one version, as many make a claim as the policy allows. Whoever made it may fetch again with the
 //! claim's id until he acknowledges, for ten minutes; a request that handed nothing out leaves no claim behind.
 
 use super::gates;
 use crate::adapters::credential_store::{CredentialStore, Release};
-use crate::model::{Access, Claim, Version, VersionState};
+use crate::model::{Access, Claim, Settings, Version, VersionState};
 use crate::recovery;
 use crate::store;
 use keywright_domain::caller::{Caller, PrincipalKind};
@@ -82,6 +82,7 @@ struct Wanted {
     access: AccessId,
     format: Format,
     claim: Option<ClaimId>,
+    has_passphrase: bool,
 }
 
 /// A claim that this request may use.
@@ -131,7 +132,8 @@ impl DownloadKey {
                 "OpenSSH cannot read an Ed25519 key in this format.",
             ));
         }
-        Ok(Wanted { tenant, access, format, claim })
+        let has_passphrase = !asked.passphrase.is_empty();
+        Ok(Wanted { tenant, access, format, claim, has_passphrase })
     }
 
     async fn hand_out(
@@ -175,15 +177,23 @@ impl DownloadKey {
                 Failure::new(Reason::RotationInProgress, "The first key is still being installed.").into()
             );
         };
-        if let Some(claim) = store::claim::of_version(tx.conn(), &version.id).await? {
-            let own = claim.principal == caller.principal.id && claim.session == session(caller);
-            if wanted.claim.as_ref() == Some(&claim.id) && own && claim.is_open(tx.now()) {
-                return Ok(Claimed { access, version, claim: claim.id, fresh: false });
-            }
-            let failure =
-                Failure::new(Reason::KeyAlreadyDownloaded, "This version of the key was downloaded.");
-            return Err(failure.with("downloadedAt", claim.created_at.rfc3339()).into());
+        let settings = store::policy::effective(tx.conn(), &access.tenant, Some(&access.id)).await?;
+        let made = store::claim::of_version(tx.conn(), &version.id).await?;
+        let own = |claim: &&Claim| {
+            wanted.claim.as_ref() == Some(&claim.id)
+                && claim.principal == caller.principal.id
+                && claim.session == session(caller)
+                && claim.is_open(tx.now())
+        };
+        if !wanted.has_passphrase && settings.passphrase_required {
+            let what = "The policy asks for a passphrase of your own, which encrypts the file.";
+            return Err(Failure::new(Reason::PassphraseRequired, what).into());
         }
+        if let Some(claim) = made.iter().find(own).filter(|_| version.has_private_half()) {
+            let claim = claim.id.clone();
+            return Ok(Claimed { access, version, claim, fresh: false });
+        }
+        may_download(&version, &settings, &made)?;
         let claim = self.fresh(&mut tx, caller, &access, &version, wanted).await?;
         store::claim::insert(&mut tx, &claim).await?;
         store::access::touch(&mut tx, &access.id).await?;
@@ -245,6 +255,29 @@ impl DownloadKey {
         });
         done.await?;
         Ok(KeyFile { bytes, format: wanted.format, claim: claimed.claim.clone() })
+    }
+}
+
+/// A further claim of the version may be made.
+fn may_download(version: &Version, settings: &Settings, made: &[Claim]) -> Result<(), Failure> {
+    if version.is_client_made() {
+        let what = "The holder of this key made it and has its private half, which was never here.";
+        return Err(Failure::new(Reason::KeyAlreadyDownloaded, what).with("clientMade", "true"));
+    }
+    let allowed = usize::try_from(settings.downloads_per_version).unwrap_or(usize::MAX);
+    if made.len() < allowed && version.has_private_half() {
+        return Ok(());
+    }
+    match made.last() {
+        None => {
+            let what = "The policy allows no download of this key: use it through the agent.";
+            Err(Failure::new(Reason::PolicyForbids, what))
+        }
+        Some(last) => {
+            let what = "This version of the key was downloaded as often as the policy allows.";
+            let failure = Failure::new(Reason::KeyAlreadyDownloaded, what);
+            Err(failure.with("downloadedAt", last.created_at.rfc3339()))
+        }
     }
 }
 

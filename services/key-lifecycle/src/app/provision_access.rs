@@ -88,7 +88,10 @@ impl ProvisionAccess {
             return Err(Failure::new(Reason::AccountNotAllowed, "The account belongs to the system."));
         }
         let algorithm = match asked.algorithm.as_str() {
-            "" => KeyAlgorithm::Ed25519,
+            "" => {
+                let mut reader = store::reader(&self.db).await?;
+                store::policy::effective(&mut reader, &tenant, None).await?.key_algorithm
+            }
             name => KeyAlgorithm::parse(name)
                 .map_err(|_| Failure::violation("keyAlgorithm", "is not one of those listed"))?,
         };

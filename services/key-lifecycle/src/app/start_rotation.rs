@@ -123,6 +123,8 @@ impl StartRotation {
         }
         let scope = asked.scope?;
         let mut reader = store::reader(&self.db).await?;
+        let settings = store::policy::effective(&mut reader, &tenant, Some(&access)).await?;
+        let grace = grace.unwrap_or(settings.grace_period);
         gates::find_usable(&mut reader, &tenant, &access).await?;
         gates::confirmed(asked.confirmation.as_deref(), &access)?;
         let settings = store::policy::effective(&mut reader, &tenant, Some(&access)).await?;
@@ -207,11 +209,13 @@ async fn during_grace(
     if !wanted.drop_grace_key {
         return Err(in_grace(end).into());
     }
-    let claim = match active {
-        Some(active) => store::claim::of_version(tx.conn(), &active.id).await?,
-        None => None,
+    let held = match active {
+        Some(active) => {
+            active.is_client_made() || !store::claim::of_version(tx.conn(), &active.id).await?.is_empty()
+        }
+        None => false,
     };
-    Ok(if claim.is_some() { (wanted.grace, Some(rotation.clone())) } else { (Duration::ZERO, None) })
+    Ok(if held { (wanted.grace, Some(rotation.clone())) } else { (Duration::ZERO, None) })
 }
 
 fn in_grace(end: Instant) -> Failure {

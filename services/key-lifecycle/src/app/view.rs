@@ -2,7 +2,7 @@
 
 use crate::model::{
     Access, Claim, Host, Line, LineState, Revocation, RevocationHost, RevocationState, Rotation,
-    RotationState, Step, StepName, StepState, Version, VersionState,
+    RotationState, Settings, Step, StepName, StepState, Version, VersionState,
 };
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::ServerId;
@@ -49,11 +49,13 @@ pub enum DownloadState {
 #[derive(Debug, Clone)]
 pub struct AccessView {
     pub access: Access,
+    /// What its policies say.
+    pub settings: Settings,
     pub hosts: Vec<Host>,
     pub versions: Vec<Version>,
     pub lines: Vec<Line>,
-    /// Of the active version.
-    pub claim: Option<Claim>,
+    /// Of the active version, oldest first.
+    pub claims: Vec<Claim>,
     /// Newest first.
     pub rotations: Vec<RotationView>,
     pub revocation: Option<Revocation>,
@@ -111,11 +113,16 @@ impl AccessView {
         self.versions.iter().find(|version| version.state == VersionState::Active)
     }
 
+    /// When the active key reaches its maximum age.
+    pub fn next_rotation_at(&self) -> Option<Instant> {
+        self.active()?.age_ends_at(self.settings.maximum_age)
+    }
+
     pub fn status(&self) -> Status {
         if self.access.revoked_at.is_some() || self.access.closed_at.is_some() {
             return Status::Revoked;
         }
-        match self.active().and_then(Version::next_rotation_at) {
+        match self.next_rotation_at() {
             Some(end) if end <= self.now => Status::Expired,
             _ => Status::Active,
         }
@@ -140,7 +147,7 @@ impl AccessView {
     }
 
     pub fn due(&self) -> Due {
-        match self.active().and_then(Version::next_rotation_at) {
+        match self.next_rotation_at() {
             _ if self.status() == Status::Revoked => Due::No,
             Some(end) if end <= self.now => Due::Overdue,
             Some(end) if end <= self.now.plus(DUE_SOON) => Due::Soon,
@@ -160,12 +167,19 @@ impl AccessView {
     }
 
     pub fn download(&self) -> DownloadState {
-        match (&self.claim, self.active()) {
-            _ if !self.shows_download => DownloadState::Hidden,
-            (_, None) => DownloadState::None,
-            (None, Some(_)) => DownloadState::Available,
-            (Some(claim), Some(_)) if claim.is_open(self.now) => DownloadState::Claimed,
-            (Some(_), Some(_)) => DownloadState::Downloaded,
+        let Some(active) = self.active().filter(|_| self.shows_download) else {
+            return if self.shows_download { DownloadState::None } else { DownloadState::Hidden };
+        };
+        let made = self.claims.len();
+        let allowed = usize::try_from(self.settings.downloads_per_version).unwrap_or(usize::MAX);
+        if active.is_client_made() || (made == 0 && (allowed == 0 || active.destroy_at.is_some())) {
+            DownloadState::None
+        } else if made < allowed && active.destroy_at.is_none() {
+            DownloadState::Available
+        } else if self.claims.iter().any(|claim| claim.is_open(self.now)) {
+            DownloadState::Claimed
+        } else {
+            DownloadState::Downloaded
         }
     }
 

@@ -53,15 +53,27 @@ pub(super) async fn load(
     let versions = store::version::of(conn, &access.id).await?;
     let lines = store::line::of(conn, &access.id).await?;
     let active = versions.iter().find(|version| version.state == VersionState::Active);
-    let claim = match active {
+    let claims = match active {
         Some(version) => store::claim::of_version(conn, &version.id).await?,
-        None => None,
+        None => Vec::new(),
     };
+    let settings = store::policy::effective(conn, &access.tenant, Some(&access.id)).await?;
     let mut rotations = Vec::new();
     for rotation in store::rotation::of(conn, &access.id, RECENT).await? {
         rotations.push(read_work::view_of(conn, rotation).await?);
     }
     let revocation = store::revocation::last(conn, &access.id).await?;
     let shows_download = caller.principal.role != Role::TenantMember;
-    Ok(AccessView { access, hosts, versions, lines, claim, rotations, revocation, shows_download, now })
+    Ok(AccessView {
+        access,
+        settings,
+        hosts,
+        versions,
+        lines,
+        claims,
+        rotations,
+        revocation,
+        shows_download,
+        now,
+    })
 }

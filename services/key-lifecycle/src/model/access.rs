@@ -8,9 +8,6 @@ use keywright_domain::key::{KeyAlgorithm, PublicKey};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Where no policy says otherwise.
-const MAXIMUM_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Access {
     pub id: AccessId,
@@ -42,8 +39,10 @@ pub struct Version {
     pub access: AccessId,
     pub number: u32,
     pub state: VersionState,
-    /// None before it is generated.
+    /// None before it is generated, or recorded by credential-store.
     pub public_key: Option<PublicKey>,
+    /// The public half that its holder made.
+    pub client_key: Option<PublicKey>,
     pub created_at: Instant,
     pub promoted_at: Option<Instant>,
     pub compromised_at: Option<Instant>,
@@ -53,8 +52,19 @@ pub struct Version {
 }
 
 impl Version {
-    pub fn next_rotation_at(&self) -> Option<Instant> {
-        self.promoted_at.map(|at| at.plus(MAXIMUM_AGE))
+    /// When it has been in use for as long as its policy allows.
+    pub fn age_ends_at(&self, maximum: Duration) -> Option<Instant> {
+        self.promoted_at.map(|at| at.plus(maximum))
+    }
+
+    /// Its holder made it: its private half was never here.
+    pub const fn is_client_made(&self) -> bool {
+        self.client_key.is_some()
+    }
+
+    /// Whether Keywright can sign with it.
+    pub const fn has_private_half(&self) -> bool {
+        self.client_key.is_none() && self.destroy_at.is_none()
     }
 
     /// Whether credential-store knows of the state and has destroyed what was to be destroyed.
@@ -90,7 +100,7 @@ impl Receipt {
     }
 }
 
-/// The one download of a version.
+/// A download of a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     pub id: ClaimId,

@@ -2,6 +2,7 @@
 //! revocations. Plain values; rows become these in `store/`, messages are made of these in `api/`.
 
 mod access;
+mod freeze;
 mod management;
 mod notice;
 mod notification;
@@ -12,10 +13,11 @@ mod rotation;
 mod words;
 
 pub use access::{Access, Claim, Host, Line, Receipt, Version};
+pub use freeze::Freeze;
 pub use management::Management;
 pub use notice::Notice;
 pub use notification::{Delivery, Recipient, Target, Untold};
-pub use policy::{DriftAction, Settings, Window};
+pub use policy::{DriftAction, Effective, Level, OwnSettings, Policy, Settings, WEEKDAYS, Window};
 pub use recovery::{Finding, Recovery, RecoveryLine};
 pub use revocation::{Revocation, RevocationHost};
 pub use rotation::{Origin, Rotation, Step};

@@ -1,32 +1,117 @@
-//! What holds for the keys of an access, with every level applied.
+//! What holds for the keys of an access: what each level says, and what follows when every level is applied.
 
 use keywright_domain::authorized_keys::LineOption;
+use keywright_domain::clock::Instant;
 use keywright_domain::key::KeyAlgorithm;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Every setting, as it holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    pub key_algorithm: KeyAlgorithm,
-    pub maximum_age: Duration,
-    pub grace_period: Duration,
-    pub automatic_rotation: bool,
+macro_rules! settings {
+    ($($(#[$doc:meta])* $field:ident: $type:ty = $name:literal, $default:expr;)*) => {
+        /// Every setting, as it holds.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct Settings { $($(#[$doc])* pub $field: $type,)* }
+
+        impl Default for Settings {
+            fn default() -> Self {
+                Self { $($field: $default,)* }
+            }
+        }
+
+        /// What one level says by itself; the rest is inherited.
+        #[derive(Debug, Clone, Default, PartialEq, Eq)]
+        pub struct OwnSettings { $(pub $field: Option<$type>,)* }
+
+        impl OwnSettings {
+            /// All settings said at once.
+            pub fn of(settings: Settings) -> Self {
+                Self { $($field: Some(settings.$field),)* }
+            }
+
+            /// The names of what is said, as in the contract's JSON.
+            pub fn names(&self) -> Vec<&'static str> {
+                let said = [$(($name, self.$field.is_some()),)*];
+                said.into_iter().filter(|(_, said)| *said).map(|(name, _)| name).collect()
+            }
+        }
+
+        impl Effective {
+            /// Whatever `own` says overrules what held before.
+            pub fn apply(&mut self, level: Level, own: &OwnSettings) {
+                $(if let Some(value) = &own.$field {
+                    self.settings.$field = value.clone();
+                    self.origins.insert($name, level);
+                })*
+            }
+        }
+
+        impl Default for Effective {
+            fn default() -> Self {
+                let origins = [$(($name, Level::Default),)*].into_iter().collect();
+                Self { settings: Settings::default(), origins }
+            }
+        }
+    };
+}
+
+settings! {
+    key_algorithm: KeyAlgorithm = "keyAlgorithm", KeyAlgorithm::Ed25519;
+    maximum_age: Duration = "maximumAge", DAY.saturating_mul(90);
+    grace_period: Duration = "gracePeriod", DAY;
+    automatic_rotation: bool = "automaticRotation", true;
     /// None: at any time.
-    pub rotation_window: Option<Window>,
+    rotation_window: Option<Window> = "rotationWindow", None;
     /// Of the lines that Keywright writes.
-    pub line_options: Vec<LineOption>,
-    pub downloads_per_version: u32,
-    pub forget_after_download: bool,
-    pub passphrase_required: bool,
-    pub client_made_required: bool,
-    pub promote_with_outstanding: bool,
-    pub drift_action: DriftAction,
+    line_options: Vec<LineOption> = "lineOptions", Vec::new();
+    downloads_per_version: u32 = "downloadsPerVersion", 1;
+    forget_after_download: bool = "forgetAfterDownload", false;
+    passphrase_required: bool = "passphraseRequired", false;
+    client_made_required: bool = "clientMadeRequired", false;
+    promote_with_outstanding: bool = "promoteWithOutstanding", false;
+    drift_action: DriftAction = "driftAction", DriftAction::Observe;
+}
+
+/// Where a setting comes from; each overrules the ones before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    Default,
+    Platform,
+    Tenant,
+    Access,
+}
+
+impl Level {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Platform => "platform",
+            Self::Tenant => "tenant",
+            Self::Access => "access",
+        }
+    }
+}
+
+/// What holds, and the origin of each setting by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Effective {
+    pub settings: Settings,
+    pub origins: BTreeMap<&'static str, Level>,
+}
+
+/// The policy of one level as it is recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    pub own: OwnSettings,
+    pub revision: i64,
+    pub updated_at: Instant,
+    pub updated_by: String,
 }
 
 /// Hours in the tenant's time zone in which automatic work may begin.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// Monday is 0; none means every day.
     pub weekdays: Vec<u8>,
@@ -35,27 +120,54 @@ pub struct Window {
     pub length: Duration,
 }
 
+/// Monday first.
+pub const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DriftAction {
     Observe,
     Repair,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            key_algorithm: KeyAlgorithm::Ed25519,
-            maximum_age: DAY.saturating_mul(90),
-            grace_period: DAY,
-            automatic_rotation: true,
-            rotation_window: None,
-            line_options: Vec::new(),
-            downloads_per_version: 1,
-            forget_after_download: false,
-            passphrase_required: false,
-            client_made_required: false,
-            promote_with_outstanding: false,
-            drift_action: DriftAction::Observe,
+impl DriftAction {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Observe => "OBSERVE",
+            Self::Repair => "REPAIR",
         }
+    }
+}
+
+impl TryFrom<String> for DriftAction {
+    type Error = ();
+    fn try_from(text: String) -> Result<Self, ()> {
+        match text.as_str() {
+            "OBSERVE" => Ok(Self::Observe),
+            "REPAIR" => Ok(Self::Repair),
+            _ => Err(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_level_that_says_something_wins() {
+        let mut holds = Effective::default();
+        let platform =
+            OwnSettings { grace_period: Some(DAY * 2), downloads_per_version: Some(3), ..Default::default() };
+        let access = OwnSettings { grace_period: Some(Duration::ZERO), ..Default::default() };
+        holds.apply(Level::Platform, &platform);
+        holds.apply(Level::Tenant, &OwnSettings::default());
+        holds.apply(Level::Access, &access);
+        assert_eq!(holds.settings.grace_period, Duration::ZERO);
+        assert_eq!(holds.settings.downloads_per_version, 3);
+        assert_eq!(holds.origins["gracePeriod"], Level::Access);
+        assert_eq!(holds.origins["downloadsPerVersion"], Level::Platform);
+        assert_eq!(holds.origins["keyAlgorithm"], Level::Default);
+        assert_eq!(holds.origins.len(), 12);
+        assert_eq!(access.names(), ["gracePeriod"]);
     }
 }

@@ -1,4 +1,4 @@
-//! Download claims: one per version, by a unique key.
+//! Download claims, numbered per version by a unique key.
 
 use super::Connection;
 use crate::model::Claim;
@@ -9,8 +9,9 @@ use sqlx::any::AnyRow;
 
 pub async fn insert(tx: &mut Tx, claim: &Claim) -> Result<(), Error> {
     sqlx::query(
-        "INSERT INTO download_claim (id, access_id, version_id, principal, session, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO download_claim (id, access_id, version_id, number, principal, session, created_at, expires_at)
+         SELECT $1, $2, $3, COALESCE(MAX(number), 0) + 1, $4, $5, CAST($6 AS BIGINT), CAST($7 AS BIGINT)
+           FROM download_claim WHERE version_id = $3",
     )
     .bind(claim.id.as_str())
     .bind(claim.access.as_str())
@@ -43,15 +44,16 @@ pub async fn acknowledge(tx: &mut Tx, id: &ClaimId) -> Result<(), Error> {
     Ok(())
 }
 
-pub async fn of_version(conn: &mut Connection, version: &VersionId) -> Result<Option<Claim>, Error> {
-    let row = sqlx::query(
+/// Oldest first.
+pub async fn of_version(conn: &mut Connection, version: &VersionId) -> Result<Vec<Claim>, Error> {
+    let rows = sqlx::query(
         "SELECT id, access_id, version_id, principal, session, created_at, expires_at, acknowledged_at
-           FROM download_claim WHERE version_id = $1",
+           FROM download_claim WHERE version_id = $1 ORDER BY number",
     )
     .bind(version.as_str())
-    .fetch_optional(conn)
+    .fetch_all(conn)
     .await?;
-    row.as_ref().map(claim).transpose()
+    rows.iter().map(claim).collect()
 }
 
 pub async fn find(conn: &mut Connection, access: &AccessId, id: &ClaimId) -> Result<Option<Claim>, Error> {

@@ -108,8 +108,8 @@ pub async fn pushed(tx: &mut Tx, version: &Version) -> Result<(), Error> {
 /// Oldest first.
 pub async fn of(conn: &mut Connection, access: &AccessId) -> Result<Vec<Version>, Error> {
     let rows = sqlx::query(
-        "SELECT id, access_id, number, state, public_key, created_at, promoted_at, compromised_at, destroy_at, destroyed_at,
-                pushed_state
+        "SELECT id, access_id, number, state, public_key, client_key, created_at, promoted_at, compromised_at, destroy_at,
+                destroyed_at, pushed_state
            FROM key_version WHERE access_id = $1 ORDER BY number",
     )
     .bind(access.as_str())
@@ -122,8 +122,10 @@ pub async fn of(conn: &mut Connection, access: &AccessId) -> Result<Vec<Version>
 pub async fn unpushed(conn: &mut Connection, limit: i64) -> Result<Vec<AccessId>, Error> {
     let rows = sqlx::query(
         "SELECT DISTINCT access_id FROM key_version
-          WHERE state IN ('REVOKED', 'FAILED', 'RETIRED')
-            AND (pushed_state IS NULL OR pushed_state <> state OR (destroy_at IS NOT NULL AND destroyed_at IS NULL))
+          WHERE (state IN ('REVOKED', 'FAILED', 'RETIRED')
+                 AND (pushed_state IS NULL OR pushed_state <> state
+                      OR (destroy_at IS NOT NULL AND destroyed_at IS NULL)))
+             OR (state = 'ACTIVE' AND pushed_state = 'ACTIVE' AND destroy_at IS NOT NULL AND destroyed_at IS NULL)
           LIMIT $1",
     )
     .bind(limit)
@@ -139,6 +141,7 @@ fn version(row: &AnyRow) -> Result<Version, Error> {
         number: row.int("number")?,
         state: row.text("state")?,
         public_key: read_key(row, "public_key")?,
+        client_key: read_key(row, "client_key")?,
         created_at: row.int("created_at")?,
         promoted_at: row.opt_int("promoted_at")?,
         compromised_at: row.opt_int("compromised_at")?,

@@ -6,6 +6,7 @@ mod fakes;
 mod gates;
 mod manage;
 mod management_keys;
+mod policies;
 mod range;
 mod real;
 mod recovery;

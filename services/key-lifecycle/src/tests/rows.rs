@@ -120,7 +120,7 @@ async fn a_line_keeps_its_receipt_and_goes_once() {
 }
 
 #[tokio::test]
-async fn a_version_has_one_claim() {
+async fn claims_of_a_version_are_numbered() {
     let world = World::new().await;
     let mut tx = world.db.begin_internal("test").await.unwrap();
     let (access, _) = access(&world, &mut tx).await;
@@ -135,9 +135,12 @@ async fn a_version_has_one_claim() {
         acknowledged_at: None,
     };
     store::claim::insert(&mut tx, &claim).await.unwrap();
-    assert_eq!(store::claim::of_version(tx.conn(), &claim.version).await.unwrap(), Some(claim.clone()));
+    assert_eq!(store::claim::of_version(tx.conn(), &claim.version).await.unwrap(), [claim.clone()]);
     let second = Claim { id: ClaimId::random().unwrap(), ..claim.clone() };
-    assert!(matches!(store::claim::insert(&mut tx, &second).await, Err(Error::Exists(_))));
+    store::claim::insert(&mut tx, &second).await.unwrap();
+    let both = store::claim::of_version(tx.conn(), &claim.version).await.unwrap();
+    assert_eq!(both, [claim.clone(), second.clone()]);
+    store::claim::give_back(&mut tx, &second.id).await.unwrap();
     store::claim::acknowledge(&mut tx, &claim.id).await.unwrap();
     store::claim::give_back(&mut tx, &claim.id).await.unwrap();
     assert!(

@@ -25,7 +25,9 @@ use keywright_proto::credential::release_service_server::ReleaseServiceServer;
 use keywright_proto::credential::tenant_service_server::TenantServiceServer;
 use keywright_proto::identity::exchange_service_server::ExchangeServiceServer;
 use keywright_proto::lifecycle as proto;
+use keywright_proto::lifecycle::freeze_service_client::FreezeServiceClient;
 use keywright_proto::lifecycle::management_service_client::ManagementServiceClient;
+use keywright_proto::lifecycle::policy_service_client::PolicyServiceClient;
 use keywright_proto::lifecycle::recovery_service_client::RecoveryServiceClient;
 use keywright_proto::lifecycle::rotation_service_client::RotationServiceClient;
 use keywright_proto::lifecycle::ssh_access_service_client::SshAccessServiceClient;
@@ -160,6 +162,14 @@ impl World {
 
     pub fn management(&self, caller: &Caller) -> ManagementServiceClient<Peer> {
         ManagementServiceClient::new(peer(self.routes.clone(), Some(caller.clone())))
+    }
+
+    pub fn freezes(&self, caller: &Caller) -> FreezeServiceClient<Peer> {
+        FreezeServiceClient::new(peer(self.routes.clone(), Some(caller.clone())))
+    }
+
+    pub fn policies(&self, caller: &Caller) -> PolicyServiceClient<Peer> {
+        PolicyServiceClient::new(peer(self.routes.clone(), Some(caller.clone())))
     }
 
     pub fn recoveries(&self, caller: &Caller) -> RecoveryServiceClient<Peer> {

@@ -1,0 +1,81 @@
+//! Replaces what the platform, a tenant or an access says about its keys. The revision guards it.
+
+use super::read::{PolicyView, load};
+use super::{AskedSettings, Subject};
+use crate::adapters::credential_store::CredentialStore;
+use crate::app::gates;
+use crate::model::OwnSettings;
+use crate::store;
+use keywright_domain::caller::Caller;
+use keywright_domain::reason::Reason;
+use keywright_runtime::audit::{Audit, Entry, Guard};
+use keywright_runtime::failure::{Error, Failure};
+use keywright_storage::{Db, Intent, Outcome};
+use tracing::instrument;
+
+#[derive(Clone)]
+pub struct UpdatePolicy {
+    pub db: Db,
+    pub audit: Audit,
+    pub guard: Guard,
+    pub store: CredentialStore,
+}
+
+impl UpdatePolicy {
+    #[instrument(skip_all, fields(subject = subject.target()))]
+    pub async fn run(
+        &self,
+        caller: &Caller,
+        subject: &Subject,
+        asked: Option<AskedSettings>,
+        revision: &str,
+    ) -> Result<PolicyView, Failure> {
+        let tenant = subject.tenant();
+        self.guard.allow(caller, "policy.update", tenant, subject.target(), subject.missing()).await?;
+        let asked = asked.ok_or_else(|| Failure::violation("policy", "is missing"))?;
+        let own = asked.parse()?;
+        if let Subject::Tenant(tenant) = subject {
+            self.store.require_tenant(caller, tenant).await?;
+        }
+        let entry = Entry::new("policy.update").tenant(tenant).target(subject.target());
+        let intent = self.audit.intend(caller, entry.detail("settings", own.names().join(" "))).await?;
+        let written =
+            self.db.serialized(|| self.write(&caller.principal.id, subject, &own, revision, &intent)).await;
+        let result = written.map_err(Failure::from);
+        self.audit.conclude(&self.db, &intent, &result).await;
+        result
+    }
+
+    async fn write(
+        &self,
+        by: &str,
+        subject: &Subject,
+        own: &OwnSettings,
+        revision: &str,
+        intent: &Intent,
+    ) -> Result<PolicyView, Error> {
+        let mut tx = self.db.begin(intent).await?;
+        if let Subject::Access(tenant, access) = subject {
+            gates::find(tx.conn(), tenant, access).await?;
+        }
+        let before = load(tx.conn(), subject).await?;
+        if !revision.is_empty() && revision != before.revision() {
+            let failure = Failure::new(Reason::RevisionMismatch, "The policy was changed meanwhile.");
+            return Err(failure.with("revision", before.revision()).into());
+        }
+        if before.policy.as_ref().map(|policy| &policy.own) != Some(own) {
+            store::policy::put(&mut tx, subject.tenant(), subject.access(), own, by).await?;
+        }
+        let after = load(tx.conn(), subject).await?;
+        intent.done(&mut tx, Outcome::succeeded().with("revision", after.revision())).await?;
+        tx.commit().await?;
+        Ok(after)
+    }
+}
+
+impl PolicyView {
+    /// 0 before it ever said anything.
+    pub fn revision(&self) -> String {
+        self.policy.as_ref().map_or(0, |policy| policy.revision).to_string()
+    }
+}
