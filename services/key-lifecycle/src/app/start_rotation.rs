@@ -123,8 +123,6 @@ impl StartRotation {
         }
         let scope = asked.scope?;
         let mut reader = store::reader(&self.db).await?;
-        let settings = store::policy::effective(&mut reader, &tenant, Some(&access)).await?;
-        let grace = grace.unwrap_or(settings.grace_period);
         gates::find_usable(&mut reader, &tenant, &access).await?;
         gates::confirmed(asked.confirmation.as_deref(), &access)?;
         let settings = store::policy::effective(&mut reader, &tenant, Some(&access)).await?;
