@@ -8,6 +8,7 @@ use crate::adapters::mail::Mailer;
 use crate::adapters::probe::Probe;
 use crate::adapters::webhook::Webhooks;
 use crate::api::access::Accesses;
+use crate::api::krl::Krls;
 use crate::api::management::Management;
 use crate::api::notification::{NotificationIntake, Notifications};
 use crate::api::policy::Policies;
@@ -16,8 +17,10 @@ use crate::api::rotation::Rotations;
 use crate::api::work::Works;
 use crate::app;
 use crate::app::manage_server::ManageServer;
+use crate::app::read_krl::ReadKrl;
 use crate::app::read_work::ReadWork;
 use crate::custody::Custody;
+use crate::krl::{Files, Groups, Lists};
 use crate::management::{Editor, Keys};
 use crate::notify::Notifier;
 use crate::notify::deliver::Deliverer;
@@ -30,6 +33,7 @@ use crate::worker::Worker;
 use keywright_domain::clock::{Clock, NoRandomness};
 use keywright_domain::ids::RequestId;
 use keywright_proto::lifecycle::freeze_service_server::FreezeServiceServer;
+use keywright_proto::lifecycle::krl_service_server::KrlServiceServer;
 use keywright_proto::lifecycle::management_service_server::ManagementServiceServer;
 use keywright_proto::lifecycle::notification_intake_service_server::NotificationIntakeServiceServer;
 use keywright_proto::lifecycle::notification_service_server::NotificationServiceServer;
@@ -88,6 +92,7 @@ pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
         Box::pin(built.worker.run(parts.stop.clone())),
         Box::pin(built.notifier.run(parts.stop.clone())),
         Box::pin(keys.automatic(owner, wake, parts.stop.clone())),
+        Box::pin(built.lists.run(parts.stop.clone())),
         Box::pin(idempotency::sweep(parts.db.clone(), parts.stop.clone())),
         Box::pin(parts.audit.drain(parts.db, parts.stop)),
     ];
@@ -99,6 +104,7 @@ pub(crate) struct Built {
     pub(crate) routes: Routes,
     pub(crate) worker: Worker,
     pub(crate) notifier: Notifier,
+    pub(crate) lists: Lists,
 }
 
 pub(crate) fn assemble(
@@ -111,7 +117,9 @@ pub(crate) fn assemble(
     let probe = Probe::new(parts.outbound.clone());
     let custody = Custody { db: db.clone(), store: store.clone() };
     let editor = Editor { db: db.clone(), hosts: hosts.clone() };
-    let converger = Converger { db: db.clone(), store: store.clone(), hosts };
+    let groups = Groups { db: db.clone(), store: store.clone() };
+    let files = Files { db: db.clone(), audit: audit.clone(), hosts: hosts.clone() };
+    let converger = Converger { db: db.clone(), store: store.clone(), hosts, groups: groups.clone() };
     let wake = Arc::new(Notify::new());
     let owner = RequestId::random()?.to_string();
     let drive = Drive {
@@ -128,7 +136,11 @@ pub(crate) fn assemble(
         probe: probe.clone(),
         custody: custody.clone(),
         converger: converger.clone(),
+        files: files.clone(),
     };
+    let lists =
+        Lists { db: db.clone(), store: store.clone(), groups: groups.clone(), files, owner: owner.clone() };
+    let krls = Krls { read: ReadKrl { db: db.clone(), audit: audit.clone(), guard: guard.clone(), groups } };
     let rounds = Rounds { db: db.clone(), probe: probe.clone() };
     let recover = app::recover::Recover {
         db: db.clone(),
@@ -168,9 +180,10 @@ pub(crate) fn assemble(
     let routes = routes(parts, &rotate, &store, wake.clone());
     let routes = managing(parts, &keys, manage, (&wake, &owner), routes);
     let routes = notifications(parts, &store, &notifier, routes)
-        .add_service(RecoveryServiceServer::new(Recoveries { recover }));
+        .add_service(RecoveryServiceServer::new(Recoveries { recover }))
+        .add_service(KrlServiceServer::new(krls));
     let worker = Worker { db, owner, drive, revoker, custody, keys, settler, wake };
-    Ok(Built { routes, worker, notifier })
+    Ok(Built { routes, worker, notifier, lists })
 }
 
 /// Management keys.

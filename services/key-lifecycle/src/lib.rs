@@ -8,6 +8,7 @@
 //! | `rotation` | plan (pure) and drive; what a host should hold |
 //! | `revocation` | until every host has refused every revoked key |
 //! | `notify` | who is told of what happened, until he was |
+//! | `krl` | revocation lists of server groups, and the files of hosts that hold one |
 //! | `recovery` | after a restore, until an operator has seen what the hosts have |
 //! | `management` | Keywright's own keys: one replaces another |
 //! | `worker` | what the service does by itself |
@@ -23,6 +24,7 @@ mod api;
 mod app;
 mod build;
 mod custody;
+mod krl;
 mod management;
 mod model;
 mod notify;

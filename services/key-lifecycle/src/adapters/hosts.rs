@@ -1,7 +1,9 @@
 //! Work on hosts, as the lifecycle asks for it: one fresh login with the management key per operation.
 
 use super::credential_store::Server;
-use super::host::{self, DesiredKeys, Drop, Grace, HostFailure, ResidualAccess, SessionCount, SessionScope};
+use super::host::{
+    self, DesiredKeys, Drop, Grace, HostFailure, ResidualAccess, RevokedKeysFile, SessionCount, SessionScope,
+};
 use super::login::Login;
 use crate::model::Enforcer;
 use async_trait::async_trait;
@@ -25,6 +27,8 @@ pub struct Edited {
     pub enforced: Vec<(u32, Enforcer)>,
     /// Other ways in: FOREIGN_KEYS n, KEYS_COMMAND, USER_CA, PASSWORD.
     pub residual: Vec<String>,
+    /// Its sshd reads a file of revoked keys, whoever's.
+    pub revoked_keys: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +69,12 @@ pub trait Hosts: Send + Sync {
         account: &AccountName,
         keys: Option<&[Fingerprint]>,
     ) -> Result<Sessions, Failure>;
+
+    /// The file of revoked keys, if the server's sshd reads one that is ours.
+    async fn look_at_revoked_keys(&self, door: &Door) -> Result<Option<RevokedKeysFile>, Failure>;
+
+    /// Replaces it, and tells its path.
+    async fn write_revoked_keys(&self, door: &Door, list: &[u8]) -> Result<Option<String>, Failure>;
 }
 
 /// The real ones.
@@ -125,7 +135,8 @@ impl Hosts for SshHosts {
             "keys converged"
         );
         let enforced = done.grace.iter().map(|key| (key.version, enforcer(&key.by))).collect();
-        Ok(Edited { enforced, residual: done.residual.iter().map(words).collect() })
+        let residual = done.residual.iter().map(words).collect();
+        Ok(Edited { enforced, residual, revoked_keys: done.facts.revoked_keys })
     }
 
     async fn end_sessions(
@@ -148,6 +159,20 @@ impl Hosts for SshHosts {
             done.processes.iter().map(|process| format!("{} {}", process.pid, process.name)).collect();
         let crontabs = if done.crontab { vec![account.to_string()] } else { Vec::new() };
         Ok(Sessions { ended, processes, crontabs })
+    }
+
+    async fn look_at_revoked_keys(&self, door: &Door) -> Result<Option<RevokedKeysFile>, Failure> {
+        let session = self.login.with_management_key(&door.server, &door.work).await?;
+        let found = host::Host::new(&session, &self.clock).look_at_revoked_keys().await;
+        session.close().await;
+        found.map_err(failure)
+    }
+
+    async fn write_revoked_keys(&self, door: &Door, list: &[u8]) -> Result<Option<String>, Failure> {
+        let session = self.login.with_management_key(&door.server, &door.work).await?;
+        let written = host::Host::new(&session, &self.clock).write_revoked_keys(list).await;
+        session.close().await;
+        written.map_err(failure)
     }
 }
 

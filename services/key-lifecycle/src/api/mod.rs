@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod freeze;
+pub mod krl;
 pub mod management;
 pub mod notification;
 pub mod policy;

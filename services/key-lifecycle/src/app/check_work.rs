@@ -1,5 +1,6 @@
 //! Whether a work is open and covers a credential on a server: what credential-store asks before it signs.
 
+use crate::krl;
 use crate::recovery;
 use crate::store::{self, Connection};
 use keywright_domain::ids::{AccessId, CredentialId, ManagementId, RevocationId, RotationId, ServerId};
@@ -32,24 +33,37 @@ impl CheckWork {
             let open = !active && store::recovery::is_open_on(&mut reader, &server).await?;
             return Ok(open && manages(&mut reader, &credential, &server).await?);
         }
+        if work == krl::WORK {
+            let active = store::recovery::find(&mut reader).await?.is_some_and(|found| found.is_active());
+            let has_file = !active && store::krl::file(&mut reader, &server).await?.is_some();
+            return Ok(has_file && manages(&mut reader, &credential, &server).await?);
+        }
         match open_on(&mut reader, work).await? {
-            Some(access) => Ok(covers(&mut reader, &access, &credential, &server).await?),
+            Some(open) => Ok(covers(&mut reader, &open, &credential, &server).await?),
             None => Ok(false),
         }
     }
 }
 
-/// The access that an open work is about. A grace end counts under its rotation.
-async fn open_on(conn: &mut Connection, work: &str) -> Result<Option<AccessId>, Error> {
+/// The access that an open work is about.
+struct Open {
+    access: AccessId,
+    /// Its own key may be used too. Never for a revocation: that only offers keys, and what is revoked signs no more.
+    own_key: bool,
+}
+
+/// A grace end counts under its rotation.
+async fn open_on(conn: &mut Connection, work: &str) -> Result<Option<Open>, Error> {
     if let Ok(id) = RotationId::parse(work) {
         let found = store::rotation::find(conn, &id).await?;
-        return Ok(found.filter(|rotation| rotation.is_open()).map(|rotation| rotation.access));
+        let open = found.filter(|rotation| rotation.is_open());
+        return Ok(open.map(|rotation| Open { access: rotation.access, own_key: true }));
     }
     if let Ok(id) = RevocationId::parse(work) {
         let found = store::revocation::find(conn, &id).await?;
         return Ok(found
             .filter(|revocation| revocation.finished_at.is_none())
-            .map(|revocation| revocation.access));
+            .map(|revocation| Open { access: revocation.access, own_key: false }));
     }
     Ok(None)
 }
@@ -57,16 +71,16 @@ async fn open_on(conn: &mut Connection, work: &str) -> Result<Option<AccessId>, 
 /// The access's own credential, or the management key of one of its hosts.
 async fn covers(
     conn: &mut Connection,
-    access: &AccessId,
+    open: &Open,
     credential: &CredentialId,
     server: &ServerId,
 ) -> Result<bool, Error> {
-    let hosts = store::access::hosts(conn, access).await?;
+    let hosts = store::access::hosts(conn, &open.access).await?;
     if !hosts.iter().any(|host| host.server == *server) {
         return Ok(false);
     }
-    if store::access::find(conn, access).await?.is_some_and(|access| access.credential == *credential) {
-        return Ok(true);
+    if store::access::find(conn, &open.access).await?.is_some_and(|access| access.credential == *credential) {
+        return Ok(open.own_key);
     }
     Ok(manages(conn, credential, server).await?)
 }

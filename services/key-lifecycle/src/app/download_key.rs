@@ -247,6 +247,11 @@ impl DownloadKey {
         let bytes = self.store.release(caller, release).await?;
         let done = self.db.serialized(|| async {
             let mut tx = self.db.begin(intent).await?;
+            // A revocation that came meanwhile wins: the bytes stay here.
+            let access = gates::find(tx.conn(), &wanted.tenant, &wanted.access).await?;
+            if access.revoked_at.is_some() {
+                return Err(Failure::new(Reason::AccessRevoked, "The access is revoked.").into());
+            }
             let outcome = Outcome::succeeded().with("claimId", claimed.claim.as_str());
             let outcome = outcome.with("version", claimed.version.number.to_string());
             intent.done(&mut tx, outcome).await?;

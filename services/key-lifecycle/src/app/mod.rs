@@ -4,13 +4,14 @@
 pub mod acknowledge_download;
 pub mod check_work;
 pub mod download_key;
-pub mod gates;
 pub mod freeze;
+pub mod gates;
 pub mod list_access;
 pub mod manage_server;
 pub mod notify;
 pub mod policy;
 pub mod provision_access;
+pub mod read_krl;
 pub mod read_work;
 pub mod recover;
 pub mod regenerate_key;

@@ -1,7 +1,7 @@
 //! Revokes every key of an access at once. Always accepted: state commits here, hosts converge as soon as they can.
 
 use super::gates;
-use crate::model::{Access, Revocation, RevocationHost, RevocationState, SessionsToEnd};
+use crate::model::{Access, Notice, Revocation, RevocationHost, RevocationState, SessionsToEnd};
 use crate::store;
 use keywright_domain::caller::Caller;
 use keywright_domain::clock::Instant;
@@ -119,6 +119,12 @@ async fn begin(tx: &mut Tx, access: &Access, wanted: &Wanted) -> Result<Revocati
     };
     let hosts = hosts(tx, access, now).await?;
     store::revocation::insert(tx, &revocation, &hosts).await?;
+    let notice = Notice::new("access.revoked", Some(&access.tenant), revocation.id.as_str())
+        .detail("accessId", access.id.as_str())
+        .detail("account", access.account.as_str())
+        .detail("hosts", hosts.len().to_string())
+        .detail("compromised", wanted.compromised.to_string());
+    store::notice::write(tx, &notice).await?;
     Ok(revocation.id)
 }
 

@@ -3,6 +3,7 @@
 
 mod access;
 mod freeze;
+mod krl;
 mod management;
 mod notice;
 mod notification;
@@ -14,6 +15,7 @@ mod words;
 
 pub use access::{Access, Claim, Host, Line, Receipt, Version};
 pub use freeze::Freeze;
+pub use krl::{Group, ListFile, ListState, Scope};
 pub use management::Management;
 pub use notice::Notice;
 pub use notification::{Delivery, Recipient, Target, Untold};

@@ -1,13 +1,15 @@
 //! Per host: the lines removed, sessions ended, the keys proven refused; again for ever.
 
+use super::exposure;
 use crate::adapters::hosts::{Door, Sessions};
 use crate::adapters::probe::Probe;
 use crate::custody::Custody;
+use crate::krl::Files;
 use crate::model::{Access, LineState, Revocation, RevocationHost, SessionsToEnd, Version, VersionState};
 use crate::rotation::{Converger, plan};
 use crate::store;
-use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use keywright_domain::caller::{Caller, ServiceName};
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::{RevocationId, ServerId};
@@ -15,10 +17,15 @@ use keywright_domain::reason::{Reason, Retry};
 use keywright_runtime::audit::{Audit, Entry};
 use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::{Db, Intent, Outcome};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
 use tracing::instrument;
 
 /// Hosts that are worked on at once.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 32;
+/// How long a host whose next try has come may wait for one that does not answer.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 #[derive(Clone)]
 pub struct Revoker {
@@ -27,6 +34,7 @@ pub struct Revoker {
     pub probe: Probe,
     pub custody: Custody,
     pub converger: Converger,
+    pub files: Files,
 }
 
 struct Task {
@@ -36,21 +44,50 @@ struct Task {
 }
 
 impl Revoker {
-    /// Every host that is due, once.
+    /// Every host that is due, until none is.
     #[instrument(skip_all, fields(revocation = %id))]
     pub async fn run(&self, id: &RevocationId) -> Result<(), Failure> {
         let Some(task) = self.load(id).await? else { return Ok(()) };
-        let now = self.db.now().await?;
         // The sweep says it again if the store cannot hear it now.
         let destroyed = self.custody.push(&task.access, Some(id.as_str()));
-        let due = task.hosts.iter().filter(|host| host.proven_at.is_none() && host.not_before <= now);
-        let hosts: Vec<BoxFuture<'_, ()>> = due.map(|host| self.host(&task, host).boxed()).collect();
-        let hosts = futures_util::stream::iter(hosts).buffer_unordered(AT_ONCE).collect::<Vec<()>>();
-        let (destroyed, _) = futures_util::future::join(destroyed, hosts).await;
+        let (destroyed, hosts) = futures_util::future::join(destroyed, self.hosts(id)).await;
         if let Err(failure) = destroyed {
             tracing::info!(reason = failure.reason.as_str(), "revoked material waits for its destruction");
         }
+        hosts?;
         self.db.serialized(|| self.settle(id)).await.map_err(Failure::from)
+    }
+
+    /// A host that answers waits for none that does not: each is taken when its time has come, those that failed least
+    /// first.
+    async fn hosts(&self, id: &RevocationId) -> Result<(), Failure> {
+        let (mut running, mut busy) = (FuturesUnordered::new(), HashSet::new());
+        loop {
+            let Some(task) = self.load(id).await? else { return Ok(()) };
+            let now = self.db.now().await?;
+            let is_due = |host: &&RevocationHost| {
+                host.proven_at.is_none() && host.not_before <= now && !busy.contains(&host.server)
+            };
+            let mut due: Vec<RevocationHost> = task.hosts.iter().filter(is_due).cloned().collect();
+            due.sort_by_key(|host| host.attempts);
+            due.truncate(AT_ONCE.saturating_sub(busy.len()));
+            let task = Arc::new(task);
+            for host in due {
+                busy.insert(host.server.clone());
+                let task = task.clone();
+                running.push(async move {
+                    self.host(&task, &host).await;
+                    host.server
+                });
+            }
+            tokio::select! {
+                ended = running.next() => match ended {
+                    Some(server) => { busy.remove(&server); }
+                    None => return Ok(()),
+                },
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+            }
+        }
     }
 
     async fn load(&self, id: &RevocationId) -> Result<Option<Task>, Failure> {
@@ -66,10 +103,21 @@ impl Revoker {
     async fn settle(&self, id: &RevocationId) -> Result<(), Error> {
         let mut tx = self.db.begin_internal("how a revocation stands").await?;
         let hosts = store::revocation::hosts(tx.conn(), id).await?;
+        let Some(revocation) = store::revocation::find(tx.conn(), id).await? else { return Ok(()) };
+        let now = tx.now();
         let next = hosts.iter().filter(|host| host.proven_at.is_none()).map(|host| host.not_before).min();
         match next {
-            Some(next) => store::revocation::wait(&mut tx, id, next).await?,
-            None => store::revocation::finish(&mut tx, id).await?,
+            Some(next) => {
+                let telling = exposure::next(revocation.requested_at, now);
+                store::revocation::wait(&mut tx, id, next.min(telling)).await?;
+                if let Some(notice) = exposure::notice(&revocation, &hosts, now) {
+                    store::notice::write(&mut tx, &notice).await?;
+                }
+            }
+            None => {
+                store::revocation::finish(&mut tx, id).await?;
+                store::access::touch(&mut tx, &revocation.access).await?;
+            }
         }
         tx.commit().await?;
         Ok(())
@@ -80,8 +128,11 @@ impl Revoker {
         let caller = Caller::background(ServiceName::KeyLifecycle, work);
         let entry = Entry::new("host.revoke").tenant(Some(&task.access.tenant)).target(host.server.as_str());
         let entry = entry.detail("accessId", task.access.id.as_str());
-        // A log that does not answer holds nothing back: the revocation's own intent is in its spool.
-        let intent = self.audit.intend(&caller, entry).await.ok();
+        // A log that does not answer holds nothing back: it is told when it does.
+        let intent = match self.db.now().await {
+            Ok(now) => self.audit.intend_or_spool(&caller, entry, now).await.ok(),
+            Err(_) => None,
+        };
         let mut now_known = host.clone();
         let result = self.revoke_on(task, &mut now_known).await;
         if let Err(failure) = &result {
@@ -132,7 +183,10 @@ impl Revoker {
         let door = self.converger.door(&host.server, task.revocation.id.as_str()).await?;
         let keys = self.revoked_on(task, &host.server).await?;
         match self.converger.converge(&door, &task.access).await {
-            Ok(edited) => host.residual = edited.residual,
+            Ok(edited) => {
+                self.files.bring(&door, &edited).await;
+                host.residual = edited.residual;
+            }
             // No account, no way in; the offers below prove it.
             Err(failure) if failure.is(Reason::AccountNotFound) => host.residual = Vec::new(),
             Err(failure) => return Err(failure),

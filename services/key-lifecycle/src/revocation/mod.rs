@@ -4,5 +4,6 @@
 //! not answer. A host that was not reached is never called revoked.
 
 mod drive;
+mod exposure;
 
 pub use drive::Revoker;

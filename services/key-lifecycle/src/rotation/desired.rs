@@ -7,6 +7,7 @@
 use crate::adapters::credential_store::CredentialStore;
 use crate::adapters::host::{DesiredKey, DesiredKeys};
 use crate::adapters::hosts::{Door, Edited, Hosts, Trouble};
+use crate::krl::Groups;
 use crate::model::{Access, Enforcer, Line, LineState, Version, VersionState};
 use crate::recovery;
 use crate::store;
@@ -26,12 +27,15 @@ pub struct Converger {
     pub db: Db,
     pub store: CredentialStore,
     pub hosts: Arc<dyn Hosts>,
+    pub groups: Groups,
 }
 
 impl Converger {
     /// The server as it is now, to be worked on under `work`.
     pub async fn door(&self, server: &ServerId, work: &str) -> Result<Door, Failure> {
-        Ok(Door { server: self.store.server(server).await?, work: work.to_owned() })
+        let server = self.store.server(server).await?;
+        self.groups.remember(&server).await?;
+        Ok(Door { server, work: work.to_owned() })
     }
 
     pub async fn converge(&self, door: &Door, access: &Access) -> Result<Edited, Failure> {
@@ -88,6 +92,10 @@ impl Converger {
         let done = self.db.serialized(|| async {
             let mut tx = self.db.begin_internal("what an edit saw").await?;
             store::access::set_residual(&mut tx, &access.id, server, &edited.residual).await?;
+            store::revocation::hurry(&mut tx, server).await?;
+            if edited.revoked_keys {
+                store::krl::hurry_first(&mut tx, server).await?;
+            }
             tx.commit().await?;
             Ok::<(), Error>(())
         });

@@ -6,6 +6,7 @@ pub mod backup;
 pub mod claim;
 pub mod delivery;
 pub mod freeze;
+pub mod krl;
 pub mod line;
 pub mod management;
 pub mod notice;

@@ -3,7 +3,7 @@
 use super::{Connection, list, read_list};
 use crate::model::{Revocation, RevocationHost};
 use keywright_domain::clock::Instant;
-use keywright_domain::ids::{AccessId, RevocationId};
+use keywright_domain::ids::{AccessId, RevocationId, ServerId};
 use keywright_storage::{Columns, Error, Tx};
 use sqlx::any::AnyRow;
 
@@ -55,6 +55,30 @@ pub async fn update_host(tx: &mut Tx, id: &RevocationId, host: &RevocationHost) 
     .bind(&host.reason)
     .bind(i64::from(host.attempts))
     .bind(host.not_before.micros())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// The host answers again: what was waiting for it is tried now.
+pub async fn hurry(tx: &mut Tx, server: &ServerId) -> Result<(), Error> {
+    let now = tx.now().micros();
+    sqlx::query(
+        "UPDATE revocation SET next_at = $2
+          WHERE state = 'RUNNING' AND next_at > $2
+            AND id IN (SELECT revocation_id FROM revocation_host
+                        WHERE server_id = $1 AND proven_at IS NULL AND not_before > $2 AND reason = 'HOST_UNREACHABLE')",
+    )
+    .bind(server.as_str())
+    .bind(now)
+    .execute(tx.conn())
+    .await?;
+    sqlx::query(
+        "UPDATE revocation_host SET not_before = $2
+          WHERE server_id = $1 AND proven_at IS NULL AND not_before > $2 AND reason = 'HOST_UNREACHABLE'",
+    )
+    .bind(server.as_str())
+    .bind(now)
     .execute(tx.conn())
     .await?;
     Ok(())

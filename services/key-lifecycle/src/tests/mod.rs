@@ -4,6 +4,7 @@
 mod download;
 mod fakes;
 mod gates;
+mod krl;
 mod manage;
 mod management_keys;
 mod policies;

@@ -1,6 +1,6 @@
 //! Simulated hosts: files with a marker, lines with an end, and whatever a test lets fail.
 
-use crate::adapters::host::DesiredKeys;
+use crate::adapters::host::{DesiredKeys, RevokedKeysFile};
 use crate::adapters::hosts::{Door, Edited, Hosts, Sessions, Trouble};
 use crate::model::Enforcer;
 use async_trait::async_trait;
@@ -11,6 +11,8 @@ use keywright_domain::reason::Reason;
 use keywright_runtime::failure::Failure;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
+
+const LIST_PATH: &str = "/etc/ssh/keywright/revoked_keys";
 
 /// One account's file: blobs with the end that the host enforces, and the revision in the marker.
 #[derive(Debug, Default, Clone)]
@@ -23,6 +25,8 @@ pub struct File {
 pub struct State {
     pub files: HashMap<(String, String), File>,
     pub missing_accounts: Vec<String>,
+    /// Servers whose sshd reads a list of ours, and what it holds.
+    pub lists: HashMap<String, Vec<u8>>,
     /// Servers that end keys by themselves.
     pub enforcing: bool,
     /// Such a server refuses a key with an end at once.
@@ -134,6 +138,7 @@ impl Hosts for Range {
         if foreign > 0 {
             edited.residual.push(format!("FOREIGN_KEYS {foreign}"));
         }
+        edited.revoked_keys = state.lists.contains_key(server);
         Ok(edited)
     }
 
@@ -148,5 +153,23 @@ impl Hosts for Range {
         Self::enter(&mut state, action, door.server.id.as_str())
             .map_err(|reason| Failure::new(reason, "It failed."))?;
         Ok(Sessions { ended: "1".to_owned(), ..Sessions::default() })
+    }
+
+    async fn look_at_revoked_keys(&self, door: &Door) -> Result<Option<RevokedKeysFile>, Failure> {
+        let mut state = self.state.lock().unwrap();
+        let server = door.server.id.as_str();
+        Self::enter(&mut state, "look_at_list", server)
+            .map_err(|reason| Failure::new(reason, "It failed."))?;
+        let found = state.lists.get(server).map(|list| RevokedKeysFile::holding(LIST_PATH, list));
+        Ok(found)
+    }
+
+    async fn write_revoked_keys(&self, door: &Door, list: &[u8]) -> Result<Option<String>, Failure> {
+        let mut state = self.state.lock().unwrap();
+        let server = door.server.id.as_str();
+        Self::enter(&mut state, "write_list", server).map_err(|reason| Failure::new(reason, "It failed."))?;
+        let Some(held) = state.lists.get_mut(server) else { return Ok(None) };
+        *held = list.to_vec();
+        Ok(Some(LIST_PATH.to_owned()))
     }
 }

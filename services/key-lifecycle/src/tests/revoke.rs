@@ -1,6 +1,6 @@
 //! A revocation is always accepted, wins over everything, and is not called done before every host says so.
 
-use super::world::{World, answer, reason};
+use super::world::{World, answer, operator, reason};
 use keywright_domain::reason::Reason;
 use keywright_proto::credential::VersionState;
 use keywright_proto::lifecycle as proto;
@@ -239,4 +239,73 @@ async fn its_confirmation_is_typed_like_any_other() {
     };
     assert_eq!(reason(world.accesses(&world.owner).revoke_ssh_access(both).await), Reason::ValidationFailed);
     assert_eq!(world.view(&access.id).await.status(), proto::AccessStatus::Active);
+}
+
+#[tokio::test]
+async fn a_host_that_answers_to_another_work_is_tried_at_once() {
+    let world = World::new().await;
+    let server = world.server();
+    let first = world.access(std::slice::from_ref(&server)).await;
+    let asked = proto::ProvisionSshAccessRequest {
+        account: "second".to_owned(),
+        ..world.provisioning(std::slice::from_ref(&server))
+    };
+    answer(world.accesses(&operator()).provision_ssh_access(asked).await).unwrap();
+    world.settle().await;
+    world.range.fail(&format!("any {server}"), 8, Reason::HostUnreachable);
+    let begun = revoke(&world, &first.id).await;
+    world.settle_for(150).await;
+    assert_eq!(world.revocation(&begun.id).await.state(), RevocationState::Running);
+    world.range.state.lock().unwrap().failing.clear();
+
+    let second = proto::ListSshAccessRequest { tenant_id: world.tenant.to_string(), ..Default::default() };
+    let all = answer(world.accesses(&world.owner).list_ssh_access(second).await).unwrap().items;
+    world.start(&all.iter().find(|access| access.account == "second").unwrap().id).await;
+    world.settle().await;
+
+    assert_eq!(world.revocation(&begun.id).await.state(), RevocationState::Succeeded);
+}
+
+#[tokio::test]
+async fn it_is_told_when_it_happens_and_as_long_as_a_host_is_exposed() {
+    let world = World::new().await;
+    let server = world.server();
+    let access = world.access(std::slice::from_ref(&server)).await;
+    world.range.fail(&format!("any {server}"), usize::MAX, Reason::HostUnreachable);
+    let begun = revoke(&world, &access.id).await;
+    let told = async |event: &str| {
+        let mut reader = crate::store::reader(&world.db).await.unwrap();
+        let rows = sqlx::query("SELECT dedup FROM notice WHERE event = $1 AND subject = $2")
+            .bind(event)
+            .bind(&begun.id)
+            .fetch_all(&mut *reader)
+            .await;
+        rows.unwrap().len()
+    };
+    assert_eq!((told("access.revoked").await, told("access.exposed").await), (1, 0));
+    world.settle_for(299).await;
+    assert_eq!(told("access.exposed").await, 0);
+    world.settle_for(2).await;
+    assert_eq!(told("access.exposed").await, 1);
+    for _ in 0..12 {
+        world.pass(Duration::from_secs(300));
+        world.settle().await;
+    }
+    assert_eq!(told("access.exposed").await, 2);
+    world.pass(Duration::from_secs(24 * 3600));
+    world.settle().await;
+    assert_eq!(told("access.exposed").await, 3);
+}
+
+#[tokio::test]
+async fn a_revoked_access_signs_nothing_under_its_revocation() {
+    let world = World::new().await;
+    let server = world.server();
+    let access = world.access(std::slice::from_ref(&server)).await;
+    world.range.fail(&format!("any {server}"), usize::MAX, Reason::HostUnreachable);
+    let begun = revoke(&world, &access.id).await;
+    let credential = world.vault.state.lock().unwrap().credentials.iter().next().unwrap().clone();
+    let asked =
+        proto::CheckWorkRequest { work: begun.id.clone(), credential_id: credential, server_id: server };
+    assert!(!answer(world.works().check_work(asked).await).unwrap().open);
 }

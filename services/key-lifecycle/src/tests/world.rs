@@ -8,6 +8,7 @@ use crate::adapters::credential_store::CredentialStore;
 use crate::adapters::hosts::{Hosts, SshHosts};
 use crate::adapters::login::Login;
 use crate::build::{Built, assemble};
+use crate::krl::Lists;
 use crate::notify::Notifier;
 use crate::worker::Worker;
 use crate::{Keyring, MIGRATIONS, Parts, Telling};
@@ -26,6 +27,7 @@ use keywright_proto::credential::tenant_service_server::TenantServiceServer;
 use keywright_proto::identity::exchange_service_server::ExchangeServiceServer;
 use keywright_proto::lifecycle as proto;
 use keywright_proto::lifecycle::freeze_service_client::FreezeServiceClient;
+use keywright_proto::lifecycle::krl_service_client::KrlServiceClient;
 use keywright_proto::lifecycle::management_service_client::ManagementServiceClient;
 use keywright_proto::lifecycle::policy_service_client::PolicyServiceClient;
 use keywright_proto::lifecycle::recovery_service_client::RecoveryServiceClient;
@@ -59,6 +61,7 @@ pub struct World {
     pub range: Range,
     pub worker: Worker,
     pub notifier: Notifier,
+    pub lists: Lists,
     pub tenant: TenantId,
     pub owner: Caller,
     micros: Arc<AtomicI64>,
@@ -122,10 +125,10 @@ impl World {
         let bootstrapper = Bootstrapper::new(login.clone(), directory, clock.clone());
         let hosts: Arc<dyn Hosts> =
             if is_real { Arc::new(SshHosts { login, clock }) } else { Arc::new(range.clone()) };
-        let Built { routes, worker, notifier } = assemble(&parts, hosts, bootstrapper).unwrap();
+        let Built { routes, worker, notifier, lists } = assemble(&parts, hosts, bootstrapper).unwrap();
         let tenant = TenantId::random().unwrap();
         let owner = person(Role::TenantOwner, Some(&tenant));
-        Self { _dir: dir, db, log, vault, range, worker, notifier, tenant, owner, micros, routes }
+        Self { _dir: dir, db, log, vault, range, worker, notifier, lists, tenant, owner, micros, routes }
     }
 
     pub fn pass(&self, span: Duration) {
@@ -174,6 +177,10 @@ impl World {
 
     pub fn recoveries(&self, caller: &Caller) -> RecoveryServiceClient<Peer> {
         RecoveryServiceClient::new(peer(self.routes.clone(), Some(caller.clone())))
+    }
+
+    pub fn krls(&self, caller: &Caller) -> KrlServiceClient<Peer> {
+        KrlServiceClient::new(peer(self.routes.clone(), Some(caller.clone())))
     }
 
     pub fn works(&self) -> WorkServiceClient<Peer> {

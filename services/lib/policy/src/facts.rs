@@ -35,7 +35,7 @@ impl Facts {
         };
         let who = &caller.principal;
         let (principal, object) = (uid(&self.principal, &who.id), uid(&self.object, "object"));
-        let permissions = who.permissions.iter().map(|permission| text(permission));
+        let permissions = who.permissions.iter().map(|permission| text(kind_of(permission)));
         let attributes = HashMap::from([
             ("role".to_owned(), text(who.role.as_str())),
             ("kind".to_owned(), text(who.kind.as_str())),
@@ -53,6 +53,14 @@ impl Facts {
         let action = uid(&self.action, action);
         let request = Request::new(principal, action, object, context, Some(&self.schema)).ok()?;
         Some((request, entities))
+    }
+}
+
+/// What a permission is for. Which group a `krl.read:GROUP` names, the use case checks.
+fn kind_of(permission: &str) -> &str {
+    match permission.split_once(':') {
+        Some((kind @ "krl.read", _)) => kind,
+        _ => permission,
     }
 }
 

@@ -95,6 +95,7 @@ fn a_program_does_what_its_permissions_say() {
         ("credential.resolve", "credential.resolve"),
         ("credential.sign", "credential.sign_login"),
         ("access.provision", "access.provision"),
+        ("krl.read:web", "krl.read"),
     ];
     for (permission, _) in each {
         for (needed, action) in each {
@@ -111,6 +112,9 @@ fn a_program_does_what_its_permissions_say() {
             );
         }
     }
+    // No other permission has a second half.
+    let caller = program(Role::InternalService, &["access.provision:web"]);
+    assert!(policy.admits(&caller, "access.provision").is_err());
     // The permission alone, without the role that carries permissions, is worth nothing.
     assert!(policy.admits(&program(Role::Operator, &["credential.resolve"]), "credential.resolve").is_err());
 }

@@ -2,7 +2,7 @@
 //! services.
 
 use crate::app::tenants::open;
-use crate::domain::text::name;
+use crate::domain::text::{group, name};
 use crate::store::{token, token::Token};
 use keywright_domain::caller::{Caller, PrincipalKind, Role};
 use keywright_domain::clock::Instant;
@@ -23,6 +23,8 @@ const DEFAULT: Duration = Duration::from_secs(30 * 24 * 3600);
 const PLATFORM_PERMISSIONS: &[&str] = &["access.provision", "reference.write"];
 /// What one can be permitted in a tenant, by the tenant's owners and admins alone.
 const TENANT_PERMISSIONS: &[&str] = &["credential.resolve", "credential.sign"];
+/// Followed by a server group, whose revocation list it may read: in a tenant, of the tenant's servers.
+const READ_KRL: &str = "krl.read:";
 
 pub struct CreateToken {
     pub db: Db,
@@ -160,13 +162,19 @@ pub(super) fn check_shape(role: Role, tenant: Option<&TenantId>, new: &NewToken)
 fn check_permissions(tenant: Option<&TenantId>, asked: &[String]) -> Result<(), Failure> {
     let allowed = if tenant.is_some() { TENANT_PERMISSIONS } else { PLATFORM_PERMISSIONS };
     let place = if tenant.is_some() { "in a tenant" } else { "of the platform" };
-    if asked.is_empty() || !asked.iter().all(|name| allowed.contains(&name.as_str())) {
+    let known = |name: &String| allowed.contains(&name.as_str()) || reads_a_krl(name);
+    if asked.is_empty() || !asked.iter().all(known) {
         return Err(Failure::violation(
             "permissions",
-            format!("must name what a service {place} may do: {}", allowed.join(", ")),
+            format!("must name what a service {place} may do: {}, {READ_KRL}GROUP", allowed.join(", ")),
         ));
     }
     Ok(())
+}
+
+fn reads_a_krl(permission: &str) -> bool {
+    let named = permission.strip_prefix(READ_KRL).filter(|text| !text.is_empty());
+    named.is_some_and(|text| group(text).is_ok_and(|group| group == text))
 }
 
 pub(super) fn may_grant(caller: &Caller, role: Role, tenant: Option<&TenantId>) -> bool {

@@ -71,6 +71,12 @@ fn a_token_that_makes_no_sense_is_refused() {
     assert!(check_shape(Role::InternalService, Some(&tenant), &asked(&["reference.write"])).is_err());
     assert!(check_shape(Role::InternalService, Some(&tenant), &asked(&["credential.sign"])).is_ok());
     assert!(check_shape(Role::InternalService, None, &asked(&["reference.write"])).is_ok());
+    for tenant in [None, Some(&tenant)] {
+        assert!(check_shape(Role::InternalService, tenant, &asked(&["krl.read:web servers"])).is_ok());
+        for wrong in ["krl.read", "krl.read:", "krl.read: web", "krl.write:web"] {
+            assert!(check_shape(Role::InternalService, tenant, &asked(&[wrong])).is_err(), "{wrong}");
+        }
+    }
     assert!(check_shape(Role::Operator, None, &asked(&["access.provision"])).is_err());
     assert!(check_shape(Role::InternalService, None, &asked(&["access.provision"])).is_ok());
     assert!(check_shape(Role::Auditor, Some(&tenant), &asked(&[])).is_ok());

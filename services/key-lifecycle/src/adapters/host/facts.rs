@@ -72,6 +72,8 @@ pub struct Facts {
     pub files: Vec<KeysFile>,
     /// Without the foreign keys, which only reading the files tells.
     pub residual: Vec<ResidualAccess>,
+    /// The server reads a file of revoked keys, whoever's.
+    pub revoked_keys: bool,
     pub skew: Option<Skew>,
     /// The end that was asked for, in the host's local time.
     pub local_end: Option<LocalTime>,

@@ -46,6 +46,7 @@ fn facts(name: &AccountName, answer: &Answer, before: Instant, after: Instant, g
         files: account.as_ref().map(|account| files(name, account, answer, server)).unwrap_or_default(),
         residual: residual(answer, settings_read),
         version: version(answer, greeting),
+        revoked_keys: answer.get("sshd_revokedkeys").is_some_and(|path| path.starts_with('/')),
         skew: host_time.map(|host| Skew::measured(host, before, after)),
         local_end: local_end(answer),
         drop: drop_of(answer),

@@ -16,6 +16,7 @@
 //! | `create` | new accounts |
 //! | `files`, `digest`, `edit`, `converge` | reading and replacing key files until they are as desired |
 //! | `sessions` | ending what is open |
+//! | `revoked_keys` | the list that sshd reads, where it is ours |
 //! | `failure` | the reasons |
 
 mod answer;
@@ -28,6 +29,7 @@ mod failure;
 mod files;
 mod grace;
 mod inspect;
+mod revoked_keys;
 mod script;
 mod sessions;
 mod shell;
@@ -36,12 +38,19 @@ pub use converge::{DesiredKey, DesiredKeys};
 pub use facts::{Drop, ResidualAccess};
 pub use failure::HostFailure;
 pub use grace::Grace;
+pub use revoked_keys::RevokedKeysFile;
 pub use sessions::{SessionCount, SessionScope};
 
 /// All that is done on hosts: what the program of the shipped sudoers rule holds.
 #[cfg(test)]
-const OPERATIONS: &[&script::Operation] =
-    &[&inspect::INSPECT, &files::READ, &edit::EDIT, &create::CREATE, &sessions::END];
+const OPERATIONS: &[&script::Operation] = &[
+    &inspect::INSPECT,
+    &files::READ,
+    &edit::EDIT,
+    &create::CREATE,
+    &sessions::END,
+    &revoked_keys::REVOKED_KEYS,
+];
 
 use keywright_domain::clock::Clock;
 

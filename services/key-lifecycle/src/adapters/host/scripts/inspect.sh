@@ -20,7 +20,7 @@ if [ -n "$sshd" ]; then
     echo settings=yes
     printf '%s\n' "$settings" | while read -r key value; do
       case $key in
-        authorizedkeysfile | authorizedkeyscommand | trustedusercakeys | passwordauthentication | usepam | \
+        authorizedkeysfile | authorizedkeyscommand | trustedusercakeys | revokedkeys | passwordauthentication | usepam | \
           kbdinteractiveauthentication | challengeresponseauthentication | permitemptypasswords)
           printf 'sshd_%s=%s\n' "$key" "$value"
           ;;

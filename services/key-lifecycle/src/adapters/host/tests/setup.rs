@@ -92,6 +92,7 @@ pub(super) fn default_facts(shell: &LocalShell) -> Facts {
         version: None,
         settings_read: false,
         residual: Vec::new(),
+        revoked_keys: false,
         skew: None,
         local_end: None,
         drop: Drop::Setpriv,
