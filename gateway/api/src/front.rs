@@ -83,7 +83,10 @@ pub async fn answer(
         headers.insert(CALLERS_REQUEST_ID, id);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if is_api || !headers.contains_key(header::CACHE_CONTROL) {
+    // What has an entity tag says itself how it may be kept.
+    let keeps =
+        headers.contains_key(header::CACHE_CONTROL) && (!is_api || headers.contains_key(header::ETAG));
+    if !keeps {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     if is_api {

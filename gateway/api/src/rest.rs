@@ -108,6 +108,23 @@ fn event_stream(events: Body) -> Response<Body> {
 }
 
 fn download(rpc: &Rpc, attachment: Attachment) -> Response<Body> {
+    let not_modified = attachment.not_modified;
+    let mut response = file(rpc, attachment);
+    if response.headers().contains_key(header::ETAG) {
+        // It may be kept, by this client, and is asked for again each time.
+        let again = HeaderValue::from_static("private, no-cache");
+        response.headers_mut().insert(header::CACHE_CONTROL, again);
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("authorization, cookie"));
+    }
+    if not_modified {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response.headers_mut().remove(header::CONTENT_TYPE);
+        response.headers_mut().remove(header::CONTENT_DISPOSITION);
+    }
+    response
+}
+
+fn file(rpc: &Rpc, attachment: Attachment) -> Response<Body> {
     let disposition = match file_name(rpc, &attachment.data) {
         Some(name) => HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")),
         None => Ok(HeaderValue::from_static("attachment")),

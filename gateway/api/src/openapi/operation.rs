@@ -3,7 +3,7 @@
 use super::{comments, errors, schema::Schemas};
 use crate::{
     routes::{BodyRule, Route},
-    transcode::is_well_known,
+    transcode::{self, is_well_known},
 };
 use http::Method;
 use keywright_proto::AuditClass;
@@ -20,6 +20,10 @@ pub fn operation(route: &Route, nth: usize, schemas: &mut Schemas) -> Value {
     }
     let mut responses = errors::responses(route, &comment);
     responses.insert("200".to_owned(), answer(route, schemas));
+    if transcode::if_none_match(route).is_some() {
+        let description = "The file is the one of `If-None-Match`.";
+        responses.insert("304".to_owned(), json!({ "description": description }));
+    }
     let mut operation = json!({
         "operationId": name,
         "tags": [method.parent_service().name()],
@@ -58,7 +62,9 @@ fn parameters(route: &Route, schemas: &mut Schemas) -> Vec<Value> {
     query_fields(&route.rpc.method.input(), "", 0, &mut queries);
     for (path, field) in queries {
         let taken = in_path.contains(&path) || in_body.as_ref() == Some(&field);
-        if !taken {
+        if transcode::if_none_match(route).as_ref() == Some(&field) {
+            parameters.push(parameter("header", "If-None-Match", &field, false, schemas));
+        } else if !taken {
             let required = required && super::schema::behaves(&field, "REQUIRED");
             parameters.push(parameter("query", &path, &field, required, schemas));
         }
@@ -154,7 +160,7 @@ fn answer(route: &Route, schemas: &mut Schemas) -> Value {
 fn download(output: &MessageDescriptor) -> Value {
     let mut headers = Map::new();
     for field in output.fields().filter(|field| field.kind() == Kind::String && !field.is_list()) {
-        let name = format!("keywright-{}", field.name().replace('_', "-"));
+        let name = transcode::header_name(&field);
         let description = comments::comment(&field.parent_file(), field.path());
         headers.insert(name, json!({ "description": description, "schema": { "type": "string" } }));
     }

@@ -20,8 +20,8 @@ mod write;
 mod tests;
 
 pub use enums::rest_name;
-pub use request::message;
-pub use response::{Attachment, Content, content};
+pub use request::{if_none_match, message};
+pub use response::{Attachment, Content, content, header_name};
 pub use wipe::wipe;
 
 use prost_reflect::MessageDescriptor;

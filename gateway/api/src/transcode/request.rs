@@ -7,7 +7,7 @@ use crate::{
     routes::{BodyRule, Route, Variable},
 };
 use http::{HeaderMap, Method, header};
-use prost_reflect::{DynamicMessage, FieldDescriptor};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, Value};
 use serde_json::Value as Json;
 
 /// The message that `route` wants, from the values of its path, the query and the body.
@@ -46,6 +46,9 @@ pub fn message(
     for (variable, value) in route.template.variables().zip(values) {
         path_value(&mut reader, &mut message, variable, value);
     }
+    if let (Some(field), Some(known)) = (if_none_match(route), headers.get(header::IF_NONE_MATCH)) {
+        message.set_field(&field, Value::String(entity_tags(known.to_str().unwrap_or_default())));
+    }
     match reader.finish() {
         violations if violations.is_empty() => Ok(message),
         violations => {
@@ -53,6 +56,21 @@ pub fn message(
             Err(errors::invalid(violations).into())
         }
     }
+}
+
+/// A request that can be answered with "as before" has this field; over REST it is the header.
+pub fn if_none_match(route: &Route) -> Option<FieldDescriptor> {
+    let field = route.rpc.method.input().get_field_by_name("if_none_match");
+    field.filter(|field| field.kind() == Kind::String && !field.is_list())
+}
+
+/// The entity tags of `If-None-Match`, without quotes and marks of weakness, joined by commas; or `*`.
+fn entity_tags(header: &str) -> String {
+    let tags = header.split(',').map(|tag| {
+        let tag = tag.trim();
+        tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"')
+    });
+    tags.collect::<Vec<_>>().join(",")
 }
 
 fn empty() -> Json {

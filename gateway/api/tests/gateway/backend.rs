@@ -17,6 +17,7 @@ use keywright_proto::{
     },
     lifecycle::{
         self, Rotation, RotationState,
+        krl_service_server::KrlServiceServer,
         rotation_service_server::{RotationService, RotationServiceServer},
         ssh_access_service_server::{SshAccessService, SshAccessServiceServer},
     },
@@ -38,7 +39,8 @@ pub fn credential_store() -> Peer {
 pub fn key_lifecycle() -> Peer {
     peer(
         Routes::new(RotationServiceServer::new(Lifecycle))
-            .add_service(SshAccessServiceServer::new(Lifecycle)),
+            .add_service(SshAccessServiceServer::new(Lifecycle))
+            .add_service(KrlServiceServer::new(crate::files::Lists)),
     )
 }
 
@@ -50,10 +52,10 @@ fn peer(routes: Routes) -> Peer {
     }))
 }
 
-type Answer<T> = Result<Response<T>, Status>;
+pub type Answer<T> = Result<Response<T>, Status>;
 
 /// The request's message, if it came through the edge.
-fn admitted<T>(request: Request<T>) -> Result<T, Status> {
+pub fn admitted<T>(request: Request<T>) -> Result<T, Status> {
     let header = |name: &str| {
         request.metadata().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned()
     };

@@ -11,6 +11,7 @@
 
 mod backend;
 mod documents;
+mod files;
 mod grpc;
 mod limits;
 mod port;

@@ -1,5 +1,5 @@
-//! Where secrets cross the contract: their fields are marked, one public RPC answers with a file, and no public answer
-//! holds key material.
+//! Where secrets cross the contract: their fields are marked, one public RPC answers with a key file (a file that is
+//! marked), and no public answer holds key material.
 
 use super::{Notes, files, messages, rpcs};
 use crate::finding::Finding;
@@ -11,6 +11,9 @@ const SECRETS: &[&str] = &["private_key", "passphrase", "token", "code", "file",
 /// Here `code` is a reason's name.
 const REASONS: &[&str] =
     &["keywright.credential.v1.KeyCheck.code", "keywright.probe.v1.ConnectivityCheck.code"];
+/// Files that hold no secret: revocation lists.
+const OPEN_FILES: &[&str] =
+    &["keywright.lifecycle.v1.GetKrlResponse.file", "keywright.lifecycle.v1.GetKrlTextResponse.file"];
 const BODY: &str = "google.api.HttpBody";
 /// What no public answer may hold.
 const MATERIAL: &[&str] = &["private_key", "material", "passphrase"];
@@ -33,7 +36,8 @@ fn unmarked(pool: &DescriptorPool) -> Vec<Finding> {
     for file in files(pool) {
         let notes = Notes::of(&file);
         for field in messages(&file).iter().flat_map(|message| message.fields().collect::<Vec<_>>()) {
-            let is_secret = SECRETS.contains(&field.name()) && !REASONS.contains(&field.full_name());
+            let is_named = REASONS.contains(&field.full_name()) || OPEN_FILES.contains(&field.full_name());
+            let is_secret = SECRETS.contains(&field.name()) && !is_named;
             if is_secret && holds_a_value(&field) && !is_redacted(&field) {
                 let rule = format!("{} holds a secret and is not marked debug_redact", field.full_name());
                 findings.push(Finding::new(notes.file(), notes.line(field.path()), rule));
@@ -63,6 +67,12 @@ fn answers_a_file(message: &MessageDescriptor) -> bool {
     message.full_name() == BODY || deep_fields(message).iter().any(|field| is_body(&field.kind()))
 }
 
+/// With a file that is marked as a secret.
+fn answers_a_key_file(message: &MessageDescriptor) -> bool {
+    message.full_name() == BODY
+        || deep_fields(message).iter().any(|field| is_body(&field.kind()) && is_redacted(field))
+}
+
 fn material(message: &MessageDescriptor) -> Vec<String> {
     let fields = deep_fields(message);
     fields
@@ -82,7 +92,7 @@ mod tests {
     #[test]
     fn every_secret_is_marked() {
         assert_none(unmarked(pool()));
-        for field in REASONS {
+        for field in REASONS.iter().chain(OPEN_FILES) {
             let (message, name) = field.rsplit_once('.').unwrap();
             let message = pool().get_message_by_name(message).unwrap_or_else(|| panic!("{message} is gone"));
             assert!(message.get_field_by_name(name).is_some(), "{field} is gone: take it off this list");
@@ -103,11 +113,15 @@ mod tests {
     }
 
     #[test]
-    fn one_public_rpc_answers_with_a_file() {
-        let all: Vec<_> =
-            rpcs(pool()).into_iter().filter(is_public).filter(|m| answers_a_file(&m.output())).collect();
-        let names: Vec<&str> = all.iter().map(MethodDescriptor::full_name).collect();
-        assert_eq!(names, ["keywright.lifecycle.v1.SshAccessService.DownloadSshKey"]);
+    fn one_public_rpc_answers_with_a_key_file() {
+        let answering = |answers: fn(&MessageDescriptor) -> bool| {
+            let all = rpcs(pool()).into_iter().filter(is_public).filter(move |m| answers(&m.output()));
+            all.map(|method| method.full_name().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(answering(answers_a_key_file), ["keywright.lifecycle.v1.SshAccessService.DownloadSshKey"]);
+        let mut files = answering(answers_a_file);
+        files.retain(|name| !name.ends_with(".DownloadSshKey"));
+        assert_eq!(files.len(), OPEN_FILES.len(), "a file that is no key is on the list: {files:?}");
         assert!(
             rpcs(&stripped()).iter().all(|method| !is_public(method)),
             "without a rule nothing is public"
