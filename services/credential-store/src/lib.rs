@@ -86,7 +86,7 @@ pub fn build(parts: Parts) -> Assembled {
     let routes = identity(&parts, Routes::new(readiness));
     let routes = single_sign_on(&parts, routes);
     let routes = sessions(&parts, routes);
-    let routes = servers(&parts, routes);
+    let routes = servers(&parts, &shelf, routes);
     let routes = credentials(&parts, &shelf, routes);
     let routes = keys(&parts, &shelf, routes);
     let routes = programs(&parts, &shelf, routes);
@@ -123,7 +123,7 @@ fn custody_admin(parts: &Parts, routes: Routes) -> Routes {
 }
 
 /// Servers and the directory of them.
-fn servers(parts: &Parts, routes: Routes) -> Routes {
+fn servers(parts: &Parts, shelf: &Shelf, routes: Routes) -> Routes {
     use app::{directory, servers};
     let Parts { db, audit, guard, outbound, idempotency, .. } = parts.clone();
     let probe = adapters::probe::Probe::new(outbound);
@@ -153,6 +153,18 @@ fn servers(parts: &Parts, routes: Routes) -> Routes {
         read: directory::read::ReadDirectory { db: db(), guard: guard() },
         list: directory::list::ListDirectory { db: db(), guard: guard() },
         management: directory::management::SetManagementKey { db: db(), audit: audit(), guard: guard() },
+        forget: directory::management::ForgetManagementKey {
+            db: db(),
+            audit: audit(),
+            guard: guard(),
+            shelf: shelf.clone(),
+        },
+        close: directory::close_tenant::CloseTenant {
+            db: db(),
+            audit: audit(),
+            guard: guard(),
+            shelf: shelf.clone(),
+        },
         references: directory::reference::HoldReferences { db: db(), audit: audit(), guard: guard() },
         record: directory::record_test::RecordTestResult { db: db(), audit: audit(), guard: guard() },
     };

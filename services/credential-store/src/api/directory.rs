@@ -1,8 +1,9 @@
 //! The directory over gRPC, for Keywright's own services.
 
 use super::{credential, server, tenant};
+use crate::app::directory::close_tenant::CloseTenant;
 use crate::app::directory::list::{ListDirectory, Servers, Tenants};
-use crate::app::directory::management::SetManagementKey;
+use crate::app::directory::management::{ForgetManagementKey, SetManagementKey};
 use crate::app::directory::read::ReadDirectory;
 use crate::app::directory::record_test::{RecordTestResult, TestResult};
 use crate::app::directory::reference::{Held, HoldReferences};
@@ -14,6 +15,8 @@ pub struct Directory {
     pub read: ReadDirectory,
     pub list: ListDirectory,
     pub management: SetManagementKey,
+    pub forget: ForgetManagementKey,
+    pub close: CloseTenant,
     pub references: HoldReferences,
     pub record: RecordTestResult,
 }
@@ -99,9 +102,12 @@ impl proto::directory_service_server::DirectoryService for Directory {
 
     async fn forget_management_key(
         &self,
-        _: Request<proto::ForgetManagementKeyRequest>,
+        request: Request<proto::ForgetManagementKeyRequest>,
     ) -> Result<Response<proto::ForgetManagementKeyResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        self.forget.run(&caller, &request.server_id, &request.credential_id).await?;
+        Ok(Response::new(proto::ForgetManagementKeyResponse {}))
     }
 
     async fn list_directory_servers(
@@ -141,8 +147,11 @@ impl proto::directory_service_server::DirectoryService for Directory {
 
     async fn close_tenant(
         &self,
-        _: Request<proto::CloseTenantRequest>,
+        request: Request<proto::CloseTenantRequest>,
     ) -> Result<Response<proto::CloseTenantResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let closed = self.close.run(&caller, &request.tenant_id, request.delete).await?;
+        Ok(Response::new(proto::CloseTenantResponse { tenant: Some(tenant::encode(closed)) }))
     }
 }

@@ -306,6 +306,17 @@ pub async fn set_management(tx: &mut Tx, id: &ServerId, management: &Management)
     Ok(())
 }
 
+pub async fn clear_management(tx: &mut Tx, id: &ServerId) -> Result<(), Error> {
+    sqlx::query(
+        "UPDATE server SET management_credential_id = NULL, management_username = NULL, revision = revision + 1
+          WHERE id = $1",
+    )
+    .bind(id.as_str())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 pub async fn pin(tx: &mut Tx, id: &ServerId, key: &HostKey) -> Result<(), Error> {
     sqlx::query(
         "INSERT INTO host_key (server_id, fingerprint, public_key, approved_at, approved_by)

@@ -2,7 +2,7 @@
 
 use super::labels;
 use crate::domain::tenant::{Particulars, State, Tenant};
-use keywright_domain::ids::TenantId;
+use keywright_domain::ids::{CredentialId, ServerId, TenantId};
 use keywright_storage::{Columns, Db, Error, Tx};
 use sqlx::any::AnyRow;
 
@@ -12,7 +12,7 @@ pub struct Belongings {
     pub servers: i64,
     /// Saved by users.
     pub credentials: i64,
-    /// Managed: each is an SSH access's.
+    /// Managed and held, or with a key that may be in use: each is an SSH access's. What has ended is no belonging.
     pub accesses: i64,
 }
 
@@ -80,7 +80,12 @@ pub async fn belongings(tx: &mut Tx, id: &TenantId) -> Result<Belongings, Error>
     let row = sqlx::query(
         "SELECT (SELECT COUNT(*) FROM server WHERE tenant_id = $1) AS servers,
                 (SELECT COUNT(*) FROM credential WHERE tenant_id = $1 AND kind = 'saved') AS credentials,
-                (SELECT COUNT(*) FROM credential WHERE tenant_id = $1 AND kind = 'managed') AS accesses",
+                (SELECT COUNT(*) FROM credential c
+                  WHERE c.tenant_id = $1 AND c.kind = 'managed'
+                    AND (EXISTS (SELECT 1 FROM held_reference h WHERE h.subject = c.id)
+                         OR EXISTS (SELECT 1 FROM credential_version v
+                                     WHERE v.credential_id = c.id AND v.state IN ('staged', 'active', 'grace'))))
+                    AS accesses",
     )
     .bind(id.as_str())
     .fetch_one(tx.conn())
@@ -90,6 +95,34 @@ pub async fn belongings(tx: &mut Tx, id: &TenantId) -> Result<Belongings, Error>
         credentials: row.int("credentials")?,
         accesses: row.int("accesses")?,
     })
+}
+
+/// How many of its servers have a management key.
+pub async fn managed_servers(tx: &mut Tx, id: &TenantId) -> Result<i64, Error> {
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS managed FROM server WHERE tenant_id = $1 AND management_credential_id IS NOT NULL",
+    )
+    .bind(id.as_str())
+    .fetch_one(tx.conn())
+    .await?;
+    row.int("managed")
+}
+
+pub async fn servers(tx: &mut Tx, id: &TenantId) -> Result<Vec<ServerId>, Error> {
+    let rows = sqlx::query("SELECT id FROM server WHERE tenant_id = $1 ORDER BY id")
+        .bind(id.as_str())
+        .fetch_all(tx.conn())
+        .await?;
+    rows.iter().map(|row| row.text("id")).collect()
+}
+
+/// Saved and managed.
+pub async fn credentials(tx: &mut Tx, id: &TenantId) -> Result<Vec<CredentialId>, Error> {
+    let rows = sqlx::query("SELECT id FROM credential WHERE tenant_id = $1 ORDER BY id")
+        .bind(id.as_str())
+        .fetch_all(tx.conn())
+        .await?;
+    rows.iter().map(|row| row.text("id")).collect()
 }
 
 pub async fn find_in(tx: &mut Tx, id: &TenantId) -> Result<Option<Tenant>, Error> {

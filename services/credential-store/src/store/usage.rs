@@ -77,6 +77,12 @@ pub async fn add_reference(tx: &mut Tx, subject: &str, reference: &Reference) ->
     Ok(done.rows_affected() > 0)
 }
 
+/// The subject goes.
+pub async fn drop_references(tx: &mut Tx, subject: &str) -> Result<(), Error> {
+    sqlx::query("DELETE FROM held_reference WHERE subject = $1").bind(subject).execute(tx.conn()).await?;
+    Ok(())
+}
+
 /// True where there was one.
 pub async fn remove_reference(tx: &mut Tx, subject: &str, reference: &Reference) -> Result<bool, Error> {
     let done = sqlx::query("DELETE FROM held_reference WHERE subject = $1 AND owner = $2 AND purpose = $3")

@@ -1,5 +1,6 @@
 //! What Keywright's own services know of servers and credentials, and the references they hold on them.
 
+pub mod close_tenant;
 pub mod list;
 pub mod management;
 pub mod read;
