@@ -27,6 +27,7 @@ use crate::notify::deliver::Deliverer;
 use crate::notify::fan_out::FanOut;
 use crate::notify::signature::Keyring;
 use crate::recovery::{Rounds, Settler};
+use crate::release::Releaser;
 use crate::revocation::Revoker;
 use crate::rotation::{Converger, Drive};
 use crate::worker::Worker;
@@ -157,7 +158,16 @@ pub(crate) fn assemble(
         guard: guard.clone(),
         store: store.clone(),
         probe: probe.clone(),
+        bootstrapper: bootstrapper.clone(),
+    };
+    let releaser = Releaser {
+        db: db.clone(),
+        audit: audit.clone(),
+        store: store.clone(),
+        probe: probe.clone(),
+        custody: custody.clone(),
         bootstrapper,
+        owner: owner.clone(),
     };
     let keys = Keys {
         db: db.clone(),
@@ -178,18 +188,18 @@ pub(crate) fn assemble(
     };
     let notifier = notifier(parts, &store, &owner);
     let routes = routes(parts, &rotate, &store, wake.clone());
-    let routes = managing(parts, &keys, manage, (&wake, &owner), routes);
+    let routes = managing(parts, (&keys, &releaser), manage, (&wake, &owner), routes);
     let routes = notifications(parts, &store, &notifier, routes)
         .add_service(RecoveryServiceServer::new(Recoveries { recover }))
         .add_service(KrlServiceServer::new(krls));
-    let worker = Worker { db, owner, drive, revoker, custody, keys, settler, wake };
+    let worker = Worker { db, owner, drive, revoker, custody, keys, releaser, settler, wake };
     Ok(Built { routes, worker, notifier, lists })
 }
 
 /// Management keys.
 fn managing(
     parts: &Parts,
-    keys: &Keys,
+    (keys, releaser): (&Keys, &Releaser),
     manage: ManageServer,
     (wake, owner): (&Arc<Notify>, &str),
     routes: Routes,
@@ -197,6 +207,13 @@ fn managing(
     let (db, guard, store) = (parts.db.clone(), parts.guard.clone(), keys.store.clone());
     let view =
         app::view_management::ViewManagement { db: db.clone(), guard: guard.clone(), store: store.clone() };
+    let release = app::release_server::ReleaseServer {
+        db: db.clone(),
+        guard: guard.clone(),
+        store: store.clone(),
+        releaser: releaser.clone(),
+        owner: owner.to_owned(),
+    };
     let rotate = app::rotate_management::RotateManagement {
         db,
         guard,
@@ -206,7 +223,7 @@ fn managing(
         wake: wake.clone(),
         owner: owner.to_owned(),
     };
-    routes.add_service(ManagementServiceServer::new(Management { manage, rotate, view }))
+    routes.add_service(ManagementServiceServer::new(Management { manage, rotate, view, release }))
 }
 
 fn notifier(parts: &Parts, store: &CredentialStore, owner: &str) -> Notifier {

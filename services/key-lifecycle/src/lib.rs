@@ -11,6 +11,7 @@
 //! | `krl` | revocation lists of server groups, and the files of hosts that hold one |
 //! | `recovery` | after a restore, until an operator has seen what the hosts have |
 //! | `management` | Keywright's own keys: one replaces another |
+//! | `release` | a server leaves: what is to be proven, removed, let go of |
 //! | `worker` | what the service does by itself |
 //! | `custody` | what credential-store is told of versions, until it knows |
 //! | `store` | SQL |
@@ -29,6 +30,7 @@ mod management;
 mod model;
 mod notify;
 mod recovery;
+mod release;
 mod revocation;
 mod rotation;
 mod store;

@@ -7,6 +7,7 @@
 use crate::custody::Custody;
 use crate::management::Keys;
 use crate::recovery::{self, Settler};
+use crate::release::Releaser;
 use crate::revocation::Revoker;
 use crate::rotation::Drive;
 use crate::store;
@@ -38,6 +39,7 @@ pub struct Worker {
     pub revoker: Revoker,
     pub custody: Custody,
     pub keys: Keys,
+    pub releaser: Releaser,
     pub settler: Settler,
     pub wake: Arc<Notify>,
 }
@@ -47,6 +49,7 @@ enum Work {
     Rotation(RotationId),
     Revocation(RevocationId),
     Management(ManagementId),
+    Release(ManagementId),
     Versions(AccessId),
     /// After a restore.
     Recovery,
@@ -57,7 +60,7 @@ impl Work {
         match self {
             Self::Rotation(id) => id.as_str(),
             Self::Revocation(id) => id.as_str(),
-            Self::Management(id) => id.as_str(),
+            Self::Management(id) | Self::Release(id) => id.as_str(),
             Self::Versions(id) => id.as_str(),
             Self::Recovery => recovery::WORK,
         }
@@ -131,7 +134,7 @@ impl Worker {
 
     #[cfg(test)]
     async fn put_off_for_test(&self, work: &Work, failure: &Failure) {
-        if matches!(work, Work::Rotation(_) | Work::Management(_)) {
+        if matches!(work, Work::Rotation(_) | Work::Management(_) | Work::Release(_)) {
             self.put_off(work, failure).await;
         }
     }
@@ -155,6 +158,7 @@ impl Worker {
         }
         due.extend(store::revocation::due(&mut reader, now, limit).await?.into_iter().map(Work::Revocation));
         due.extend(store::rotation::due(&mut reader, now, limit).await?.into_iter().map(Work::Rotation));
+        due.extend(store::release::due(&mut reader, now, limit).await?.into_iter().map(Work::Release));
         due.extend(store::management::due(&mut reader, now, limit).await?.into_iter().map(Work::Management));
         Ok(due)
     }
@@ -193,6 +197,7 @@ impl Worker {
             Work::Rotation(id) => self.drive.run(id).await,
             Work::Revocation(id) => self.revoker.run(id).await,
             Work::Management(id) => self.keys.run(id).await,
+            Work::Release(id) => self.releaser.resume(id).await,
             Work::Recovery => {
                 self.settler.rounds.run().await?;
                 self.settler.run().await
@@ -217,6 +222,7 @@ impl Worker {
         let later = match work {
             Work::Rotation(id) => self.drive.pause(id, PAUSE).await,
             Work::Management(id) => self.keys.pause(id).await,
+            Work::Release(id) => self.releaser.pause(id).await,
             Work::Revocation(_) | Work::Versions(_) | Work::Recovery => {
                 tokio::time::sleep(PAUSE).await;
                 Ok(())

@@ -5,11 +5,11 @@ use super::credential_store::{CredentialStore, Server};
 use super::host::{DesiredKey, DesiredKeys, Drop, Host};
 use super::hosts::failure;
 use super::login::Login;
-use crate::model::Management;
+use crate::model::{Management, Receipt};
 use keywright_domain::account::AccountName;
 use keywright_domain::authorized_keys::Owner;
 use keywright_domain::caller::Caller;
-use keywright_domain::clock::Clock;
+use keywright_domain::clock::{Clock, Instant};
 use keywright_domain::ids::CredentialId;
 use keywright_domain::key::{KdfCaps, KeyError, PrivateKey, PublicKey, intake};
 use keywright_domain::reason::Reason;
@@ -103,9 +103,23 @@ impl Bootstrapper {
 
     /// SUDO_UNAVAILABLE unless the account is root or may become it.
     pub async fn enter(&self, server: &Server, entrance: &Entrance) -> Result<Entered, Failure> {
+        self.enter_for(server, entrance, &entrance.account).await
+    }
+
+    /// The same for whoever must act as root itself, and not only in the account's own name.
+    pub async fn enter_as_root(&self, server: &Server, entrance: &Entrance) -> Result<Entered, Failure> {
+        self.enter_for(server, entrance, &account("root")?).await
+    }
+
+    async fn enter_for(
+        &self,
+        server: &Server,
+        entrance: &Entrance,
+        whom: &AccountName,
+    ) -> Result<Entered, Failure> {
         let session = self.login.open(server, &entrance.identity).await?;
         let entered = Entered { session, clock: self.clock.clone() };
-        let facts = Host::new(&entered.session, &self.clock).inspect(&entrance.account, None).await;
+        let facts = Host::new(&entered.session, &self.clock).inspect(whom, None).await;
         let usable = facts.map_err(failure).and_then(|facts| match (facts.account, facts.drop) {
             (None, _) => {
                 Err(Failure::new(Reason::AccountNotFound, "The account does not exist on the server."))
@@ -136,6 +150,18 @@ impl Entered {
     /// Takes it out again; `revision` must be higher than before.
     pub async fn remove(&self, management: &Management, revision: u64) -> Result<(), Failure> {
         self.edit(management, revision, Vec::new(), management.public_key.as_ref()).await
+    }
+
+    /// That this login was accepted.
+    pub fn receipt(&self, now: Instant) -> Receipt {
+        Receipt {
+            method: "LOGIN".to_owned(),
+            accepted: true,
+            proven_at_micros: now.micros(),
+            host_key: self.session.host_key().fingerprint().to_string(),
+            source_port: i32::from(self.session.local().port()),
+            server_version: self.session.server_version().to_owned(),
+        }
     }
 
     async fn edit(

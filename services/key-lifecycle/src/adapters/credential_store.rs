@@ -33,6 +33,8 @@ pub struct Server {
     pub host_keys: Vec<PublicKey>,
     /// The management credential and the account it logs in to.
     pub management: Option<(CredentialId, String)>,
+    /// The saved credential that is bound to it, and its user.
+    pub binding: Option<(CredentialId, String)>,
 }
 
 /// A saved credential, to log in with once.
@@ -180,6 +182,21 @@ impl CredentialStore {
         Ok(())
     }
 
+    /// The server has no management key any more, and the key is destroyed. Idempotent.
+    pub async fn forget_management_key(
+        &self,
+        work: &str,
+        server: &ServerId,
+        credential: &CredentialId,
+    ) -> Result<(), Failure> {
+        let message = proto::ForgetManagementKeyRequest {
+            server_id: server.to_string(),
+            credential_id: credential.to_string(),
+        };
+        self.directory().forget_management_key(self.own(Some(work), message)?).await?;
+        Ok(())
+    }
+
     /// Nobody can delete the server from under `owner`. Idempotent.
     pub async fn hold_server(&self, work: &str, server: &ServerId, owner: &str) -> Result<(), Failure> {
         self.hold(work, server.to_string(), String::new(), owner).await
@@ -302,6 +319,9 @@ pub(super) fn server(found: proto::Server) -> Option<Server> {
         management: CredentialId::parse(&found.management_key_id)
             .ok()
             .map(|id| (id, found.management_username)),
+        binding: found
+            .credential
+            .and_then(|bound| Some((CredentialId::parse(&bound.credential_id).ok()?, bound.username))),
         name: found.name,
         host: found.host,
         port: u16::try_from(found.port).ok()?,

@@ -4,8 +4,11 @@ use super::optional;
 use super::rotation::receipt;
 use crate::adapters::bootstrap::Bootstrap;
 use crate::app::manage_server::ManageServer;
+use crate::app::release_server::{Asked, ReleaseServer};
 use crate::app::rotate_management::{Rotate, RotateManagement};
 use crate::app::view_management::{ManagementView, Predecessor, ViewManagement};
+use crate::model::{Release, Staying};
+use keywright_domain::clock::Instant;
 use keywright_domain::secret::Secret;
 use keywright_proto::lifecycle as proto;
 use keywright_proto::lifecycle::management_service_server::ManagementService;
@@ -18,6 +21,7 @@ pub struct Management {
     pub manage: ManageServer,
     pub rotate: RotateManagement,
     pub view: ViewManagement,
+    pub release: ReleaseServer,
 }
 
 #[tonic::async_trait]
@@ -66,9 +70,18 @@ impl ManagementService for Management {
 
     async fn release_server(
         &self,
-        _: Request<proto::ReleaseServerRequest>,
+        request: Request<proto::ReleaseServerRequest>,
     ) -> Result<Response<proto::ReleaseServerResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let caller = caller(&request)?;
+        let asked = request.into_inner();
+        let asked = Asked {
+            server: asked.server_id,
+            confirmation: asked.confirmation.map(|typed| typed.server_id),
+            leave_management_key: asked.leave_management_key,
+            comment: asked.reason,
+        };
+        let released = self.release.run(&caller, asked).await?;
+        Ok(Response::new(proto::ReleaseServerResponse { release: Some(release(&released)) }))
     }
 }
 
@@ -83,6 +96,27 @@ fn management(view: &ManagementView) -> proto::ServerManagement {
         server_version: key.receipt.as_ref().map(|seen| seen.server_version.clone()).unwrap_or_default(),
         installed_at: optional(key.finished_at),
         predecessors: view.predecessors.iter().map(predecessor).collect(),
+    }
+}
+
+fn release(released: &Release) -> proto::ServerRelease {
+    proto::ServerRelease {
+        server_id: released.server.to_string(),
+        released_at: optional(released.finished_at),
+        staying: released.staying.iter().map(staying).collect(),
+        management_key_removed: released.refused.is_some(),
+        other_path: released.other_path.as_ref().map(receipt),
+        refused: released.refused.as_ref().map(receipt),
+    }
+}
+
+fn staying(key: &Staying) -> proto::StayingKey {
+    proto::StayingKey {
+        account: key.account.clone(),
+        access_id: key.access.clone(),
+        version: super::number(key.version),
+        fingerprint: key.fingerprint.clone(),
+        ends_at: optional(key.ends_at_micros.map(Instant::from_micros)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whether a work is open and covers a credential on a server: what credential-store asks before it signs.
 
 use crate::krl;
+use crate::model::ReleaseState;
 use crate::recovery;
 use crate::store::{self, Connection};
 use keywright_domain::ids::{AccessId, CredentialId, ManagementId, RevocationId, RotationId, ServerId};
@@ -23,6 +24,13 @@ impl CheckWork {
         let mut reader = store::reader(&self.db).await?;
         if let Ok(id) = ManagementId::parse(work) {
             let found = store::management::find(&mut reader, &id).await?;
+            let released = store::release::find(&mut reader, &id).await?;
+            if let Some(release) =
+                released.filter(|release| release.state == ReleaseState::Running && release.server == server)
+            {
+                let other = release.other.as_ref() == Some(&credential);
+                return Ok(other || manages(&mut reader, &credential, &server).await?);
+            }
             let Some(found) = found.filter(|found| found.is_open() && found.server == server) else {
                 return Ok(false);
             };

@@ -15,6 +15,7 @@ pub mod read_krl;
 pub mod read_work;
 pub mod recover;
 pub mod regenerate_key;
+pub mod release_server;
 mod repeat;
 pub mod revoke_access;
 pub mod rotate_management;

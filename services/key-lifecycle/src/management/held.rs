@@ -4,6 +4,7 @@ use keywright_runtime::failure::Failure;
 use keywright_storage::{Db, lease};
 use std::time::Duration;
 
+const LEASE: Duration = Duration::from_secs(10);
 const RENEW: Duration = Duration::from_secs(3);
 
 /// None where somebody else holds it, or took it over meanwhile: then he goes on.
@@ -13,12 +14,11 @@ pub async fn held<T>(
     owner: &str,
     doing: impl Future<Output = Result<T, Failure>>,
 ) -> Result<Option<T>, Failure> {
-    let span = crate::worker::LEASE;
-    let Some(lease) = lease::acquire(db, work, owner, span).await? else { return Ok(None) };
+    let Some(lease) = lease::acquire(db, work, owner, LEASE).await? else { return Ok(None) };
     let lost = async {
         loop {
             tokio::time::sleep(RENEW).await;
-            if !matches!(lease::renew(db, &lease, span).await, Ok(true)) {
+            if !matches!(lease::renew(db, &lease, LEASE).await, Ok(true)) {
                 return;
             }
         }

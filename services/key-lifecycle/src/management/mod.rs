@@ -25,4 +25,4 @@ mod schedule;
 pub use drive::Keys;
 pub use editor::Editor;
 pub use held::held;
-pub use plan::PREDECESSOR_STAYS;
+pub use plan::{PREDECESSOR_STAYS, pause};

@@ -9,6 +9,7 @@ mod notice;
 mod notification;
 mod policy;
 mod recovery;
+mod release;
 mod revocation;
 mod rotation;
 mod words;
@@ -21,10 +22,11 @@ pub use notice::Notice;
 pub use notification::{Delivery, Recipient, Target, Untold};
 pub use policy::{DriftAction, Effective, Level, OwnSettings, Policy, Settings, WEEKDAYS, Window};
 pub use recovery::{Finding, Recovery, RecoveryLine};
+pub use release::{Release, Staying};
 pub use revocation::{Revocation, RevocationHost};
 pub use rotation::{Origin, Rotation, Step};
 pub use words::{
     Answer, DeliveryState, Enforcer, Expected, LineState, ManagementKind, ManagementState, ManagementStep,
-    NotificationKind, RevocationState, RotationKind, RotationState, SessionsToEnd, StepName, StepState,
-    VersionState,
+    NotificationKind, ReleaseState, RevocationState, RotationKind, RotationState, SessionsToEnd, StepName,
+    StepState, VersionState,
 };

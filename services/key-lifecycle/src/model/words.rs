@@ -80,6 +80,10 @@ words! {
         Running = "RUNNING",
         Succeeded = "SUCCEEDED",
     }
+    ReleaseState {
+        Running = "RUNNING",
+        Succeeded = "SUCCEEDED",
+    }
     /// Which open sessions a revocation ends.
     SessionsToEnd {
         RevokedKeys = "REVOKED_KEYS",

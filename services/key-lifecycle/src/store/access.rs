@@ -150,7 +150,7 @@ pub async fn page(conn: &mut Connection, tenant: &TenantId, page: &Page) -> Resu
 
 pub async fn hosts(conn: &mut Connection, access: &AccessId) -> Result<Vec<Host>, Error> {
     let rows = sqlx::query(
-        "SELECT server_id, server_name, host, port, residual FROM access_host WHERE access_id = $1 ORDER BY position",
+        "SELECT server_id, server_name, host, port, residual FROM access_host WHERE access_id = $1 AND left_at IS NULL ORDER BY position",
     )
     .bind(access.as_str())
     .fetch_all(conn)

@@ -13,6 +13,7 @@ pub mod notice;
 pub mod notification_target;
 pub mod policy;
 pub mod recovery;
+pub mod release;
 pub mod revocation;
 pub mod rotation;
 pub mod step;

@@ -11,6 +11,7 @@ mod policies;
 mod range;
 mod real;
 mod recovery;
+mod release;
 mod revoke;
 mod rotate;
 mod rows;

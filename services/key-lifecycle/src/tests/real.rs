@@ -11,7 +11,7 @@ use std::time::Duration;
 const FOREIGN: &str = "# somebody's own\nssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1dRnbBCNEmpw1vhjFlLYhGgHjGqyFHPPNqHrwWPWtc friend\n";
 
 /// The test host as a server that nobody manages yet.
-fn register(world: &World, host: &TestHost) -> String {
+pub fn register(world: &World, host: &TestHost) -> String {
     let id = world.server();
     let mut state = world.vault.state.lock().unwrap();
     let server = state.servers.get_mut(&id).unwrap();
@@ -25,7 +25,7 @@ fn register(world: &World, host: &TestHost) -> String {
     id
 }
 
-async fn manage(world: &World, server: &str, private_key: String) -> proto::ServerManagement {
+pub async fn manage(world: &World, server: &str, private_key: String) -> proto::ServerManagement {
     let bootstrap =
         proto::BootstrapCredential { private_key, username: "root".to_owned(), ..Default::default() };
     let asked =
@@ -34,7 +34,7 @@ async fn manage(world: &World, server: &str, private_key: String) -> proto::Serv
 }
 
 /// Drives until nothing is running, with the time that real hosts take.
-async fn settle(world: &World, access: &str) -> proto::SshAccess {
+pub async fn settle(world: &World, access: &str) -> proto::SshAccess {
     for _ in 0..300 {
         world.settle().await;
         let view = world.view(access).await;

@@ -23,6 +23,7 @@ pub struct State {
     /// Calls of this name that fail yet.
     pub failing: BTreeMap<&'static str, usize>,
     pub keys: BTreeMap<String, Arc<PrivateKey>>,
+    pub saved: BTreeMap<String, proto::SshCredential>,
 }
 
 #[derive(Clone, Default)]
@@ -209,9 +210,13 @@ impl proto::directory_service_server::DirectoryService for Vault {
 
     async fn resolve_credential(
         &self,
-        _: Request<proto::ResolveCredentialRequest>,
+        request: Request<proto::ResolveCredentialRequest>,
     ) -> Answer<proto::ResolveCredentialResponse> {
-        Err(refuse(Reason::CredentialNotFound))
+        let credential = self.enter("credential")?.saved.get(&request.get_ref().credential_id).cloned();
+        if credential.is_none() {
+            return Err(refuse(Reason::CredentialNotFound));
+        }
+        Ok(Response::new(proto::ResolveCredentialResponse { credential }))
     }
 
     async fn set_management_key(
@@ -255,9 +260,21 @@ impl proto::directory_service_server::DirectoryService for Vault {
 
     async fn forget_management_key(
         &self,
-        _: Request<proto::ForgetManagementKeyRequest>,
+        request: Request<proto::ForgetManagementKeyRequest>,
     ) -> Answer<proto::ForgetManagementKeyResponse> {
-        Err(Status::unimplemented("not called by key-lifecycle"))
+        let asked = request.into_inner();
+        let mut state = self.enter("forget")?;
+        let server = state.servers.get_mut(&asked.server_id).ok_or_else(|| refuse(Reason::ServerNotFound))?;
+        if server.management_key_id == asked.credential_id {
+            server.management_key_id.clear();
+            server.management_username.clear();
+        }
+        let own = state.versions.values_mut().filter(|(credential, _)| *credential == asked.credential_id);
+        for (_, version) in own {
+            version.state = proto::VersionState::Retired.into();
+            version.material_destroyed = true;
+        }
+        Ok(Response::new(proto::ForgetManagementKeyResponse {}))
     }
 
     async fn list_directory_servers(
@@ -299,9 +316,22 @@ impl proto::directory_service_server::DirectoryService for Vault {
 
     async fn close_tenant(
         &self,
-        _: Request<proto::CloseTenantRequest>,
+        request: Request<proto::CloseTenantRequest>,
     ) -> Answer<proto::CloseTenantResponse> {
-        Err(Status::unimplemented("not called by key-lifecycle"))
+        let asked = request.into_inner();
+        let mut state = self.enter(if asked.delete { "delete_tenant" } else { "suspend_tenant" })?;
+        let mut tenant = state.all_tenants().into_iter().find(|tenant| tenant.id == asked.tenant_id);
+        let Some(found) = &mut tenant else { return Err(refuse(Reason::TenantNotFound)) };
+        let closed = if asked.delete { proto::TenantState::Deleted } else { proto::TenantState::Suspended };
+        if found.state() != proto::TenantState::Deleted {
+            found.state = closed.into();
+        }
+        state.tenants.retain(|known| known.id != asked.tenant_id);
+        state.tenants.push(found.clone());
+        if asked.delete {
+            state.servers.retain(|_, server| server.tenant_id != asked.tenant_id);
+        }
+        Ok(Response::new(proto::CloseTenantResponse { tenant }))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::args::id;
 use crate::client::{Answer, Body};
 use crate::cmd::key::{KeyArgs, KeyMaterial, WithKey};
 use crate::error::{CliError, Result};
-use crate::output::view::server as view;
+use crate::output::view::management as view;
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -59,7 +59,7 @@ impl Manage {
                 with_key(app, &route, &mut key, &Body::new().put("username", user)).await?
             }
         };
-        app.out.answer(&answer, view::management(&answer.value));
+        app.out.answer(&answer, view::one(&answer.value));
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ mod delete;
 mod host_key;
 mod lifecycle;
 mod manage;
+mod management;
 mod register;
 pub mod test;
 
@@ -45,6 +46,12 @@ pub enum Command {
     Credential(bind::Command),
     /// Install Keywright's own management key by a first login
     Manage(manage::Manage),
+    /// Show Keywright's own key on a server, and those that it replaced
+    Management(management::Show),
+    /// Replace Keywright's own key on a server
+    RotateManagement(management::Rotate),
+    /// Let a server leave Keywright: tenants' keys keep working there
+    Release(management::Release),
     /// Test a login in nine stages
     #[command(visible_alias = "doctor")]
     Test(test::Test),
@@ -92,6 +99,9 @@ pub async fn run(command: Command, app: &App<'_>) -> Result<()> {
         Command::Delete(command) => command.run(app).await,
         Command::Credential(command) => bind::run(command, app).await,
         Command::Manage(command) => command.run(app).await,
+        Command::Management(command) => command.run(app).await,
+        Command::RotateManagement(command) => command.run(app).await,
+        Command::Release(command) => command.run(app).await,
         Command::Test(command) => command.run(app).await,
         Command::TestList(command) => command.run(app).await,
         Command::HostKey(command) => host_key::run(command, app).await,

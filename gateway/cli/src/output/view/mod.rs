@@ -7,6 +7,7 @@ pub mod credential;
 pub mod custody;
 pub mod host_key;
 pub mod identity;
+pub mod management;
 pub mod member;
 pub mod recovery;
 pub mod revocation;

@@ -70,22 +70,3 @@ pub fn delete_check(check: &Value) -> Vec<Block> {
     }
     vec![Block::Text(format!("The server cannot be deleted yet:\n  - {}", blockers.join("\n  - ")))]
 }
-
-pub fn management(management: &Value) -> Vec<Block> {
-    let proof = match flag(management, "/receipt/accepted") {
-        true => format!(
-            "{} accepted at {}",
-            text(management, "/receipt/method"),
-            time(management, "/receipt/provenAt")
-        ),
-        false => String::new(),
-    };
-    vec![facts([
-        ("Server", text(management, "/serverId").into()),
-        ("Management key", text(management, "/managementKeyId").into()),
-        ("User", text(management, "/username").into()),
-        ("Fingerprint", text(management, "/fingerprint").into()),
-        ("SSH version", text(management, "/serverVersion").into()),
-        ("Proof", proof),
-    ])]
-}
