@@ -3,7 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::cmd::{
-    access, admin, agent, audit, console, doctor, revocation, rotation, server, session, tenant, token,
+    access, admin, agent, audit, console, doctor, notify, revocation, rotation, server, session, tenant,
+    token,
 };
 use crate::exit;
 use crate::output::Format;
@@ -70,6 +71,9 @@ pub enum Command {
     /// Revocations, as they run
     #[command(subcommand)]
     Revocation(revocation::Command),
+    /// Who is told of what happens: webhooks and e-mail
+    #[command(subcommand)]
+    Notify(notify::Command),
     /// The audit log
     #[command(subcommand)]
     Audit(audit::Command),

@@ -304,7 +304,7 @@ fn single_sign_on(parts: &Parts, routes: Routes) -> Routes {
 
 /// Tenants, tokens, invitations and the exchange.
 fn identity(parts: &Parts, routes: Routes) -> Routes {
-    let Parts { db, audit, guard, issuer, verifier, idempotency, clock, .. } = parts.clone();
+    let Parts { db, audit, guard, outbound, issuer, verifier, idempotency, clock, .. } = parts.clone();
     let tenants = api::tenant::Tenants {
         create: app::tenants::create::CreateTenant {
             db: db.clone(),
@@ -346,7 +346,12 @@ fn identity(parts: &Parts, routes: Routes) -> Routes {
     };
     let sessions = api::session::Sessions { redeem, db: db.clone() };
     let invitations = api::invitation::Invitations {
-        invite: app::identity::invite::Invite { db: db.clone(), audit: audit.clone(), guard: guard.clone() },
+        invite: app::identity::invite::Invite {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            notices: adapters::notices::Notices::new(outbound),
+        },
         invitations: app::identity::invitations::Invitations { db: db.clone(), audit, guard },
     };
     let exchanges =

@@ -9,6 +9,7 @@ pub mod credential;
 pub mod doctor;
 pub mod key;
 pub mod member;
+pub mod notify;
 pub mod revocation;
 pub mod rotation;
 pub mod server;
@@ -42,6 +43,7 @@ pub async fn run(cli: Cli, out: &Output, interrupts: &Interrupts) -> Result<()> 
         Command::Access(command) => access::run(*command, &app).await,
         Command::Rotation(command) => rotation::run(command, &app).await,
         Command::Revocation(command) => revocation::run(command, &app).await,
+        Command::Notify(command) => notify::run(command, &app).await,
         Command::Audit(command) => audit::run(command, &app).await,
         Command::Admin(command) => admin::run(command, &app).await,
         Command::Login(_) | Command::Logout(_) | Command::Doctor(_) | Command::Agent(_) => Ok(()),

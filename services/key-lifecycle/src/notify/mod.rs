@@ -64,6 +64,17 @@ impl Notifier {
         }
     }
 
+    /// Everything that is due now.
+    #[cfg(test)]
+    pub async fn settle(&self) {
+        self.work().await.unwrap();
+    }
+
+    #[cfg(test)]
+    pub async fn clear_old(&self) {
+        self.db.serialized(|| self.purge()).await.unwrap();
+    }
+
     async fn look(&self, round: u32, stop: &CancellationToken) -> Result<(), Failure> {
         if round.is_multiple_of(PURGE_EVERY) {
             self.db.serialized(|| self.purge()).await.map_err(Failure::from)?;

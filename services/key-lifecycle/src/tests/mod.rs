@@ -7,6 +7,7 @@ mod gates;
 mod krl;
 mod manage;
 mod management_keys;
+mod notify;
 mod policies;
 mod range;
 mod real;

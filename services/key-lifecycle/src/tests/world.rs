@@ -29,6 +29,8 @@ use keywright_proto::lifecycle as proto;
 use keywright_proto::lifecycle::freeze_service_client::FreezeServiceClient;
 use keywright_proto::lifecycle::krl_service_client::KrlServiceClient;
 use keywright_proto::lifecycle::management_service_client::ManagementServiceClient;
+use keywright_proto::lifecycle::notification_intake_service_client::NotificationIntakeServiceClient;
+use keywright_proto::lifecycle::notification_service_client::NotificationServiceClient;
 use keywright_proto::lifecycle::policy_service_client::PolicyServiceClient;
 use keywright_proto::lifecycle::recovery_service_client::RecoveryServiceClient;
 use keywright_proto::lifecycle::rotation_service_client::RotationServiceClient;
@@ -104,7 +106,10 @@ impl World {
         let outbound = Outbound::new(own, peers, signer);
         let audit = Audit::new(outbound.clone());
         let is_real = real.is_some();
-        let none = || Dialer::new(Arc::new(TargetRules::default()), Timeouts::default());
+        let none = || {
+            let rules = TargetRules { allow_loopback: true, ..TargetRules::default() };
+            Dialer::new(Arc::new(rules), Timeouts::default())
+        };
         let dialer = real.unwrap_or_else(none);
         let parts = Parts {
             db: db.clone(),
@@ -181,6 +186,14 @@ impl World {
 
     pub fn krls(&self, caller: &Caller) -> KrlServiceClient<Peer> {
         KrlServiceClient::new(peer(self.routes.clone(), Some(caller.clone())))
+    }
+
+    pub fn notifications(&self, caller: &Caller) -> NotificationServiceClient<Peer> {
+        NotificationServiceClient::new(peer(self.routes.clone(), Some(caller.clone())))
+    }
+
+    pub fn intake(&self, caller: &Caller) -> NotificationIntakeServiceClient<Peer> {
+        NotificationIntakeServiceClient::new(peer(self.routes.clone(), Some(caller.clone())))
     }
 
     pub fn works(&self) -> WorkServiceClient<Peer> {

@@ -35,6 +35,7 @@ pub fn nobodys() -> Objects {
         ("claim_id", id("clm_")),
         ("invitation_id", id("inv_")),
         ("principal_id", id("prn_")),
+        ("target_id", id("ntf_")),
     ])
 }
 
@@ -58,8 +59,15 @@ pub async fn objects(world: &World) -> Objects {
         ("to_credential_id", save(keywright, &world.tenant, "next").await),
         ("event_id", text(&log, "/items/0/id")),
         ("token_id", text(&token, "/id")),
+        ("target_id", target(owner, &world.tenant).await),
     ]);
     objects
+}
+
+async fn target(owner: &Caller, tenant: &str) -> String {
+    // Nobody listens there.
+    let body = json!({"tenantId": tenant, "kind": "webhook", "address": "http://127.0.0.1:9/"});
+    text(&owner.post("/api/notification-targets", body).await.success(), "/target/id")
 }
 
 async fn save(keywright: &Keywright, tenant: &str, name: &str) -> String {
@@ -80,6 +88,9 @@ pub async fn fresh(world: &World, owner: &Caller, rpc: &Rpc, objects: &Objects) 
         "MemberService.RemoveMember" => {
             let (principal, _) = person(&world.keywright, owner, &world.tenant, "tenant_member").await;
             objects.insert("principal_id", principal);
+        }
+        "NotificationService.DeleteNotificationTarget" => {
+            objects.insert("target_id", target(owner, &world.tenant).await);
         }
         // The host keys of a managed server are the operator's.
         "ServerService.DeactivateServer" | "ServerService.UpdateHostKeys" => {

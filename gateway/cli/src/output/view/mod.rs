@@ -9,6 +9,7 @@ pub mod host_key;
 pub mod identity;
 pub mod management;
 pub mod member;
+pub mod notify;
 pub mod recovery;
 pub mod revocation;
 pub mod rotation;

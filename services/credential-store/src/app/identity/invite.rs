@@ -1,17 +1,22 @@
 //! Invites a person into a tenant: a one-use code of 7 days.
+//!
+//! Invariant: an operator's invitation into a tenant that has an owner exists only after a message to the tenant's own
+//! people was written; where nobody would get one, there is no invitation. Otherwise an operator could invite himself
+//! and download its keys unseen.
 
+use crate::adapters::notices::{News, Notices};
 use crate::app::tenants::open;
 use crate::store::{invitation, invitation::Invitation, oidc, token};
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use keywright_domain::caller::{Caller, Role};
-use keywright_domain::clock::fill_random;
+use keywright_domain::clock::{Instant, fill_random};
 use keywright_domain::ids::{InvitationId, TenantId};
 use keywright_domain::reason::Reason;
 use keywright_domain::secret::Secret;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
-use keywright_storage::{Db, Outcome};
+use keywright_storage::{Db, Intent, Outcome, Tx};
 use std::time::Duration;
 
 const LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -20,6 +25,7 @@ pub struct Invite {
     pub db: Db,
     pub audit: Audit,
     pub guard: Guard,
+    pub notices: Notices,
 }
 
 impl Invite {
@@ -58,43 +64,81 @@ impl Invite {
             .detail("role", role.as_str())
             .detail("email", email.as_str());
         let intent = self.audit.intend(caller, entry).await?;
-        let hash = hash(code.expose());
-        let result: Result<Invitation, Error> = self
-            .db
-            .serialized(|| async {
-                let mut tx = self.db.begin(&intent).await?;
-                open::require(&mut tx, &id).await?;
-                // Otherwise an operator could invite himself into a tenant and download its keys unseen.
-                if by_operator
-                    && (token::has_live_owner(&mut tx, &id).await? || oidc::has_owner(&mut tx, &id).await?)
-                {
-                    return Err(Failure::new(
-                        Reason::PolicyForbids,
-                        "The tenant has an owner, who invites others himself.",
-                    )
-                    .into());
-                }
-                let invitation = Invitation {
-                    id: invitation_id.clone(),
-                    tenant: id.clone(),
-                    role,
-                    email: email.clone(),
-                    code_hash: hash.clone(),
-                    created_by: caller.principal.id.clone(),
-                    created_at: tx.now(),
-                    expires_at: tx.now().plus(LIFETIME),
-                    redeemed_at: None,
-                };
-                invitation::insert(&mut tx, &invitation).await?;
-                intent.done(&mut tx, Outcome::succeeded()).await?;
-                tx.commit().await?;
-                Ok(invitation)
-            })
-            .await;
-        let result = result.map_err(Failure::from);
+        let invitation = Invitation {
+            id: invitation_id,
+            tenant: id,
+            role,
+            email,
+            code_hash: hash(code.expose()),
+            created_by: caller.principal.id.clone(),
+            // Set by the transaction's clock.
+            created_at: Instant::from_micros(0),
+            expires_at: Instant::from_micros(0),
+            redeemed_at: None,
+        };
+        let result = self.create(&invitation, by_operator, &intent).await;
         self.audit.conclude(&self.db, &intent, &result).await;
         Ok((result?, code))
     }
+
+    async fn create(
+        &self,
+        invitation: &Invitation,
+        by_operator: bool,
+        intent: &Intent,
+    ) -> Result<Invitation, Failure> {
+        let told = by_operator && self.db.serialized(|| self.has_owner(&invitation.tenant)).await?;
+        if told {
+            self.tell(invitation).await?;
+        }
+        let insert = || self.insert(invitation, by_operator && !told, intent);
+        self.db.serialized(insert).await.map_err(Failure::from)
+    }
+
+    async fn has_owner(&self, tenant: &TenantId) -> Result<bool, Error> {
+        let mut tx = self.db.begin_internal("whether a tenant has an owner").await?;
+        open::require(&mut tx, tenant).await?;
+        let found = owned(&mut tx, tenant).await?;
+        tx.commit().await?;
+        Ok(found)
+    }
+
+    async fn tell(&self, invitation: &Invitation) -> Result<(), Failure> {
+        let details = [
+            ("role", invitation.role.as_str()),
+            ("email", invitation.email.as_str()),
+            ("createdBy", invitation.created_by.as_str()),
+        ];
+        let details = details.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let subject = invitation.id.as_str();
+        self.notices
+            .tell(News { event: "invitation.created", tenant: &invitation.tenant, subject, details })
+            .await
+    }
+
+    async fn insert(
+        &self,
+        invitation: &Invitation,
+        only_first_owner: bool,
+        intent: &Intent,
+    ) -> Result<Invitation, Error> {
+        let mut tx = self.db.begin(intent).await?;
+        open::require(&mut tx, &invitation.tenant).await?;
+        if only_first_owner && owned(&mut tx, &invitation.tenant).await? {
+            let what = "The tenant got an owner in this moment, who was not told; ask again.";
+            return Err(Failure::new(Reason::PolicyForbids, what).into());
+        }
+        let (created_at, expires_at) = (tx.now(), tx.now().plus(LIFETIME));
+        let invitation = Invitation { created_at, expires_at, ..invitation.clone() };
+        invitation::insert(&mut tx, &invitation).await?;
+        intent.done(&mut tx, Outcome::succeeded()).await?;
+        tx.commit().await?;
+        Ok(invitation)
+    }
+}
+
+async fn owned(tx: &mut Tx, tenant: &TenantId) -> Result<bool, Error> {
+    Ok(token::has_live_owner(tx, tenant).await? || oidc::has_owner(tx, tenant).await?)
 }
 
 /// What is stored of a code.
