@@ -21,6 +21,7 @@
 //! | [`spans`] | an OTLP collector that keeps what it gets |
 //! | [`document`] | the OpenAPI document as a list of operations |
 //! | [`rpc`] | any RPC, by its descriptor |
+//! | [`receiver`] | somebody who is told, by HTTP and SMTP |
 //! | [`readme`] | the README's tour as a script |
 #![allow(
     clippy::unwrap_used,
@@ -45,6 +46,7 @@ pub mod key_file;
 pub mod memory;
 pub mod names;
 pub mod readme;
+pub mod receiver;
 pub mod rpc;
 pub mod secrets;
 pub mod spans;

@@ -11,6 +11,7 @@
 //! | [`postgres`] | a fresh database per test |
 //! | [`bao`] | a fresh KV mount per test, or a private instance that can be sealed |
 //! | [`oidc`] | an OpenID Connect provider with people who sign in |
+//! | [`proxy`] | a TCP proxy that cuts or stalls a connection where it is told to |
 //! | [`keywright`] | `keywright-server` and the `keywright` command |
 //!
 //! What a test needs and the machine lacks is an error that names the remedy, never a silent skip.
@@ -32,6 +33,7 @@ pub mod oidc;
 mod port;
 pub mod postgres;
 mod process;
+pub mod proxy;
 mod running;
 pub mod ssh;
 mod tools;
@@ -44,6 +46,7 @@ pub use oidc::OidcProvider;
 pub use port::{Port, free_port};
 pub use postgres::postgres_database;
 pub use process::{Output, eventually};
+pub use proxy::{Fault, Harm, Proxy};
 pub use running::Running;
 pub use ssh::{KeyPair, KeyType, keygen, keygen_commented, ssh};
 pub use tools::{python, tools};

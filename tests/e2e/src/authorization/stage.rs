@@ -59,7 +59,7 @@ pub async fn objects(world: &World) -> Objects {
         ("to_credential_id", save(keywright, &world.tenant, "next").await),
         ("event_id", text(&log, "/items/0/id")),
         ("token_id", text(&token, "/id")),
-        ("target_id", target(owner, &world.tenant).await),
+        ("target_id", target(&owner, &world.tenant).await),
     ]);
     objects
 }
