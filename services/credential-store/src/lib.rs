@@ -243,6 +243,11 @@ fn keys(parts: &Parts, shelf: &Shelf, routes: Routes) -> Routes {
             guard: guard.clone(),
             shelf: shelf.clone(),
         },
+        register: custody::register::RegisterVersion {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+        },
         set_state: custody::set_state::SetVersionState {
             db: db.clone(),
             audit: audit.clone(),

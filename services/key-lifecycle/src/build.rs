@@ -30,6 +30,7 @@ use crate::recovery::{Rounds, Settler};
 use crate::release::Releaser;
 use crate::revocation::Revoker;
 use crate::rotation::{Converger, Drive};
+use crate::schedule::Scheduler;
 use crate::worker::Worker;
 use keywright_domain::clock::{Clock, NoRandomness};
 use keywright_domain::ids::RequestId;
@@ -92,6 +93,7 @@ pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
     let tasks: Vec<keywright_runtime::serve::Task> = vec![
         Box::pin(built.worker.run(parts.stop.clone())),
         Box::pin(built.notifier.run(parts.stop.clone())),
+        Box::pin(built.scheduler.run(parts.stop.clone())),
         Box::pin(keys.automatic(owner, wake, parts.stop.clone())),
         Box::pin(built.lists.run(parts.stop.clone())),
         Box::pin(idempotency::sweep(parts.db.clone(), parts.stop.clone())),
@@ -106,6 +108,7 @@ pub(crate) struct Built {
     pub(crate) worker: Worker,
     pub(crate) notifier: Notifier,
     pub(crate) lists: Lists,
+    pub(crate) scheduler: Scheduler,
 }
 
 pub(crate) fn assemble(
@@ -186,6 +189,13 @@ pub(crate) fn assemble(
         store: store.clone(),
         starter,
     };
+    let scheduler = Scheduler {
+        db: db.clone(),
+        audit: audit.clone(),
+        store: store.clone(),
+        rotate: rotate.clone(),
+        owner: owner.clone(),
+    };
     let notifier = notifier(parts, &store, &owner);
     let routes = routes(parts, &rotate, &store, wake.clone());
     let routes = managing(parts, (&keys, &releaser), manage, (&wake, &owner), routes);
@@ -193,7 +203,7 @@ pub(crate) fn assemble(
         .add_service(RecoveryServiceServer::new(Recoveries { recover }))
         .add_service(KrlServiceServer::new(krls));
     let worker = Worker { db, owner, drive, revoker, custody, keys, releaser, settler, wake };
-    Ok(Built { routes, worker, notifier, lists })
+    Ok(Built { routes, worker, notifier, lists, scheduler })
 }
 
 /// Management keys.

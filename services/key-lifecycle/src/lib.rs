@@ -12,6 +12,7 @@
 //! | `recovery` | after a restore, until an operator has seen what the hosts have |
 //! | `management` | Keywright's own keys: one replaces another |
 //! | `release` | a server leaves: what is to be proven, removed, let go of |
+//! | `schedule` | what happens to keys because of their age |
 //! | `worker` | what the service does by itself |
 //! | `custody` | what credential-store is told of versions, until it knows |
 //! | `store` | SQL |
@@ -33,6 +34,7 @@ mod recovery;
 mod release;
 mod revocation;
 mod rotation;
+mod schedule;
 mod store;
 mod worker;
 

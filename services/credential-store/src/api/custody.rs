@@ -4,10 +4,11 @@ use super::credential::bits;
 use crate::app::custody::create_managed::{CreateManaged, NewManaged};
 use crate::app::custody::generate::GenerateVersion;
 use crate::app::custody::read::ReadManaged;
+use crate::app::custody::register::RegisterVersion;
 use crate::app::custody::release::{Release, ReleaseVersion};
 use crate::app::custody::set_state::{Move, SetVersionState};
 use crate::app::custody::sign::{Login, SignUserauth};
-use crate::domain::version::{State, Version};
+use crate::domain::version::{Origin, State, Version};
 use keywright_domain::secret::Secret;
 use keywright_proto::credential as proto;
 use keywright_runtime::audit::timestamp;
@@ -19,6 +20,7 @@ pub struct Keys {
     pub sign: SignUserauth,
     pub create: CreateManaged,
     pub generate: GenerateVersion,
+    pub register: RegisterVersion,
     pub set_state: SetVersionState,
     pub read: ReadManaged,
 }
@@ -104,9 +106,13 @@ impl proto::custody_service_server::CustodyService for Keys {
 
     async fn register_version(
         &self,
-        _: Request<proto::RegisterVersionRequest>,
+        request: Request<proto::RegisterVersionRequest>,
     ) -> Result<Response<proto::RegisterVersionResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let caller = caller(&request)?;
+        let asked = request.get_ref();
+        let version =
+            self.register.run(&caller, &asked.credential_id, &asked.version_id, &asked.public_key).await?;
+        Ok(Response::new(proto::RegisterVersionResponse { version: Some(encode(&version)) }))
     }
 }
 
@@ -167,6 +173,6 @@ fn encode(version: &Version) -> proto::CredentialVersion {
         compromised: version.compromised_at.is_some(),
         material_destroyed: version.destroyed_at.is_some(),
         created_at: Some(timestamp(version.created_at)),
-        client_made: false,
+        client_made: version.origin == Origin::Client,
     }
 }

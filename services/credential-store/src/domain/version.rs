@@ -64,6 +64,8 @@ pub enum Origin {
     /// It came encrypted; the passphrase was dropped.
     Encrypted,
     Generated,
+    /// Its holder made it and keeps the private half, which was never here.
+    Client,
 }
 
 impl Origin {
@@ -72,6 +74,7 @@ impl Origin {
             Self::Plain => "plain",
             Self::Encrypted => "encrypted",
             Self::Generated => "generated",
+            Self::Client => "client",
         }
     }
 }
@@ -79,7 +82,7 @@ impl Origin {
 impl TryFrom<String> for Origin {
     type Error = ();
     fn try_from(text: String) -> Result<Self, ()> {
-        [Self::Plain, Self::Encrypted, Self::Generated]
+        [Self::Plain, Self::Encrypted, Self::Generated, Self::Client]
             .into_iter()
             .find(|origin| origin.as_str() == text)
             .ok_or(())

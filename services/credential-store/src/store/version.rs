@@ -1,6 +1,7 @@
 //! The versions of a credential, and the fingerprints that never come back.
 
 use crate::domain::version::{State, Version};
+use keywright_domain::clock::Instant;
 use keywright_domain::fingerprint::Fingerprint;
 use keywright_domain::ids::{CredentialId, VersionId};
 use keywright_storage::{Columns, Db, Error, Tx};
@@ -82,8 +83,9 @@ pub async fn next_number(tx: &mut Tx, credential: &CredentialId) -> Result<i32, 
 
 pub async fn insert(tx: &mut Tx, credential: &CredentialId, version: &Version) -> Result<(), Error> {
     sqlx::query(
-        "INSERT INTO credential_version (id, credential_id, number, state, origin, public_key, fingerprint, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO credential_version (id, credential_id, number, state, origin, public_key, fingerprint, created_at,
+                                         destroyed_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(version.id.as_str())
     .bind(credential.as_str())
@@ -93,6 +95,7 @@ pub async fn insert(tx: &mut Tx, credential: &CredentialId, version: &Version) -
     .bind(version.public.openssh())
     .bind(version.public.fingerprint().as_str())
     .bind(version.created_at.micros())
+    .bind(version.destroyed_at.map(Instant::micros))
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -132,5 +135,15 @@ pub async fn is_compromised(tx: &mut Tx, fingerprint: &Fingerprint) -> Result<bo
         .bind(fingerprint.as_str())
         .fetch_optional(tx.conn())
         .await?;
+    Ok(row.is_some())
+}
+
+/// Whether any credential has, or had, this key in use.
+pub async fn is_known_key(tx: &mut Tx, fingerprint: &Fingerprint) -> Result<bool, Error> {
+    let row =
+        sqlx::query("SELECT id FROM credential_version WHERE fingerprint = $1 AND state <> 'failed' LIMIT 1")
+            .bind(fingerprint.as_str())
+            .fetch_optional(tx.conn())
+            .await?;
     Ok(row.is_some())
 }

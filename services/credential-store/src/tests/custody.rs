@@ -269,3 +269,72 @@ async fn a_download_leaves_for_a_person_of_the_tenant_through_key_lifecycle_only
     world.move_to(&credential, &version.id, Revoked, true, false).await.unwrap();
     assert_eq!(reason(world.releases(&owner).release_version(request).await), Reason::VersionNotFound);
 }
+
+#[tokio::test]
+async fn a_key_that_its_holder_made_has_no_private_half_here() {
+    let world = World::new().await;
+    let tenant = world.tenant().await;
+    let (credential, generated) = world.managed(Some(&tenant), &[Active]).await;
+    let lifecycle = Caller::background(ServiceName::KeyLifecycle, "rot_open");
+    let made = PrivateKey::generate(GenerateSpec::Ed25519).unwrap().public().openssh();
+    let register = |key: &str| proto::RegisterVersionRequest {
+        credential_id: credential.clone(),
+        version_id: VersionId::random().unwrap().to_string(),
+        public_key: key.to_owned(),
+    };
+    let request = register(&made);
+    let version =
+        answer(world.keys(&lifecycle).register_version(request.clone()).await).unwrap().version.unwrap();
+    assert!(version.client_made && version.material_destroyed && version.number == 2);
+    let again = answer(world.keys(&lifecycle).register_version(request.clone()).await).unwrap();
+    assert_eq!(again.version.as_ref(), Some(&version));
+    assert_eq!((world.count("material").await, world.count("material_fate").await), (1, 0));
+
+    // One key, one version: neither another's nor a generated one, and the version keeps its key.
+    let refused = |request| async { reason(world.keys(&lifecycle).register_version(request).await) };
+    assert_eq!(refused(register(&made)).await, Reason::AlreadyExists);
+    assert_eq!(refused(register(&generated.public_key)).await, Reason::AlreadyExists);
+    let other = PrivateKey::generate(GenerateSpec::Ed25519).unwrap().public().openssh();
+    let changed = proto::RegisterVersionRequest { public_key: other.clone(), ..request };
+    assert_eq!(refused(changed).await, Reason::AlreadyExists);
+    let saved = world.saved(&owner(&tenant)).await.public_key;
+    assert_eq!(refused(register(&saved)).await, Reason::AlreadyExists);
+    assert_eq!(refused(register("ssh-ed25519 AAAA")).await, Reason::KeyUnparsable);
+
+    // What never came into use may be tried again; what was compromised never.
+    world.move_to(&credential, &version.id, Failed, true, false).await.unwrap();
+    let retried = answer(world.keys(&lifecycle).register_version(register(&made)).await).unwrap();
+    let retried = retried.version.unwrap();
+    world.move_to(&credential, &retried.id, Revoked, true, true).await.unwrap();
+    assert_eq!(refused(register(&made)).await, Reason::KeyCompromised);
+}
+
+#[tokio::test]
+async fn nothing_signs_with_and_nothing_releases_what_was_never_here() {
+    let world = World::new().await;
+    let tenant = world.tenant().await;
+    let server = world.server(&owner(&tenant), "web").await;
+    let (credential, first) = world.managed(Some(&tenant), &[]).await;
+    world.move_to(&credential, &first.id, Failed, true, false).await.unwrap();
+    let work = RotationId::random().unwrap().to_string();
+    let caller = Caller::background(ServiceName::ConnectivityProbe, &work);
+    world.lifecycle.open.lock().unwrap().insert((work, credential.clone(), server.id.clone()));
+    let lifecycle = Caller::background(ServiceName::KeyLifecycle, "rot_open");
+    let request = proto::RegisterVersionRequest {
+        credential_id: credential.clone(),
+        version_id: VersionId::random().unwrap().to_string(),
+        public_key: PrivateKey::generate(GenerateSpec::Ed25519).unwrap().public().openssh(),
+    };
+    answer(world.keys(&lifecycle).register_version(request.clone()).await).unwrap();
+    world.move_to(&credential, &request.version_id, Active, false, false).await.unwrap();
+    let mut asked = login(&credential, &server.id, "ssh-ed25519");
+    asked.version_id = request.version_id.clone();
+    assert_eq!(reason(world.keys(&caller).sign_userauth(asked).await), Reason::VersionNotFound);
+    let release = proto::ReleaseVersionRequest {
+        credential_id: credential,
+        version_id: request.version_id,
+        ..Default::default()
+    };
+    let owner = person(Role::TenantOwner, Some(&tenant), ServiceName::KeyLifecycle);
+    assert_eq!(reason(world.releases(&owner).release_version(release).await), Reason::VersionNotFound);
+}

@@ -16,6 +16,7 @@ pub mod recovery;
 pub mod release;
 pub mod revocation;
 pub mod rotation;
+pub mod schedule;
 pub mod step;
 pub mod version;
 

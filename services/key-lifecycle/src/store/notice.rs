@@ -95,3 +95,9 @@ fn untold_row(row: &AnyRow) -> Result<Untold, Error> {
         at: row.int("created_at")?,
     })
 }
+
+pub async fn was_told(conn: &mut Connection, dedup: &str) -> Result<bool, Error> {
+    let row =
+        sqlx::query("SELECT dedup FROM notice WHERE dedup = $1").bind(dedup).fetch_optional(conn).await?;
+    Ok(row.is_some())
+}

@@ -16,5 +16,6 @@ mod release;
 mod revoke;
 mod rotate;
 mod rows;
+mod schedule;
 mod vault;
 mod world;

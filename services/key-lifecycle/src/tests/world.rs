@@ -10,6 +10,7 @@ use crate::adapters::login::Login;
 use crate::build::{Built, assemble};
 use crate::krl::Lists;
 use crate::notify::Notifier;
+use crate::schedule::Scheduler;
 use crate::worker::Worker;
 use crate::{Keyring, MIGRATIONS, Parts, Telling};
 use keywright_domain::caller::{Caller, Principal, Role, ServiceName};
@@ -64,6 +65,7 @@ pub struct World {
     pub worker: Worker,
     pub notifier: Notifier,
     pub lists: Lists,
+    pub scheduler: Scheduler,
     pub tenant: TenantId,
     pub owner: Caller,
     micros: Arc<AtomicI64>,
@@ -130,10 +132,25 @@ impl World {
         let bootstrapper = Bootstrapper::new(login.clone(), directory, clock.clone());
         let hosts: Arc<dyn Hosts> =
             if is_real { Arc::new(SshHosts { login, clock }) } else { Arc::new(range.clone()) };
-        let Built { routes, worker, notifier, lists } = assemble(&parts, hosts, bootstrapper).unwrap();
+        let Built { routes, worker, notifier, lists, scheduler } =
+            assemble(&parts, hosts, bootstrapper).unwrap();
         let tenant = TenantId::random().unwrap();
         let owner = person(Role::TenantOwner, Some(&tenant));
-        Self { _dir: dir, db, log, vault, range, worker, notifier, lists, tenant, owner, micros, routes }
+        Self {
+            _dir: dir,
+            db,
+            log,
+            vault,
+            range,
+            worker,
+            notifier,
+            lists,
+            scheduler,
+            tenant,
+            owner,
+            micros,
+            routes,
+        }
     }
 
     pub fn pass(&self, span: Duration) {

@@ -4,6 +4,7 @@ pub mod create_managed;
 pub mod generate;
 pub mod pen;
 pub mod read;
+pub mod register;
 pub mod release;
 pub mod resolve;
 pub mod set_state;

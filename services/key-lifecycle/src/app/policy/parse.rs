@@ -1,16 +1,13 @@
 //! Settings as they were sent, and the checks that make them settings. Every field that is wrong is named at once.
 
 use crate::model::{DriftAction, OwnSettings, WEEKDAYS, Window};
-use keywright_domain::authorized_keys::LineOption;
+use keywright_domain::authorized_keys::{LineOption, parse_policy_options};
 use keywright_domain::key::KeyAlgorithm;
 use keywright_runtime::failure::{Failure, Violation};
 use std::time::Duration;
 
 const MINUTE: u64 = 60;
 const DAY: u64 = 24 * 3600;
-/// Options of one line.
-const MOST_OPTIONS: usize = 16;
-const LONGEST_OPTION: usize = 1024;
 const MOST_DOWNLOADS: u32 = 10;
 
 /// As it was sent; a span that is none (negative) is an error of its field.
@@ -138,23 +135,13 @@ impl Wrong {
     }
 
     fn options(&mut self, texts: &[String]) -> Option<Vec<LineOption>> {
-        const FIELD: &str = "lineOptions.options";
-        if texts.len() > MOST_OPTIONS {
-            self.say(FIELD, format!("must be at most {MOST_OPTIONS}"));
-            return None;
-        }
-        let mut options: Vec<LineOption> = Vec::new();
-        for text in texts {
-            let parsed = LineOption::parse(text).ok().filter(|_| text.len() <= LONGEST_OPTION);
-            match parsed {
-                Some(option) if !options.contains(&option) => options.push(option),
-                Some(_) => self.say(FIELD, "names an option twice"),
-                None => {
-                    self.say(FIELD, format!("holds something that is no option of a policy: {}", shown(text)))
-                }
+        match parse_policy_options(texts.iter().map(String::as_str)) {
+            Ok(options) => Some(options),
+            Err((at, error)) => {
+                self.say(&format!("lineOptions.options[{at}]"), error.to_string());
+                None
             }
         }
-        Some(options)
     }
 }
 
@@ -166,11 +153,6 @@ fn minute(text: &str) -> Option<u16> {
         digits.parse::<u16>().ok().filter(|number| two && *number < below)
     };
     Some(number(hours, 24)?.saturating_mul(60).saturating_add(number(minutes, 60)?))
-}
-
-/// Enough to find it; an answer repeats no long text.
-fn shown(text: &str) -> String {
-    text.chars().take(40).filter(|c| !c.is_control()).collect()
 }
 
 #[cfg(test)]
@@ -207,7 +189,7 @@ mod tests {
                 "policy.keyAlgorithm",
                 "policy.maximumAge",
                 "policy.gracePeriod",
-                "policy.lineOptions.options",
+                "policy.lineOptions.options[0]",
                 "policy.downloadsPerVersion",
                 "policy.driftAction"
             ]
