@@ -44,6 +44,7 @@ mod faults_matrix;
 mod faults_network;
 mod gate_races;
 mod grace;
+mod host_editor;
 mod hostile_input;
 mod idempotency;
 mod identity;

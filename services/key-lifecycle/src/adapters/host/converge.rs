@@ -5,7 +5,8 @@
 
 use keywright_domain::account::AccountName;
 use keywright_domain::authorized_keys::{
-    self as editor, Desired, DesiredLine, Document, EditError, ExpiryTime, LineOption, Owner, foreign_keys,
+    self as editor, Desired, DesiredLine, Document, EditError, ExpiryTime, KeyLine, LineOption, Owner,
+    foreign_keys,
 };
 use keywright_domain::clock::Instant;
 use keywright_domain::key::PublicKey;
@@ -175,7 +176,7 @@ impl Goal<'_> {
             return Ok(None);
         }
         let judged = self.without_overruled(has);
-        let bytes = editor::apply(&judged, self.state).map_err(|error| match error {
+        let bytes = editor::apply(&judged, &self.admissible(has)?).map_err(|error| match error {
             EditError::Superseded { found } => HostFailure::Superseded { found },
             EditError::TooLarge => HostFailure::refused(Reason::HostFileTooLarge),
         })?;
@@ -185,28 +186,36 @@ impl Goal<'_> {
         if found.link {
             return refuse(Reason::HostFileSymlink);
         }
-        if self.first && self.would_lock_us_out(has) {
-            refuse(Reason::PolicyForbids)
-        } else {
-            Ok(Some(bytes))
-        }
+        Ok(Some(bytes))
     }
 
-    /// Whether an option that a policy asks for, and that does not stand there yet, would have the server refuse the
-    /// key to us: we could not prove it any more.
-    fn would_lock_us_out(&self, has: &[u8]) -> bool {
-        let document = Document::parse(has);
-        let stands = |key: &DesiredKey, option: &LineOption| {
-            let mut lines = document.keys().filter(|line| line.blob() == key.public_key.blob());
-            lines.any(|line| line.options().items().any(|item| item == option.as_str().as_bytes()))
-        };
+    /// The desired state without options that would have the server refuse a key to us: we could not prove it any more.
+    /// A key that is to be added needs them, and is refused; a line that stands keeps what it has in their place, so
+    /// that no policy holds back a removal.
+    fn admissible(&self, has: &[u8]) -> Result<Desired, HostFailure> {
         let excludes = |option: &LineOption| {
             let unknown = self.facts.server == ServerKind::Dropbear && !option.is_known_to_dropbear();
             unknown || self.facts.seen.is_some_and(|address| !editor::from_contains(option, address))
         };
-        let keys = self.wanted.keys.iter();
-        keys.flat_map(|key| key.options.iter().map(move |option| (key, option)))
-            .any(|(key, option)| excludes(option) && !stands(key, option))
+        let document = Document::parse(has);
+        let mut state = self.state.clone();
+        for line in &mut state.lines {
+            if !line.options.iter().any(excludes) {
+                continue;
+            }
+            let blob = line.public_key.blob();
+            let standing = document.keys().find(|present| present.blob() == blob);
+            let standing = standing.ok_or(HostFailure::refused(Reason::PolicyForbids))?;
+            let asked = std::mem::take(&mut line.options);
+            for option in asked {
+                if excludes(&option) {
+                    line.options.extend(standing_option(standing, option.name()));
+                } else {
+                    line.options.push(option);
+                }
+            }
+        }
+        Ok(state)
     }
 
     fn nothing_there(&self, found: &KeysFileContent) -> bool {
@@ -235,6 +244,14 @@ impl Goal<'_> {
             .collect::<Vec<_>>()
             .concat()
     }
+}
+
+fn standing_option(line: &KeyLine<'_>, name: &str) -> Option<LineOption> {
+    let item = line.options().items().find(|item| {
+        let (head, rest) = item.split_at_checked(name.len()).unwrap_or((item, b""));
+        head.eq_ignore_ascii_case(name.as_bytes()) && matches!(rest.first(), None | Some(b'='))
+    })?;
+    LineOption::parse(std::str::from_utf8(item).ok()?).ok()
 }
 
 fn grace_of(key: &DesiredKey, facts: &Facts) -> Option<GraceOfKey> {

@@ -69,22 +69,36 @@ impl Shell<'_> {
 pub(super) mod local {
     //! A shell started on a test host without SSH.
 
+    use std::sync::Arc;
+
     use keywright_kit::TestHost;
 
     use super::COMMAND;
 
     #[derive(Debug)]
     pub(crate) struct LocalShell {
-        host: TestHost,
+        host: Arc<TestHost>,
         /// Such as `["busybox", "sh"]`.
         shell: Vec<&'static str>,
         /// Text put in for other text, to make a moment of a script happen at will.
         replaced: Vec<(String, String)>,
+        /// Of which operation alone.
+        only: Option<&'static str>,
     }
 
     impl LocalShell {
         pub(crate) fn new(host: TestHost, shell: &[&'static str]) -> Self {
-            Self { host, shell: shell.to_vec(), replaced: Vec::new() }
+            Self { host: Arc::new(host), shell: shell.to_vec(), replaced: Vec::new(), only: None }
+        }
+
+        /// Another on the same host, with the scripts as they are.
+        pub(crate) fn beside(&self) -> Self {
+            Self { host: Arc::clone(&self.host), shell: self.shell.clone(), replaced: Vec::new(), only: None }
+        }
+
+        /// The text of this operation alone is changed, not of all.
+        pub(crate) fn only(&mut self, operation: &'static str) {
+            self.only = Some(operation);
         }
 
         pub(crate) fn host(&self) -> &TestHost {
@@ -110,7 +124,9 @@ pub(super) mod local {
         pub(super) async fn run(&self, input: &[u8]) -> Vec<u8> {
             let end = input.iter().position(|byte| *byte == b'\n').unwrap();
             let mut script = String::from_utf8(input[..end].to_vec()).unwrap();
-            for (from, to) in &self.replaced {
+            let asked = String::from_utf8_lossy(&input[end..]);
+            let meant = self.only.is_none_or(|name| asked.starts_with(&format!("\nkeywright 1 {name}\n")));
+            for (from, to) in self.replaced.iter().filter(|_| meant) {
                 assert!(script.contains(from), "the script has no such line: {from}");
                 script = script.replace(from, to);
             }

@@ -2,7 +2,11 @@
 
 mod accounts;
 mod attack;
+mod context;
 mod edits;
+mod held_up;
+mod judged;
+mod kinds_of_files;
 mod over_ssh;
 mod sessions;
 mod setup;

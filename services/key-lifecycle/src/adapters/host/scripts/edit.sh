@@ -117,18 +117,18 @@ said=$( { set -C && : >"$temporary"; } 2>&1) || fail_by "$said"
 # it no longer is: an edit that was held up for long, whatever the clock says since, has nothing to put in place.
 [ "$(readlink "$lock")" = "$held" ] || fail changed
 said=$( { cat >>"$temporary"; } 2>&1) || fail_by "$said"
-[ "$(count "$temporary")" = "$size" ] || fail incomplete
-[ "$(digest_of "$temporary")" = "$new" ] || fail incomplete
+taken_over() { [ -e "$temporary" ] || fail changed; }
+[ "$(count "$temporary")" = "$size" ] && [ "$(digest_of "$temporary")" = "$new" ] || { taken_over && fail incomplete; }
 if [ "$expected" = absent ]; then
-  chmod "$file_mode" "$temporary" || fail failed
+  chmod "$file_mode" "$temporary" || { taken_over && fail failed; }
 else
   if [ "$W" = root ]; then
-    chown "$owner:$group" "$temporary" || fail failed
+    chown "$owner:$group" "$temporary" || { taken_over && fail failed; }
   else
     chgrp "$group" "$temporary" 2>/dev/null
   fi
   part() { printf '%s' "$mode" | cut -c"$1" | tr -d 'sStT-'; }
-  chmod "u=$(part 2-4),g=$(part 5-7),o=$(part 8-10)" "$temporary" || fail failed
+  chmod "u=$(part 2-4),g=$(part 5-7),o=$(part 8-10)" "$temporary" || { taken_over && fail failed; }
 fi
 # The security context of the file that it replaces, or the one that a new file has there.
 keep_context() {
@@ -140,7 +140,7 @@ keep_context() {
     chcon --reference="$base" "$temporary" >/dev/null 2>&1
   fi || ! selinuxenabled >/dev/null 2>&1
 }
-keep_context || fail failed
+keep_context || { taken_over && fail failed; }
 flush "$temporary"
 
 if [ "$expected" = absent ]; then
@@ -155,7 +155,7 @@ else
   said=$(ln "$base" "$old" 2>&1) || { old= && fail_by "$said"; }
   [ ! -L "$old" ] && [ -f "$old" ] || fail changed
   [ "$(digest_of "$old")" = "$expected" ] || fail changed
-  said=$(mv -f "$temporary" "$base" 2>&1) || fail_by "$said"
+  said=$(mv -f "$temporary" "$base" 2>&1) || { taken_over && fail_by "$said"; }
   temporary=
   undo() {
     mv -f "$old" "$base"

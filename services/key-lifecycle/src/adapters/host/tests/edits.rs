@@ -165,10 +165,10 @@ async fn a_full_disk_is_said_and_the_file_stays() {
     }
 }
 
-struct AccountOnSmallDisk(keywright_domain::account::AccountName);
+pub(super) struct AccountOnSmallDisk(pub(super) keywright_domain::account::AccountName);
 
 impl AccountOnSmallDisk {
-    fn new(shell: &LocalShell) -> Self {
+    pub(super) fn new(shell: &LocalShell) -> Self {
         shell.host().add_user_on_small_disk("dora");
         Self(keywright_domain::account::AccountName::parse("dora").unwrap())
     }
