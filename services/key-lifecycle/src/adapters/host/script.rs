@@ -149,6 +149,19 @@ mod tests {
         assert!(shipped == made, "run this test with KEYWRIGHT_WRITE_HELPER=1");
     }
 
+    /// A new operation wants its place in `OPERATIONS`.
+    #[test]
+    fn every_script_is_in_the_program() {
+        let made = helper(OPERATIONS);
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/adapters/host/scripts");
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let there = made.contains(&text) || made.contains(&text.replace('\'', r"'\''"));
+            assert!(there || path.ends_with("whole.sh"), "{}", path.display());
+        }
+    }
+
     #[test]
     fn the_shipped_rule_allows_that_program_without_arguments_and_nothing_else() {
         let rules: Vec<&str> =

@@ -75,7 +75,8 @@ const KINDS: &[Kind] = &[
 ];
 
 /// What the host has in `.ssh`, to see whether anything changed.
-const LOOK: &str = "cd \"$1\" || exit; stat -c '%n %F %a %u %g %s %Y' .ssh .ssh/* .ssh/.[!.]* 2>/dev/null; \
+const LOOK: &str = "cd \"$1\" || exit; stat -c '%n %F %a %u %g' .ssh; \
+                    stat -c '%n %F %a %u %g %s %Y' .ssh/* .ssh/.[!.]* 2>/dev/null; \
                     find .ssh/ -type f -exec md5sum {} + 2>/dev/null | sort";
 
 async fn make(host: &TestHost, kind: &Kind, account: &str) -> String {
