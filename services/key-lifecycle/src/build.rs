@@ -14,12 +14,15 @@ use crate::api::notification::{NotificationIntake, Notifications};
 use crate::api::policy::Policies;
 use crate::api::recovery::Recoveries;
 use crate::api::rotation::Rotations;
+use crate::api::server_keys::ServerKeys;
 use crate::api::work::Works;
 use crate::app;
 use crate::app::manage_server::ManageServer;
 use crate::app::read_krl::ReadKrl;
 use crate::app::read_work::ReadWork;
 use crate::custody::Custody;
+use crate::drift::{Repairer, Scanner, Watch};
+use crate::key_use::{Before, UseReader};
 use crate::krl::{Files, Groups, Lists};
 use crate::management::{Editor, Keys};
 use crate::notify::Notifier;
@@ -42,6 +45,7 @@ use keywright_proto::lifecycle::notification_service_server::NotificationService
 use keywright_proto::lifecycle::policy_service_server::PolicyServiceServer;
 use keywright_proto::lifecycle::recovery_service_server::RecoveryServiceServer;
 use keywright_proto::lifecycle::rotation_service_server::RotationServiceServer;
+use keywright_proto::lifecycle::server_keys_service_server::ServerKeysServiceServer;
 use keywright_proto::lifecycle::ssh_access_service_server::SshAccessServiceServer;
 use keywright_proto::lifecycle::work_service_server::WorkServiceServer;
 use keywright_runtime::audit::{Audit, Guard};
@@ -52,6 +56,7 @@ use keywright_runtime::serve::{Assembled, Readiness};
 use keywright_ssh::Dialer;
 use keywright_storage::Db;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -67,6 +72,8 @@ pub struct Parts {
     /// With the target rules of the installation.
     pub dialer: Dialer,
     pub telling: Telling,
+    /// From one look at the keys of a managed server to the next.
+    pub key_scan_interval: Duration,
     /// Ends the background work.
     pub stop: CancellationToken,
 }
@@ -96,6 +103,8 @@ pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
         Box::pin(built.scheduler.run(parts.stop.clone())),
         Box::pin(keys.automatic(owner, wake, parts.stop.clone())),
         Box::pin(built.lists.run(parts.stop.clone())),
+        Box::pin(built.watch.run(parts.stop.clone())),
+        Box::pin(built.before.run(parts.stop.clone())),
         Box::pin(idempotency::sweep(parts.db.clone(), parts.stop.clone())),
         Box::pin(parts.audit.drain(parts.db, parts.stop)),
     ];
@@ -109,6 +118,10 @@ pub(crate) struct Built {
     pub(crate) notifier: Notifier,
     pub(crate) lists: Lists,
     pub(crate) scheduler: Scheduler,
+    /// Looks at every managed server.
+    pub(crate) watch: Watch,
+    /// Reads the use of old keys before their grace ends.
+    pub(crate) before: Before,
 }
 
 pub(crate) fn assemble(
@@ -154,6 +167,22 @@ pub(crate) fn assemble(
         wake: wake.clone(),
         owner: owner.clone(),
     };
+    let scanner = Scanner {
+        db: db.clone(),
+        converger: converger.clone(),
+        owner: owner.clone(),
+        every: parts.key_scan_interval,
+    };
+    let uses = UseReader { db: db.clone(), scanner: scanner.clone() };
+    let server_keys = app::server_keys::ServerKeys {
+        db: db.clone(),
+        audit: audit.clone(),
+        guard: guard.clone(),
+        store: store.clone(),
+        scanner: scanner.clone(),
+    };
+    let watch = Watch { repairer: Repairer { scanner, audit: audit.clone() } };
+    let before = Before { uses: uses.clone() };
     let settler = Settler { db: db.clone(), audit: audit.clone(), rounds, converger };
     let manage = ManageServer {
         db: db.clone(),
@@ -197,13 +226,14 @@ pub(crate) fn assemble(
         owner: owner.clone(),
     };
     let notifier = notifier(parts, &store, &owner);
-    let routes = routes(parts, &rotate, &store, wake.clone());
+    let routes = routes(parts, &rotate, &store, &uses, wake.clone());
     let routes = managing(parts, (&keys, &releaser), manage, (&wake, &owner), routes);
     let routes = notifications(parts, &store, &notifier, routes)
         .add_service(RecoveryServiceServer::new(Recoveries { recover }))
+        .add_service(ServerKeysServiceServer::new(ServerKeys { keys: server_keys }))
         .add_service(KrlServiceServer::new(krls));
     let worker = Worker { db, owner, drive, revoker, custody, keys, releaser, settler, wake };
-    Ok(Built { routes, worker, notifier, lists, scheduler })
+    Ok(Built { routes, worker, notifier, lists, scheduler, watch, before })
 }
 
 /// Management keys.
@@ -282,6 +312,7 @@ fn routes(
     parts: &Parts,
     rotate: &app::start_rotation::StartRotation,
     store: &CredentialStore,
+    uses: &UseReader,
     wake: Arc<Notify>,
 ) -> Routes {
     let (db, audit, guard) = (parts.db.clone(), parts.audit.clone(), parts.guard.clone());
@@ -320,6 +351,12 @@ fn routes(
             guard: guard.clone(),
             store: store.clone(),
             starter: rotate.starter.clone(),
+        },
+        key_use: app::read_key_use::ReadKeyUse {
+            db: db.clone(),
+            audit: parts.audit.clone(),
+            guard: parts.guard.clone(),
+            uses: uses.clone(),
         },
         read: read.clone(),
         idempotency: parts.idempotency.clone(),

@@ -13,6 +13,8 @@
 //! | `management` | Keywright's own keys: one replaces another |
 //! | `release` | a server leaves: what is to be proven, removed, let go of |
 //! | `schedule` | what happens to keys because of their age |
+//! | `drift` | who can get into a server; our lines as they should be |
+//! | `key_use` | when and from where a key was last used |
 //! | `worker` | what the service does by itself |
 //! | `custody` | what credential-store is told of versions, until it knows |
 //! | `store` | SQL |
@@ -28,6 +30,8 @@ mod build;
 mod custody;
 mod krl;
 mod management;
+mod drift;
+mod key_use;
 mod model;
 mod notify;
 mod recovery;

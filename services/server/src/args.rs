@@ -125,6 +125,17 @@ pub struct Settings {
     )]
     pub trusted_proxy: Vec<IpNet>,
 
+    /// How often the key files of every managed server are looked at, in seconds.
+    #[arg(
+        long,
+        global = true,
+        env = "KEYWRIGHT_KEY_SCAN_INTERVAL",
+        value_name = "SECONDS",
+        default_value_t = 21_600,
+        value_parser = clap::value_parser!(u64).range(1..=2_592_000)
+    )]
+    pub key_scan_interval: u64,
+
     /// PostgreSQL instead of SQLite files: postgres://user@host/database. One schema per service.
     #[arg(long, global = true, env = "KEYWRIGHT_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,

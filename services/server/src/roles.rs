@@ -83,6 +83,7 @@ pub async fn key_lifecycle(at: &Installation, settings: &Settings) -> Result<Tas
         idempotency: Idempotency::new(&keys::idempotency_key(&at.data)?),
         dialer: targets::dialer(settings),
         telling: telling(at, settings)?,
+        key_scan_interval: std::time::Duration::from_secs(settings.key_scan_interval),
         stop: at.stop.clone(),
     })?;
     Ok(place(at, ServiceName::KeyLifecycle, &own.stack, built))

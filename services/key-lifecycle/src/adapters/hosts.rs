@@ -5,13 +5,14 @@ use super::host::{
     self, DesiredKeys, Drop, Grace, HostFailure, ResidualAccess, RevokedKeysFile, SessionCount, SessionScope,
 };
 use super::login::Login;
-use crate::model::Enforcer;
+use crate::model::{Enforcer, LogLines, Seen};
 use async_trait::async_trait;
 use keywright_domain::account::AccountName;
 use keywright_domain::clock::Clock;
 use keywright_domain::fingerprint::Fingerprint;
 use keywright_domain::reason::Reason;
 use keywright_runtime::failure::Failure;
+use std::time::Duration;
 
 /// A server and the work under which it is entered.
 #[derive(Debug, Clone)]
@@ -75,6 +76,12 @@ pub trait Hosts: Send + Sync {
 
     /// Replaces it, and tells its path.
     async fn write_revoked_keys(&self, door: &Door, list: &[u8]) -> Result<Option<String>, Failure>;
+
+    /// The key files of every account; `first` are looked at before all others, none is begun after `budget`.
+    async fn scan(&self, door: &Door, first: &[AccountName], budget: Duration) -> Result<Seen, Failure>;
+
+    /// What the host's log has about these keys.
+    async fn log(&self, door: &Door, keys: &[Fingerprint]) -> Result<LogLines, Failure>;
 }
 
 /// The real ones.
@@ -173,6 +180,21 @@ impl Hosts for SshHosts {
         let written = host::Host::new(&session, &self.clock).write_revoked_keys(list).await;
         session.close().await;
         written.map_err(failure)
+    }
+
+    async fn scan(&self, door: &Door, first: &[AccountName], budget: Duration) -> Result<Seen, Failure> {
+        let session = self.login.with_management_key(&door.server, &door.work).await?;
+        let seen = host::Host::new(&session, &self.clock).scan(first, budget).await;
+        session.close().await;
+        seen.map_err(failure)
+    }
+
+    async fn log(&self, door: &Door, keys: &[Fingerprint]) -> Result<LogLines, Failure> {
+        let user = door.server.management.as_ref().map(|(_, user)| user.clone()).unwrap_or_default();
+        let session = self.login.with_management_key(&door.server, &door.work).await?;
+        let lines = host::Host::new(&session, &self.clock).log(&user, keys).await;
+        session.close().await;
+        lines.map_err(failure)
     }
 }
 

@@ -1,11 +1,13 @@
 //! Accesses.
 
+use super::key_use::key_uses;
 use super::rotation::{receipt, revocation, rotation};
 use super::{number, optional};
 use crate::app::acknowledge_download::AcknowledgeDownload;
 use crate::app::download_key::{Download, DownloadKey, Format, KeyFile};
 use crate::app::list_access::ListAccess;
 use crate::app::provision_access::{Provision, ProvisionAccess};
+use crate::app::read_key_use::ReadKeyUse;
 use crate::app::read_work::ReadWork;
 use crate::app::regenerate_key::{Regenerate, RegenerateKey};
 use crate::app::revoke_access::{Revoke, RevokeAccess};
@@ -37,6 +39,7 @@ pub struct Accesses {
     pub revoke: RevokeAccess,
     pub regenerate: RegenerateKey,
     pub read: ReadWork,
+    pub key_use: ReadKeyUse,
     pub idempotency: Idempotency,
 }
 
@@ -204,9 +207,12 @@ impl SshAccessService for Accesses {
 
     async fn read_key_use(
         &self,
-        _: Request<proto::ReadKeyUseRequest>,
+        request: Request<proto::ReadKeyUseRequest>,
     ) -> Result<Response<proto::ReadKeyUseResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let caller = caller(&request)?;
+        let asked = request.get_ref();
+        let (uses, versions) = self.key_use.run(&caller, &asked.tenant_id, &asked.access_id).await?;
+        Ok(Response::new(proto::ReadKeyUseResponse { items: key_uses(&uses, &versions) }))
     }
 }
 
@@ -268,10 +274,17 @@ fn access(view: &AccessView) -> proto::SshAccess {
         recent_rotations: recent,
         revocation_id: view.revocation.as_ref().map(|last| last.id.to_string()).unwrap_or_default(),
         revision: view.access.revision.to_string(),
-        uses: Vec::new(),
+        uses: live_uses(view),
         client_made: active.is_some_and(Version::is_client_made),
         deprovisioned_at: None,
     }
+}
+
+/// Of the keys that may still open something.
+fn live_uses(view: &AccessView) -> Vec<proto::KeyUse> {
+    let live: Vec<Version> =
+        view.versions.iter().filter(|version| version.state.is_live()).cloned().collect();
+    key_uses(&view.uses, &live)
 }
 
 fn host(view: &AccessView, host: &Host) -> proto::AccessHost {

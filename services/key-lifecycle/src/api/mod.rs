@@ -3,11 +3,13 @@
 pub mod access;
 pub mod freeze;
 pub mod krl;
+pub mod key_use;
 pub mod management;
 pub mod notification;
 pub mod policy;
 pub mod recovery;
 pub mod rotation;
+pub mod server_keys;
 pub mod work;
 
 use keywright_domain::clock::Instant;

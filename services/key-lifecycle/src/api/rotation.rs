@@ -1,5 +1,6 @@
 //! Rotations and revocations.
 
+use super::key_use::key_uses;
 use super::{number, optional};
 use crate::app::read_work::ReadWork;
 use crate::app::view::{RevocationView, RotationView};
@@ -148,7 +149,7 @@ pub fn rotation(view: &RotationView) -> proto::Rotation {
         server_id: rotation.server.as_ref().map(ServerId::to_string).unwrap_or_default(),
         outstanding_server_ids: view.outstanding().map(ServerId::to_string).collect(),
         grace_extended_at: optional(rotation.grace_extended_at),
-        old_key_uses: Vec::new(),
+        old_key_uses: key_uses(&view.old_uses, view.old_key.as_slice()),
     }
 }
 

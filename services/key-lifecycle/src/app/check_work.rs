@@ -1,5 +1,6 @@
 //! Whether a work is open and covers a credential on a server: what credential-store asks before it signs.
 
+use crate::drift;
 use crate::krl;
 use crate::model::ReleaseState;
 use crate::recovery;
@@ -35,6 +36,11 @@ impl CheckWork {
                 return Ok(false);
             };
             return Ok(found.credential == credential || manages(&mut reader, &credential, &server).await?);
+        }
+        if let Some(looked_at) = drift::server_of(work) {
+            let now = self.db.now().await?.micros();
+            let open = looked_at == server && store::known_key::is_looked_at(&mut reader, work, now).await?;
+            return Ok(open && manages(&mut reader, &credential, &server).await?);
         }
         if work == recovery::WORK {
             let active = store::recovery::find(&mut reader).await?.is_some_and(|found| found.is_active());

@@ -69,5 +69,7 @@ pub(super) async fn view_of(
 ) -> Result<RotationView, Error> {
     let steps = store::step::of(conn, &rotation.id).await?;
     let versions = store::version::of(conn, &rotation.access).await?;
-    Ok(RotationView::new(rotation, steps, &versions))
+    let mut uses = store::key_use::of(conn, &rotation.access).await?;
+    uses.retain(|one| Some(&one.version) == rotation.old_version.as_ref());
+    Ok(RotationView { old_uses: uses, ..RotationView::new(rotation, steps, &versions) })
 }

@@ -1,7 +1,7 @@
 //! What people see of an access: the status words and ready-made texts, from recorded state and the time.
 
 use crate::model::{
-    Access, Claim, Host, Line, LineState, Revocation, RevocationHost, RevocationState, Rotation,
+    Access, Claim, Host, KeyUse, Line, LineState, Revocation, RevocationHost, RevocationState, Rotation,
     RotationState, Settings, Step, StepName, StepState, Version, VersionState,
 };
 use keywright_domain::clock::Instant;
@@ -59,6 +59,8 @@ pub struct AccessView {
     /// Newest first.
     pub rotations: Vec<RotationView>,
     pub revocation: Option<Revocation>,
+    /// As the hosts' logs were last read.
+    pub uses: Vec<KeyUse>,
     pub shows_download: bool,
     pub now: Instant,
 }
@@ -70,6 +72,9 @@ pub struct RotationView {
     pub old_number: u32,
     pub new_number: u32,
     pub new_fingerprint: String,
+    /// The key that it replaces, and what the hosts' logs say of its use.
+    pub old_key: Option<Version>,
+    pub old_uses: Vec<KeyUse>,
 }
 
 impl RotationView {
@@ -82,6 +87,8 @@ impl RotationView {
             old_number: of(rotation.old_version.as_ref()).map_or(0, |version| version.number),
             new_number: new.map_or(0, |version| version.number),
             new_fingerprint: new.map(fingerprint).unwrap_or_default(),
+            old_key: of(rotation.old_version.as_ref()).cloned(),
+            old_uses: Vec::new(),
             rotation,
             steps,
         }

@@ -63,6 +63,7 @@ pub(super) async fn load(
         rotations.push(read_work::view_of(conn, rotation).await?);
     }
     let revocation = store::revocation::last(conn, &access.id).await?;
+    let uses = store::key_use::of(conn, &access.id).await?;
     let shows_download = caller.principal.role != Role::TenantMember;
     Ok(AccessView {
         access,
@@ -73,6 +74,7 @@ pub(super) async fn load(
         claims,
         rotations,
         revocation,
+        uses,
         shows_download,
         now,
     })

@@ -3,6 +3,7 @@
 
 mod access;
 mod freeze;
+mod known_key;
 mod krl;
 mod management;
 mod notice;
@@ -12,10 +13,12 @@ mod recovery;
 mod release;
 mod revocation;
 mod rotation;
+mod server_key;
 mod words;
 
 pub use access::{Access, Claim, Host, Line, Receipt, Version};
 pub use freeze::Freeze;
+pub use known_key::{Here, Known, KnownKey, KnownManagement};
 pub use krl::{Group, ListFile, ListState, Scope};
 pub use management::Management;
 pub use notice::Notice;
@@ -25,8 +28,12 @@ pub use recovery::{Finding, Recovery, RecoveryLine};
 pub use release::{Release, Staying};
 pub use revocation::{Revocation, RevocationHost};
 pub use rotation::{Origin, Rotation, Step};
+pub use server_key::{
+    Adoption, KeyClass, KeyFlag, KeyUse, LogLines, OwnLogin, Seen, SeenAccount, SeenFile, ServerAccount,
+    ServerKey, ServerScan,
+};
 pub use words::{
-    Answer, DeliveryState, Enforcer, Expected, LineState, ManagementKind, ManagementState, ManagementStep,
-    NotificationKind, ReleaseState, RevocationState, RotationKind, RotationState, SessionsToEnd, StepName,
-    StepState, VersionState,
+    Answer, DeliveryState, Enforcer, Evidence, Expected, LineState, ManagementKind, ManagementState,
+    ManagementStep, NotificationKind, ReleaseState, RevocationState, RotationKind, RotationState,
+    SessionsToEnd, StepName, StepState, VersionState,
 };

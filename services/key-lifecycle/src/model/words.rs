@@ -113,6 +113,12 @@ words! {
         Delivered = "DELIVERED",
         Failed = "FAILED",
     }
+    /// What a host's log says of the use of a key.
+    Evidence {
+        Used = "USED",
+        NotSeen = "NOT_SEEN",
+        Unreadable = "UNREADABLE",
+    }
     ManagementState {
         Running = "RUNNING",
         Succeeded = "SUCCEEDED",

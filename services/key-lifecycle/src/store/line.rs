@@ -68,7 +68,7 @@ pub async fn set_receipt(
         .bind(text)
         .execute(tx.conn())
         .await?;
-    Ok(())
+    super::key_use::logged_in(tx, server, version, receipt).await
 }
 
 /// Wherever the version may stand, it is to go.

@@ -7,6 +7,8 @@ pub mod claim;
 pub mod delivery;
 pub mod freeze;
 pub mod krl;
+pub mod key_use;
+pub mod known_key;
 pub mod line;
 pub mod management;
 pub mod notice;
@@ -17,6 +19,7 @@ pub mod release;
 pub mod revocation;
 pub mod rotation;
 pub mod schedule;
+pub mod server_scan;
 pub mod step;
 pub mod version;
 

@@ -2,6 +2,7 @@
 //! hold, after every failure and repetition.
 
 mod download;
+mod drift;
 mod fakes;
 mod gates;
 mod krl;

@@ -2,15 +2,17 @@
 
 use crate::adapters::host::{DesiredKeys, RevokedKeysFile};
 use crate::adapters::hosts::{Door, Edited, Hosts, Sessions, Trouble};
-use crate::model::Enforcer;
+use crate::model::{Enforcer, LogLines, Seen, SeenAccount, SeenFile};
 use async_trait::async_trait;
 use keywright_domain::account::AccountName;
 use keywright_domain::clock::{Clock, Instant};
 use keywright_domain::fingerprint::Fingerprint;
+use keywright_domain::key::PublicKey;
 use keywright_domain::reason::Reason;
 use keywright_runtime::failure::Failure;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 const LIST_PATH: &str = "/etc/ssh/keywright/revoked_keys";
 
@@ -33,6 +35,8 @@ pub struct State {
     pub refuses_ends: bool,
     /// Actions (`action` or `action server`) that fail: how often yet, and why.
     pub failing: HashMap<String, (usize, Reason)>,
+    /// What the log of a server has.
+    pub logs: HashMap<String, LogLines>,
     /// What was done, as `action server`.
     pub done: Vec<String>,
 }
@@ -171,5 +175,31 @@ impl Hosts for Range {
         let Some(held) = state.lists.get_mut(server) else { return Ok(None) };
         *held = list.to_vec();
         Ok(Some(LIST_PATH.to_owned()))
+    }
+
+    async fn scan(&self, door: &Door, first: &[AccountName], _: Duration) -> Result<Seen, Failure> {
+        let mut state = self.state.lock().unwrap();
+        let server = door.server.id.as_str();
+        Self::enter(&mut state, "scan", server).map_err(|reason| Failure::new(reason, "It failed."))?;
+        let accounts = first.iter().zip(1001u32..).map(|(account, uid)| {
+            let file = state.files.get(&(server.to_owned(), account.to_string()));
+            let key = |blob: &Vec<u8>| format!("{}\n", PublicKey::from_blob(blob).unwrap().openssh());
+            let text: String = file.map(|file| file.keys.keys().map(key).collect()).unwrap_or_default();
+            let path = format!("/home/{account}/.ssh/authorized_keys");
+            let files = vec![SeenFile { path, bytes: text.into_bytes() }];
+            SeenAccount { name: account.to_string(), uid, files, unreadable: Vec::new() }
+        });
+        Ok(Seen { accounts: accounts.collect(), settings_read: true, ..Seen::default() })
+    }
+
+    async fn log(&self, door: &Door, _: &[Fingerprint]) -> Result<LogLines, Failure> {
+        let mut state = self.state.lock().unwrap();
+        Self::enter(&mut state, "log", door.server.id.as_str())
+            .map_err(|reason| Failure::new(reason, "It failed."))?;
+        Ok(LogLines {
+            host_time: Some(self.clock.now()),
+            our_time: Some(self.clock.now()),
+            ..state.logs.get(door.server.id.as_str()).cloned().unwrap_or_default()
+        })
     }
 }

@@ -8,6 +8,8 @@ use crate::adapters::credential_store::CredentialStore;
 use crate::adapters::hosts::{Hosts, SshHosts};
 use crate::adapters::login::Login;
 use crate::build::{Built, assemble};
+use crate::drift::Watch;
+use crate::key_use::Before;
 use crate::krl::Lists;
 use crate::notify::Notifier;
 use crate::schedule::Scheduler;
@@ -35,6 +37,7 @@ use keywright_proto::lifecycle::notification_service_client::NotificationService
 use keywright_proto::lifecycle::policy_service_client::PolicyServiceClient;
 use keywright_proto::lifecycle::recovery_service_client::RecoveryServiceClient;
 use keywright_proto::lifecycle::rotation_service_client::RotationServiceClient;
+use keywright_proto::lifecycle::server_keys_service_client::ServerKeysServiceClient;
 use keywright_proto::lifecycle::ssh_access_service_client::SshAccessServiceClient;
 use keywright_proto::lifecycle::work_service_client::WorkServiceClient;
 use keywright_proto::probe::proof_service_server::ProofServiceServer;
@@ -66,6 +69,8 @@ pub struct World {
     pub notifier: Notifier,
     pub lists: Lists,
     pub scheduler: Scheduler,
+    pub watch: Watch,
+    pub before: Before,
     pub tenant: TenantId,
     pub owner: Caller,
     micros: Arc<AtomicI64>,
@@ -125,6 +130,7 @@ impl World {
                 keyring: Keyring::new(keys::notification_key(dir.path()).unwrap()),
                 mailer: None,
             },
+            key_scan_interval: Duration::from_secs(6 * 3600),
             stop: CancellationToken::new(),
         };
         let directory = CredentialStore::new(outbound.clone());
@@ -132,7 +138,7 @@ impl World {
         let bootstrapper = Bootstrapper::new(login.clone(), directory, clock.clone());
         let hosts: Arc<dyn Hosts> =
             if is_real { Arc::new(SshHosts { login, clock }) } else { Arc::new(range.clone()) };
-        let Built { routes, worker, notifier, lists, scheduler } =
+        let Built { routes, worker, notifier, lists, scheduler, watch, before } =
             assemble(&parts, hosts, bootstrapper).unwrap();
         let tenant = TenantId::random().unwrap();
         let owner = person(Role::TenantOwner, Some(&tenant));
@@ -146,6 +152,8 @@ impl World {
             notifier,
             lists,
             scheduler,
+            watch,
+            before,
             tenant,
             owner,
             micros,
@@ -183,6 +191,10 @@ impl World {
 
     pub fn rotations(&self, caller: &Caller) -> RotationServiceClient<Peer> {
         RotationServiceClient::new(peer(self.routes.clone(), Some(caller.clone())))
+    }
+
+    pub fn server_keys(&self, caller: &Caller) -> ServerKeysServiceClient<Peer> {
+        ServerKeysServiceClient::new(peer(self.routes.clone(), Some(caller.clone())))
     }
 
     pub fn management(&self, caller: &Caller) -> ManagementServiceClient<Peer> {

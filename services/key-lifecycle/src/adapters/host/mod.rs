@@ -17,6 +17,8 @@
 //! | `files`, `digest`, `edit`, `converge` | reading and replacing key files until they are as desired |
 //! | `sessions` | ending what is open |
 //! | `revoked_keys` | the list that sshd reads, where it is ours |
+//! | `scan` | the key files of every account |
+//! | `log` | what the host's log says of keys |
 //! | `failure` | the reasons |
 
 mod answer;
@@ -30,6 +32,8 @@ mod files;
 mod grace;
 mod inspect;
 mod revoked_keys;
+mod log;
+mod scan;
 mod script;
 mod sessions;
 mod shell;
@@ -50,6 +54,8 @@ const OPERATIONS: &[&script::Operation] = &[
     &create::CREATE,
     &sessions::END,
     &revoked_keys::REVOKED_KEYS,
+    &scan::SCAN,
+    &log::LOG,
 ];
 
 use keywright_domain::clock::Clock;

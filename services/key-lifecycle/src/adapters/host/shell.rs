@@ -30,10 +30,19 @@ impl std::fmt::Debug for Shell<'_> {
 impl Shell<'_> {
     #[instrument(skip_all)]
     pub(super) async fn run(&self, script: &Script, stdin: &[u8]) -> Result<Answer, HostFailure> {
+        self.run_within(script, stdin, ExecLimits { output: MAX_OUTPUT, deadline: DEADLINE }).await
+    }
+
+    /// The same for a script that says more or takes longer.
+    pub(super) async fn run_within(
+        &self,
+        script: &Script,
+        stdin: &[u8],
+        limits: ExecLimits,
+    ) -> Result<Answer, HostFailure> {
         let input = script.input(stdin);
         let stdout = match self {
             Self::Ssh(session) => {
-                let limits = ExecLimits { output: MAX_OUTPUT, deadline: DEADLINE };
                 let output = session.exec(COMMAND, &input, limits).await.map_err(HostFailure::Connection)?;
                 if output.truncated || output.timed_out {
                     return Err(HostFailure::refused(Reason::HostEditFailed));
@@ -52,6 +61,15 @@ impl Shell<'_> {
             Self::Ssh(session) => session.server_version(),
             #[cfg(test)]
             Self::Local(_) => "",
+        }
+    }
+
+    /// Our port, as the host sees it if nothing between us changes it.
+    pub(super) fn local_port(&self) -> String {
+        match self {
+            Self::Ssh(session) => session.local().port().to_string(),
+            #[cfg(test)]
+            Self::Local(_) => String::new(),
         }
     }
 

@@ -8,6 +8,7 @@ mod held_up;
 mod judged;
 mod kinds_of_files;
 mod over_ssh;
+mod scan;
 mod sessions;
 mod setup;
 mod ways_in;
