@@ -27,7 +27,11 @@ const TABLE: &[(Exit, i32, &str)] = &[
     (Exit::Conflict, 6, "conflict or precondition, nothing was changed (HTTP 409)"),
     (Exit::Invalid, 7, "the gateway refused the input (HTTP 400, 413)"),
     (Exit::Unavailable, 8, "not available or not reachable now; try again (HTTP 429, 502, 503, 504)"),
-    (Exit::Unproven, 9, "a test or proof ran and was not healthy, or is still outstanding"),
+    (
+        Exit::Unproven,
+        9,
+        "a test or proof ran and was not healthy, or is still outstanding; a server's keys drifted",
+    ),
     (Exit::WorkFailed, 10, "the work that was waited for failed (rotation FAILED, STUCK or SUPERSEDED)"),
     (Exit::Interrupted, 130, "interrupted (Ctrl-C); work that Keywright has begun goes on there"),
 ];

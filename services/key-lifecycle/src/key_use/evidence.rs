@@ -101,6 +101,7 @@ mod tests {
             number: 1,
             state: VersionState::Grace,
             public_key: None,
+            client_key: None,
             created_at: Instant::from_secs(0),
             promoted_at: Some(Instant::from_secs(promoted)),
             compromised_at: None,

@@ -1,6 +1,7 @@
 //! `keywright access …`: tenants' SSH access.
 
 mod download;
+mod key_use;
 mod list;
 mod provision;
 mod regenerate;
@@ -29,6 +30,8 @@ pub enum Command {
     Rotate(rotate::Rotate),
     /// End every key of the access at once
     Revoke(revoke::Revoke),
+    /// When and from where was each key last used? Read from the hosts' logs
+    KeyUse(key_use::KeyUse),
     /// Make a new key after a revocation
     Regenerate(regenerate::Regenerate),
 }
@@ -41,6 +44,7 @@ pub async fn run(command: Command, app: &App<'_>) -> Result<()> {
         Command::Download(command) => command.run(app).await,
         Command::Rotate(command) => command.run(app).await,
         Command::Revoke(command) => command.run(app).await,
+        Command::KeyUse(command) => command.run(app).await,
         Command::Regenerate(command) => command.run(app).await,
     }
 }

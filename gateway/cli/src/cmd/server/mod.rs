@@ -3,6 +3,7 @@
 mod bind;
 mod delete;
 mod host_key;
+mod keys;
 mod lifecycle;
 mod manage;
 mod management;
@@ -52,6 +53,8 @@ pub enum Command {
     RotateManagement(management::Rotate),
     /// Let a server leave Keywright: tenants' keys keep working there
     Release(management::Release),
+    /// Who can get in: every key of every account, judged; and other ways in
+    Keys(keys::Keys),
     /// Test a login in nine stages
     #[command(visible_alias = "doctor")]
     Test(test::Test),
@@ -102,6 +105,7 @@ pub async fn run(command: Command, app: &App<'_>) -> Result<()> {
         Command::Management(command) => command.run(app).await,
         Command::RotateManagement(command) => command.run(app).await,
         Command::Release(command) => command.run(app).await,
+        Command::Keys(command) => command.run(app).await,
         Command::Test(command) => command.run(app).await,
         Command::TestList(command) => command.run(app).await,
         Command::HostKey(command) => host_key::run(command, app).await,

@@ -55,6 +55,7 @@ pub fn one(access: &Value) -> Vec<Block> {
         ]),
         Block::Text(connect(access)),
         titled("Hosts", lines(access)),
+        titled("Last use, by the hosts' logs", uses(items_of(access, "/uses"))),
         titled("Last rotations", rotation::recent(items_of(access, "/recentRotations"))),
     ];
     let tips = texts(access, "/tips");
@@ -62,6 +63,22 @@ pub fn one(access: &Value) -> Vec<Block> {
         blocks.push(Block::Text(format!("If the connection fails\n  - {}", tips.join("\n  - "))));
     }
     blocks
+}
+
+/// What the hosts' logs say of each key.
+pub fn uses(uses: &[Value]) -> Block {
+    let header = &["VERSION", "SERVER", "EVIDENCE", "LAST USED", "FROM", "READ AT", "LOG SINCE"];
+    table(header, uses, |found| {
+        vec![
+            count(number(found, "/version")),
+            text(found, "/serverId").into(),
+            word(found, "/evidence"),
+            time(found, "/lastUsedAt"),
+            text(found, "/sourceAddress").into(),
+            time(found, "/readAt"),
+            time(found, "/logSince"),
+        ]
+    })
 }
 
 fn key(access: &Value) -> String {

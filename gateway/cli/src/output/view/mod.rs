@@ -14,6 +14,7 @@ pub mod recovery;
 pub mod revocation;
 pub mod rotation;
 pub mod server;
+pub mod server_keys;
 pub mod tenant;
 
 use serde_json::Value;
