@@ -14,7 +14,7 @@ CREATE TABLE notice (
 CREATE INDEX notice_new ON notice (fanned_out_at, created_at);
 
 -- Automation that is stopped: a tenant's, or everybody's under the empty id.
-CREATE TABLE freeze (
+CREATE TABLE automation_freeze (
     tenant_id TEXT NOT NULL PRIMARY KEY,
     frozen_at BIGINT NOT NULL,
     frozen_by TEXT NOT NULL,

@@ -10,7 +10,7 @@ const EVERYBODY: &str = "";
 
 /// Whether no automatic work may begin for the tenant: its own brake or everybody's is pulled.
 pub async fn is_frozen(conn: &mut Connection, tenant: &TenantId) -> Result<bool, Error> {
-    let found = sqlx::query("SELECT tenant_id FROM freeze WHERE tenant_id = '' OR tenant_id = $1")
+    let found = sqlx::query("SELECT tenant_id FROM automation_freeze WHERE tenant_id = '' OR tenant_id = $1")
         .bind(tenant.as_str())
         .fetch_optional(conn)
         .await?;
@@ -21,7 +21,7 @@ pub async fn is_frozen(conn: &mut Connection, tenant: &TenantId) -> Result<bool,
 pub async fn pull(tx: &mut Tx, tenant: Option<&TenantId>, by: &str, comment: &str) -> Result<(), Error> {
     let now = tx.now().micros();
     sqlx::query(
-        "INSERT INTO freeze (tenant_id, frozen_at, frozen_by, comment) VALUES ($1, $2, $3, $4)
+        "INSERT INTO automation_freeze (tenant_id, frozen_at, frozen_by, comment) VALUES ($1, $2, $3, $4)
          ON CONFLICT (tenant_id) DO NOTHING",
     )
     .bind(tenant.map_or(EVERYBODY, TenantId::as_str))
@@ -34,7 +34,7 @@ pub async fn pull(tx: &mut Tx, tenant: Option<&TenantId>, by: &str, comment: &st
 }
 
 pub async fn release(tx: &mut Tx, tenant: Option<&TenantId>) -> Result<(), Error> {
-    sqlx::query("DELETE FROM freeze WHERE tenant_id = $1")
+    sqlx::query("DELETE FROM automation_freeze WHERE tenant_id = $1")
         .bind(tenant.map_or(EVERYBODY, TenantId::as_str))
         .execute(tx.conn())
         .await?;
@@ -43,7 +43,7 @@ pub async fn release(tx: &mut Tx, tenant: Option<&TenantId>) -> Result<(), Error
 
 /// Everybody's first.
 pub async fn all(conn: &mut Connection) -> Result<Vec<Freeze>, Error> {
-    let rows = sqlx::query("SELECT tenant_id, frozen_at, frozen_by, comment FROM freeze ORDER BY tenant_id")
+    let rows = sqlx::query("SELECT tenant_id, frozen_at, frozen_by, comment FROM automation_freeze ORDER BY tenant_id")
         .fetch_all(conn)
         .await?;
     let freezes = rows.iter().map(|row| {

@@ -322,9 +322,9 @@ async fn keys_rotate_by_themselves_before_their_maximum_age_unless_frozen() {
 async fn freeze(world: &World, frozen: bool) {
     let mut tx = world.db.begin_internal("a test's brake").await.unwrap();
     let text = if frozen {
-        "INSERT INTO freeze (tenant_id, frozen_at, frozen_by, comment) VALUES ('', 1, 'x', '')"
+        "INSERT INTO automation_freeze (tenant_id, frozen_at, frozen_by, comment) VALUES ('', 1, 'x', '')"
     } else {
-        "DELETE FROM freeze"
+        "DELETE FROM automation_freeze"
     };
     sqlx::query(text).execute(tx.conn()).await.unwrap();
     tx.commit().await.unwrap();
