@@ -60,6 +60,11 @@ fn moments(most: usize) -> Vec<Moment> {
     (0..most).map(|_| next()).collect()
 }
 
+/// How long the server lives before each kill, in milliseconds.
+fn lives(all: [u64; 3]) -> impl Iterator<Item = u64> {
+    all.into_iter().take(if is_full() { 3 } else { 1 })
+}
+
 struct Scene {
     world: World,
     foreign: String,
@@ -68,8 +73,7 @@ struct Scene {
 }
 
 async fn kill(stores: Stores, sshd: Sshd, most: usize) {
-    let mut scene = Scene::set(stores, sshd, most).await;
-    let mut key = scene.access().download().await;
+    let (mut scene, mut key) = Scene::set(stores, sshd, most).await;
     scene.holds(&[&key]).await;
     for moment in moments(most) {
         key = scene.rotate(moment, &key).await;
@@ -83,7 +87,7 @@ async fn kill(stores: Stores, sshd: Sshd, most: usize) {
 
 impl Scene {
     /// A first key, killed at each moment, each with an account of its own; the last is what follows uses.
-    async fn set(stores: Stores, sshd: Sshd, most: usize) -> Self {
+    async fn set(stores: Stores, sshd: Sshd, most: usize) -> (Self, KeyFile) {
         let world = World::new(stores, sshd).await;
         let friend = keygen(KeyType::Ed25519, "").await.unwrap();
         let foreign = foreign_lines(&friend.public_line(), sshd);
@@ -92,15 +96,15 @@ impl Scene {
         {
             scene.provision(&format!("early-{index}"), Some(moment)).await;
         }
-        scene.provision(ACCOUNT, None).await;
-        scene
+        let key = scene.provision(ACCOUNT, None).await;
+        (scene, key)
     }
 
     fn access(&self) -> Access<'_> {
         Access::new(&self.world, &self.provisioned)
     }
 
-    async fn provision(&mut self, account: &str, moment: Option<Moment>) {
+    async fn provision(&mut self, account: &str, moment: Option<Moment>) -> KeyFile {
         self.world.host.add_user(account);
         self.world.host.write_authorized_keys(account, &self.foreign);
         let path = format!("/api/tenants/{}/ssh-access", self.world.tenant);
@@ -114,6 +118,7 @@ impl Scene {
         let key = self.access().download().await;
         assert!(self.access().opens(&key).await, "{account} after a kill at {moment:?}");
         assert_eq!(without_ours(&self.world, account), self.foreign, "after a kill at {moment:?}");
+        key
     }
 
     /// Waits for the moment, or for the end where the work is quicker, and kills; the server comes back.
@@ -164,7 +169,7 @@ impl Scene {
     async fn end_of_grace(&mut self, old: KeyFile) {
         let rotation = text(&self.access().rotate("3s").await, "/id");
         let new = self.access().download().await;
-        for life in [200, 600, 1_200] {
+        for life in lives([600, 200, 1_200]) {
             let path = format!("/api/rotations/{rotation}");
             let over = async || self.world.keywright.get(&path).await.json["graceEndedAt"].is_string();
             eventually(Duration::from_millis(life), over).await;
@@ -182,7 +187,7 @@ impl Scene {
         assert_eq!(key.reason(), "KEY_ALREADY_DOWNLOADED", "{}", key.json);
         let body = json!({"confirmation": {"accessId": self.access().id}});
         let started = self.world.owner().post(&self.access().path("/revoke"), body).await.success();
-        for life in [0, 50, 150] {
+        for life in lives([50, 0, 150]) {
             let path = format!("/api/revocations/{}", text(&started, "/id"));
             let over = async || self.world.keywright.get(&path).await.json["state"] == "succeeded";
             eventually(Duration::from_millis(life), over).await;

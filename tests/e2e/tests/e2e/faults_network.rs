@@ -89,7 +89,8 @@ async fn survive(sshd: Sshd, harm: Harm) {
     }
     assert!(met * 2 >= CONNECTIONS, "only {met} faults met a connection");
 
-    access.rotate("3600s").await;
+    let asked = json!({"gracePeriod": "3600s", "dropGraceKey": true});
+    access.finished(&access.start_rotation(asked).await).await;
     assert!(access.opens(&access.download().await).await);
 }
 
