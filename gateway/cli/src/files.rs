@@ -1,6 +1,8 @@
-//! Files that the user names: private keys, passphrases, host keys. Read here, by the client; no API takes a path.
+//! Files that the user names: private keys, passphrases, host keys. Read and written here, by the client; no API takes a path.
 
-use std::io::Read;
+use std::fs::OpenOptions;
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -33,6 +35,16 @@ pub fn read_text(path: &Path, what: &str) -> Result<Zeroizing<String>> {
 pub fn read_passphrase(path: &Path) -> Result<Zeroizing<String>> {
     let text = read_text(path, "passphrase file")?;
     Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
+}
+
+/// Writes a file that was not there, for its owner alone.
+///
+/// # Errors
+/// `Usage` if it exists or cannot be written.
+pub fn create_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let written = made.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+    written.map_err(|error| CliError::Usage(format!("{}: {error}", path.display())))
 }
 
 /// A path that was typed at a question, where no shell has opened the `~`.

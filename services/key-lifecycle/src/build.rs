@@ -1,5 +1,6 @@
 //! Wires the service.
 
+use crate::adapters::audit::AuditLog;
 use crate::adapters::bootstrap::Bootstrapper;
 use crate::adapters::credential_store::CredentialStore;
 use crate::adapters::hosts::{Hosts, SshHosts};
@@ -29,6 +30,7 @@ use crate::notify::Notifier;
 use crate::notify::deliver::Deliverer;
 use crate::notify::fan_out::FanOut;
 use crate::notify::signature::Keyring;
+use crate::offboarding::Offboarder;
 use crate::recovery::{Rounds, Settler};
 use crate::release::Releaser;
 use crate::revocation::Revoker;
@@ -42,6 +44,7 @@ use keywright_proto::lifecycle::krl_service_server::KrlServiceServer;
 use keywright_proto::lifecycle::management_service_server::ManagementServiceServer;
 use keywright_proto::lifecycle::notification_intake_service_server::NotificationIntakeServiceServer;
 use keywright_proto::lifecycle::notification_service_server::NotificationServiceServer;
+use keywright_proto::lifecycle::offboarding_service_server::OffboardingServiceServer;
 use keywright_proto::lifecycle::policy_service_server::PolicyServiceServer;
 use keywright_proto::lifecycle::recovery_service_server::RecoveryServiceServer;
 use keywright_proto::lifecycle::rotation_service_server::RotationServiceServer;
@@ -232,8 +235,35 @@ pub(crate) fn assemble(
         .add_service(RecoveryServiceServer::new(Recoveries { recover }))
         .add_service(ServerKeysServiceServer::new(ServerKeys { keys: server_keys }))
         .add_service(KrlServiceServer::new(krls));
-    let worker = Worker { db, owner, drive, revoker, custody, keys, releaser, settler, wake };
+    let (routes, offboarder) = offboarding(parts, &releaser, &wake, routes);
+    let worker = Worker { db, owner, drive, revoker, custody, keys, releaser, offboarder, settler, wake };
     Ok(Built { routes, worker, notifier, lists, scheduler, watch, before })
+}
+
+/// Tenants that leave.
+fn offboarding(
+    parts: &Parts,
+    releaser: &Releaser,
+    wake: &Arc<Notify>,
+    routes: Routes,
+) -> (Routes, Offboarder) {
+    let (db, audit, guard) = (parts.db.clone(), parts.audit.clone(), parts.guard.clone());
+    let store = releaser.store.clone();
+    let revoke = app::revoke_access::RevokeAccess {
+        db: db.clone(),
+        audit: audit.clone(),
+        guard: guard.clone(),
+        wake: wake.clone(),
+    };
+    let offboarder = Offboarder {
+        db: db.clone(),
+        store: store.clone(),
+        log: AuditLog { outbound: parts.outbound.clone() },
+        revoke,
+        releaser: releaser.clone(),
+    };
+    let offboard = app::offboard_tenant::OffboardTenant { db, audit, guard, store, wake: wake.clone() };
+    (routes.add_service(OffboardingServiceServer::new(offboard)), offboarder)
 }
 
 /// Management keys.

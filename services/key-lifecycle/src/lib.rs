@@ -11,6 +11,7 @@
 //! | `krl` | revocation lists of server groups, and the files of hosts that hold one |
 //! | `recovery` | after a restore, until an operator has seen what the hosts have |
 //! | `management` | Keywright's own keys: one replaces another |
+//! | `offboarding` | the end of a tenant |
 //! | `release` | a server leaves: what is to be proven, removed, let go of |
 //! | `schedule` | what happens to keys because of their age |
 //! | `drift` | who can get into a server; our lines as they should be |
@@ -28,12 +29,13 @@ mod api;
 mod app;
 mod build;
 mod custody;
-mod krl;
-mod management;
 mod drift;
 mod key_use;
+mod krl;
+mod management;
 mod model;
 mod notify;
+mod offboarding;
 mod recovery;
 mod release;
 mod revocation;

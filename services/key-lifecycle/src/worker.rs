@@ -6,12 +6,13 @@
 
 use crate::custody::Custody;
 use crate::management::Keys;
+use crate::offboarding::Offboarder;
 use crate::recovery::{self, Settler};
 use crate::release::Releaser;
 use crate::revocation::Revoker;
 use crate::rotation::Drive;
 use crate::store;
-use keywright_domain::ids::{AccessId, ManagementId, RevocationId, RotationId};
+use keywright_domain::ids::{AccessId, ManagementId, RevocationId, RotationId, TenantId};
 use keywright_domain::reason::Reason;
 use keywright_runtime::failure::Failure;
 use keywright_storage::{Db, lease};
@@ -40,6 +41,7 @@ pub struct Worker {
     pub custody: Custody,
     pub keys: Keys,
     pub releaser: Releaser,
+    pub offboarder: Offboarder,
     pub settler: Settler,
     pub wake: Arc<Notify>,
 }
@@ -50,6 +52,7 @@ enum Work {
     Revocation(RevocationId),
     Management(ManagementId),
     Release(ManagementId),
+    Offboarding(TenantId),
     Versions(AccessId),
     /// After a restore.
     Recovery,
@@ -61,6 +64,7 @@ impl Work {
             Self::Rotation(id) => id.as_str(),
             Self::Revocation(id) => id.as_str(),
             Self::Management(id) | Self::Release(id) => id.as_str(),
+            Self::Offboarding(id) => id.as_str(),
             Self::Versions(id) => id.as_str(),
             Self::Recovery => recovery::WORK,
         }
@@ -158,6 +162,9 @@ impl Worker {
         }
         due.extend(store::revocation::due(&mut reader, now, limit).await?.into_iter().map(Work::Revocation));
         due.extend(store::rotation::due(&mut reader, now, limit).await?.into_iter().map(Work::Rotation));
+        due.extend(
+            store::offboarding::due(&mut reader, now, limit).await?.into_iter().map(Work::Offboarding),
+        );
         due.extend(store::release::due(&mut reader, now, limit).await?.into_iter().map(Work::Release));
         due.extend(store::management::due(&mut reader, now, limit).await?.into_iter().map(Work::Management));
         Ok(due)
@@ -198,6 +205,7 @@ impl Worker {
             Work::Revocation(id) => self.revoker.run(id).await,
             Work::Management(id) => self.keys.run(id).await,
             Work::Release(id) => self.releaser.resume(id).await,
+            Work::Offboarding(id) => self.offboarder.run(id).await,
             Work::Recovery => {
                 self.settler.rounds.run().await?;
                 self.settler.run().await
@@ -223,7 +231,7 @@ impl Worker {
             Work::Rotation(id) => self.drive.pause(id, PAUSE).await,
             Work::Management(id) => self.keys.pause(id).await,
             Work::Release(id) => self.releaser.pause(id).await,
-            Work::Revocation(_) | Work::Versions(_) | Work::Recovery => {
+            Work::Revocation(_) | Work::Versions(_) | Work::Offboarding(_) | Work::Recovery => {
                 tokio::time::sleep(PAUSE).await;
                 Ok(())
             }

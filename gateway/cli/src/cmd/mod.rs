@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod key;
 pub mod member;
 pub mod notify;
+pub mod offboarding;
 pub mod revocation;
 pub mod rotation;
 pub mod server;

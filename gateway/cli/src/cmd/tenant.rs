@@ -5,7 +5,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::app::App;
 use crate::args::{IdempotencyArg, PageArgs, id, label};
 use crate::client::Body;
-use crate::cmd::{member, tenant_lifecycle};
+use crate::cmd::{member, offboarding, tenant_lifecycle};
 use crate::error::Result;
 use crate::fields;
 use crate::output::view::tenant as view;
@@ -35,6 +35,8 @@ The person redeems the code with:
     Members(member::Command),
     #[command(flatten)]
     Lifecycle(tenant_lifecycle::Command),
+    #[command(flatten)]
+    End(offboarding::Command),
 }
 
 #[derive(Args)]
@@ -122,6 +124,7 @@ pub async fn run(command: Command, app: &App<'_>) -> Result<()> {
         Command::Invite(command) => invite(command, app).await,
         Command::Members(command) => member::run(command, app).await,
         Command::Lifecycle(command) => tenant_lifecycle::run(command, app).await,
+        Command::End(command) => offboarding::run(command, app).await,
     }
 }
 

@@ -1,5 +1,6 @@
 //! credential-store: servers, managed credentials and their versions, references, release.
 
+use super::directory::TenantState;
 use crate::model::VersionState;
 use keywright_domain::caller::{Caller, ServiceName};
 use keywright_domain::ids::{CredentialId, ServerId, TenantId, VersionId};
@@ -212,6 +213,23 @@ impl CredentialStore {
         };
         self.directory().forget_management_key(self.own(Some(work), message)?).await?;
         Ok(())
+    }
+
+    /// The tenant is suspended, or deleted with all that is there of it; how it stands now. Idempotent.
+    pub async fn close_tenant(
+        &self,
+        work: &str,
+        id: &TenantId,
+        delete: bool,
+    ) -> Result<TenantState, Failure> {
+        let message = proto::CloseTenantRequest { tenant_id: id.to_string(), delete };
+        let answer = self.directory().close_tenant(self.own(Some(work), message)?).await?.into_inner();
+        let closed = answer.tenant.ok_or_else(|| unreadable("tenant"))?;
+        Ok(match closed.state() {
+            proto::TenantState::Deleted => TenantState::Deleted,
+            proto::TenantState::Suspended => TenantState::Suspended,
+            _ => TenantState::Active,
+        })
     }
 
     /// Nobody can delete the server from under `owner`. Idempotent.

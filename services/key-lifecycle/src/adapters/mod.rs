@@ -1,6 +1,7 @@
-//! The world outside: credential-store and connectivity-probe as peers, servers by SSH, whoever is told of something by
+//! The world outside: credential-store, connectivity-probe and the log as peers, servers by SSH, whoever is told of something by
 //! HTTPS and SMTP. No decisions.
 
+pub mod audit;
 pub mod bootstrap;
 pub mod credential_store;
 pub mod directory;

@@ -2,10 +2,11 @@
 
 pub mod access;
 pub mod freeze;
-pub mod krl;
 pub mod key_use;
+pub mod krl;
 pub mod management;
 pub mod notification;
+pub mod offboarding;
 pub mod policy;
 pub mod recovery;
 pub mod rotation;

@@ -8,6 +8,7 @@ mod krl;
 mod management;
 mod notice;
 mod notification;
+mod offboarding;
 mod policy;
 mod recovery;
 mod release;
@@ -23,6 +24,7 @@ pub use krl::{Group, ListFile, ListState, Scope};
 pub use management::Management;
 pub use notice::Notice;
 pub use notification::{Delivery, Recipient, Target, Untold};
+pub use offboarding::Offboarding;
 pub use policy::{DriftAction, Effective, Level, OwnSettings, Policy, Settings, WEEKDAYS, Window};
 pub use recovery::{Finding, Recovery, RecoveryLine};
 pub use release::{Release, Staying};
@@ -34,6 +36,6 @@ pub use server_key::{
 };
 pub use words::{
     Answer, DeliveryState, Enforcer, Evidence, Expected, LineState, ManagementKind, ManagementState,
-    ManagementStep, NotificationKind, ReleaseState, RevocationState, RotationKind, RotationState,
-    SessionsToEnd, StepName, StepState, VersionState,
+    ManagementStep, NotificationKind, OffboardingState, ReleaseState, RevocationState, RotationKind,
+    RotationState, SessionsToEnd, StepName, StepState, VersionState,
 };

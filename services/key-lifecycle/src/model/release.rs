@@ -15,6 +15,8 @@ pub struct Release {
     pub state: ReleaseState,
     /// The saved credential that is another way in; None where Keywright's own line is left.
     pub other: Option<CredentialId>,
+    /// Its line is left where no other way in is proven.
+    pub may_stay: bool,
     pub staying: Vec<Staying>,
     pub comment: String,
     pub other_path: Option<Receipt>,

@@ -80,6 +80,10 @@ words! {
         Running = "RUNNING",
         Succeeded = "SUCCEEDED",
     }
+    OffboardingState {
+        Running = "RUNNING",
+        Succeeded = "SUCCEEDED",
+    }
     ReleaseState {
         Running = "RUNNING",
         Succeeded = "SUCCEEDED",

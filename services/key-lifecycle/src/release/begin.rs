@@ -20,8 +20,10 @@ const INTERRUPTED_AFTER: Duration = Duration::from_secs(15);
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
     pub server: &'a Server,
-    /// The other way in that was just proven; None: Keywright's own line is left.
+    /// The other way in; None: Keywright's own line is left.
     pub other: Option<&'a CredentialId>,
+    /// It is not proven yet, and where it is not, the line is left.
+    pub may_stay: bool,
     pub comment: &'a str,
 }
 
@@ -55,6 +57,7 @@ impl Releaser {
             tenant: server.tenant.clone(),
             state: ReleaseState::Running,
             other: asked.other.cloned(),
+            may_stay: asked.may_stay,
             staying,
             comment: asked.comment.to_owned(),
             other_path: None,

@@ -7,7 +7,7 @@ use crate::management::{held, pause};
 use crate::model::{Management, Receipt, Release, ReleaseState};
 use crate::store;
 use keywright_domain::account::AccountName;
-use keywright_domain::caller::{Caller, ServiceName};
+use keywright_domain::caller::{Caller, PrincipalKind, ServiceName};
 use keywright_domain::ids::{AccessId, ManagementId};
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::Entry;
@@ -38,6 +38,9 @@ impl Releaser {
         comment: &str,
     ) -> Result<Release, Failure> {
         if let Some(begun) = self.begun(server).await? {
+            if line == Line::IsLeft {
+                self.leave_line(&begun.id).await?;
+            }
             return self.go_on(caller, &begun.id).await;
         }
         if server.management.is_none() {
@@ -74,16 +77,15 @@ impl Releaser {
     ) -> Result<Release, Failure> {
         let other = match line {
             Line::IsLeft => None,
-            Line::MustGo | Line::GoesIfItCan => match self.enter(caller, server).await {
-                Ok((credential, entered)) => {
-                    entered.leave().await;
-                    Some(credential)
-                }
-                Err(failure) if line == Line::GoesIfItCan && failure.is(Reason::LastPathUnproven) => None,
-                Err(failure) => return Err(failure),
-            },
+            // Proven when it is used: only then may a work in the background have the login signed.
+            Line::GoesIfItCan => server.binding.as_ref().map(|(credential, _)| credential.clone()),
+            Line::MustGo => {
+                let (credential, entered) = self.enter(caller, server).await?;
+                entered.leave().await;
+                Some(credential)
+            }
         };
-        let asked = Asked { server, other: other.as_ref(), comment };
+        let asked = Asked { server, other: other.as_ref(), may_stay: line == Line::GoesIfItCan, comment };
         let id = self.db.serialized(|| self.record(asked, intent)).await?;
         let released = self.go_on(caller, &id).await?;
         let mut outcome =
@@ -96,7 +98,10 @@ impl Releaser {
         Ok(released)
     }
 
+    /// What nobody asked for in person goes under the release's own name.
     async fn go_on(&self, caller: &Caller, id: &ManagementId) -> Result<Release, Failure> {
+        let own = Caller::background(ServiceName::KeyLifecycle, id.as_str());
+        let caller = if caller.principal.kind == PrincipalKind::System { &own } else { caller };
         let done = held(&self.db, id.as_str(), &self.owner, self.drive(caller, id)).await?;
         done.ok_or_else(|| Failure::new(Reason::RequestInProgress, "The server is being released."))
     }
@@ -133,7 +138,12 @@ impl Releaser {
         match self.store.server(&release.server).await {
             Ok(server) => {
                 if release.other.is_some() && release.refused.is_none() {
-                    self.take_off(caller, &server, &release, &keys).await?;
+                    match self.take_off(caller, &server, &release, &keys).await {
+                        Err(failure) if release.may_stay && failure.is(Reason::LastPathUnproven) => {
+                            self.leave_line(id).await?;
+                        }
+                        result => result?,
+                    }
                 }
                 for key in keys.iter().filter(|key| key.public_key.is_some()) {
                     self.store.forget_management_key(id.as_str(), &server.id, &key.credential).await?;
@@ -146,6 +156,16 @@ impl Releaser {
         self.let_go(&release).await?;
         self.finish(&release, &keys).await?;
         self.find(id).await
+    }
+
+    async fn leave_line(&self, id: &ManagementId) -> Result<(), Failure> {
+        let done = self.db.serialized(|| async {
+            let mut tx = self.db.begin_internal("a management line is left").await?;
+            store::release::leave_line(&mut tx, id).await?;
+            tx.commit().await?;
+            Ok::<(), Error>(())
+        });
+        Ok(done.await?)
     }
 
     async fn find(&self, id: &ManagementId) -> Result<Release, Failure> {

@@ -15,8 +15,8 @@ pub async fn insert(tx: &mut Tx, release: &Release, look_again: Instant) -> Resu
         serde_json::to_string(&release.staying).map_err(|_| Error::Corrupt("staying".to_owned()))?;
     sqlx::query(
         "INSERT INTO server_release (id, server_id, tenant_id, state, credential_id, staying, comment, requested_at, attempts,
-                                     next_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9)",
+                                     next_at, may_stay_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10)",
     )
     .bind(release.id.as_str())
     .bind(release.server.as_str())
@@ -27,6 +27,7 @@ pub async fn insert(tx: &mut Tx, release: &Release, look_again: Instant) -> Resu
     .bind(&release.comment)
     .bind(release.requested_at.micros())
     .bind(look_again.micros())
+    .bind(release.may_stay.then_some(release.requested_at.micros()))
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -43,6 +44,15 @@ pub async fn removed(
         .bind(id.as_str())
         .bind(text(other_path)?)
         .bind(text(refused)?)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Keywright's own line is left.
+pub async fn leave_line(tx: &mut Tx, id: &ManagementId) -> Result<(), Error> {
+    sqlx::query("UPDATE server_release SET credential_id = '' WHERE id = $1 AND state = 'RUNNING'")
+        .bind(id.as_str())
         .execute(tx.conn())
         .await?;
     Ok(())
@@ -74,7 +84,7 @@ pub async fn put_off(tx: &mut Tx, id: &ManagementId, until: Instant) -> Result<(
 pub async fn find(conn: &mut Connection, id: &ManagementId) -> Result<Option<Release>, Error> {
     let row = sqlx::query(
         "SELECT id, server_id, tenant_id, state, credential_id, staying, comment, other_path, refused, requested_at,
-                finished_at, attempts
+                finished_at, attempts, may_stay_at
            FROM server_release WHERE id = $1",
     )
     .bind(id.as_str())
@@ -87,7 +97,7 @@ pub async fn find(conn: &mut Connection, id: &ManagementId) -> Result<Option<Rel
 pub async fn last(conn: &mut Connection, server: &ServerId) -> Result<Option<Release>, Error> {
     let row = sqlx::query(
         "SELECT id, server_id, tenant_id, state, credential_id, staying, comment, other_path, refused, requested_at,
-                finished_at, attempts
+                finished_at, attempts, may_stay_at
            FROM server_release WHERE server_id = $1 ORDER BY requested_at DESC, id DESC LIMIT 1",
     )
     .bind(server.as_str())
@@ -100,7 +110,7 @@ pub async fn last(conn: &mut Connection, server: &ServerId) -> Result<Option<Rel
 pub async fn of_tenant(conn: &mut Connection, tenant: &TenantId) -> Result<Vec<Release>, Error> {
     let rows = sqlx::query(
         "SELECT id, server_id, tenant_id, state, credential_id, staying, comment, other_path, refused, requested_at,
-                finished_at, attempts
+                finished_at, attempts, may_stay_at
            FROM server_release WHERE tenant_id = $1 ORDER BY requested_at, id",
     )
     .bind(tenant.as_str())
@@ -223,6 +233,7 @@ fn release(row: &AnyRow) -> Result<Release, Error> {
         tenant: row.text("tenant_id")?,
         state: row.text("state")?,
         other: CredentialId::parse(&other).ok(),
+        may_stay: row.opt_int::<i64>("may_stay_at")?.is_some(),
         staying,
         comment: row.text("comment")?,
         other_path: read_receipt(row, "other_path")?,

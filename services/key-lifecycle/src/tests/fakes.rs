@@ -49,6 +49,33 @@ impl audit::audit_intake_service_server::AuditIntakeService for Log {
     }
 }
 
+/// What the log is asked for when a tenant leaves: its intents.
+#[tonic::async_trait]
+impl audit::audit_service_server::AuditService for Log {
+    async fn list_audit_events(
+        &self,
+        request: Request<audit::ListAuditEventsRequest>,
+    ) -> Answer<audit::ListAuditEventsResponse> {
+        let tenant = request.into_inner().tenant_id;
+        let intents = self.intents.lock().unwrap();
+        let own = intents.iter().filter(|intent| intent.tenant_id == tenant);
+        let event = |intent: &audit::RecordIntentRequest| audit::AuditEvent {
+            id: intent.event_id.clone(),
+            action: intent.action.clone(),
+            ..Default::default()
+        };
+        let items = own.map(event).collect();
+        Ok(Response::new(audit::ListAuditEventsResponse { items, ..Default::default() }))
+    }
+
+    async fn get_audit_event(
+        &self,
+        _: Request<audit::GetAuditEventRequest>,
+    ) -> Answer<audit::GetAuditEventResponse> {
+        Err(Status::unimplemented("not called by key-lifecycle"))
+    }
+}
+
 /// Gives every caller a token that the fakes do not look at.
 #[derive(Clone, Default)]
 pub struct Exchange;

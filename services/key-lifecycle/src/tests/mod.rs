@@ -9,6 +9,7 @@ mod krl;
 mod manage;
 mod management_keys;
 mod notify;
+mod offboarding;
 mod policies;
 mod range;
 mod real;

@@ -8,7 +8,7 @@ use keywright_domain::key::{KdfCaps, PrivateKey, intake};
 use keywright_domain::reason::Reason;
 use keywright_domain::secret::Secret;
 use keywright_kit::host::{HostOptions, TestHost};
-use keywright_kit::ssh::{KeyType, KeyPair, keygen};
+use keywright_kit::ssh::{KeyPair, KeyType, keygen};
 use keywright_proto::credential as vault;
 use keywright_proto::lifecycle as proto;
 use std::sync::Arc;

@@ -22,6 +22,7 @@ use keywright_domain::key::{GenerateSpec, PrivateKey};
 use keywright_domain::reason::Reason;
 use keywright_domain::secret::Secret;
 use keywright_proto::audit::audit_intake_service_server::AuditIntakeServiceServer;
+use keywright_proto::audit::audit_service_server::AuditServiceServer;
 use keywright_proto::credential as store;
 use keywright_proto::credential::custody_service_server::CustodyServiceServer;
 use keywright_proto::credential::directory_service_server::DirectoryServiceServer;
@@ -34,6 +35,7 @@ use keywright_proto::lifecycle::krl_service_client::KrlServiceClient;
 use keywright_proto::lifecycle::management_service_client::ManagementServiceClient;
 use keywright_proto::lifecycle::notification_intake_service_client::NotificationIntakeServiceClient;
 use keywright_proto::lifecycle::notification_service_client::NotificationServiceClient;
+use keywright_proto::lifecycle::offboarding_service_client::OffboardingServiceClient;
 use keywright_proto::lifecycle::policy_service_client::PolicyServiceClient;
 use keywright_proto::lifecycle::recovery_service_client::RecoveryServiceClient;
 use keywright_proto::lifecycle::rotation_service_client::RotationServiceClient;
@@ -97,7 +99,9 @@ impl World {
         let db = Db::open(&source, "lifecycle", &MIGRATIONS, clock.clone()).await.unwrap();
         let (log, vault, range) = (Log::default(), Vault::default(), Range::new(clock.clone()));
         let peers = Peers::new();
-        peers.set(ServiceName::Audit, peer(Routes::new(AuditIntakeServiceServer::new(log.clone())), None));
+        let logs = Routes::new(AuditIntakeServiceServer::new(log.clone()))
+            .add_service(AuditServiceServer::new(log.clone()));
+        peers.set(ServiceName::Audit, peer(logs, None));
         let custody = Routes::new(CustodyServiceServer::new(vault.clone()))
             .add_service(DirectoryServiceServer::new(vault.clone()))
             .add_service(ReleaseServiceServer::new(vault.clone()))
@@ -207,6 +211,10 @@ impl World {
 
     pub fn policies(&self, caller: &Caller) -> PolicyServiceClient<Peer> {
         PolicyServiceClient::new(peer(self.routes.clone(), Some(caller.clone())))
+    }
+
+    pub fn offboarding(&self, caller: &Caller) -> OffboardingServiceClient<Peer> {
+        OffboardingServiceClient::new(peer(self.routes.clone(), Some(caller.clone())))
     }
 
     pub fn recoveries(&self, caller: &Caller) -> RecoveryServiceClient<Peer> {

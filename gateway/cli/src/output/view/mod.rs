@@ -10,6 +10,7 @@ pub mod identity;
 pub mod management;
 pub mod member;
 pub mod notify;
+pub mod offboarding;
 pub mod recovery;
 pub mod revocation;
 pub mod rotation;
