@@ -99,6 +99,22 @@ impl Prompt {
         Ok(answer.trim().to_owned())
     }
 
+    /// The exact number, typed.
+    pub async fn type_count(self, count: u64, flag: &str) -> Result<u64> {
+        self.need(flag)?;
+        let answer = blocking(move || {
+            Input::<String>::with_theme(&SimpleTheme)
+                .with_prompt(format!("Type {count} to confirm"))
+                .validate_with(|typed: &String| match typed.trim().parse() == Ok(count) {
+                    true => Ok(()),
+                    false => Err("not exactly the number (Ctrl-C to leave)"),
+                })
+                .interact_text()
+        })
+        .await?;
+        Ok(answer.trim().parse().unwrap_or(count))
+    }
+
     fn need(self, flag: &str) -> Result<()> {
         if self.terminal {
             return Ok(());

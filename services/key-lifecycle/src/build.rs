@@ -9,9 +9,11 @@ use crate::adapters::mail::Mailer;
 use crate::adapters::probe::Probe;
 use crate::adapters::webhook::Webhooks;
 use crate::api::access::Accesses;
+use crate::api::campaign::Campaigns;
 use crate::api::krl::Krls;
 use crate::api::management::Management;
 use crate::api::notification::{NotificationIntake, Notifications};
+use crate::api::overview::Overviews;
 use crate::api::policy::Policies;
 use crate::api::recovery::Recoveries;
 use crate::api::rotation::Rotations;
@@ -21,11 +23,13 @@ use crate::app;
 use crate::app::manage_server::ManageServer;
 use crate::app::read_krl::ReadKrl;
 use crate::app::read_work::ReadWork;
+use crate::campaign::{Driver, Selection};
 use crate::custody::Custody;
 use crate::drift::{Repairer, Scanner, Watch};
 use crate::key_use::{Before, UseReader};
 use crate::krl::{Files, Groups, Lists};
 use crate::management::{Editor, Keys};
+use crate::metrics::Sampler;
 use crate::notify::Notifier;
 use crate::notify::deliver::Deliverer;
 use crate::notify::fan_out::FanOut;
@@ -39,12 +43,14 @@ use crate::schedule::Scheduler;
 use crate::worker::Worker;
 use keywright_domain::clock::{Clock, NoRandomness};
 use keywright_domain::ids::RequestId;
+use keywright_proto::lifecycle::campaign_service_server::CampaignServiceServer;
 use keywright_proto::lifecycle::freeze_service_server::FreezeServiceServer;
 use keywright_proto::lifecycle::krl_service_server::KrlServiceServer;
 use keywright_proto::lifecycle::management_service_server::ManagementServiceServer;
 use keywright_proto::lifecycle::notification_intake_service_server::NotificationIntakeServiceServer;
 use keywright_proto::lifecycle::notification_service_server::NotificationServiceServer;
 use keywright_proto::lifecycle::offboarding_service_server::OffboardingServiceServer;
+use keywright_proto::lifecycle::overview_service_server::OverviewServiceServer;
 use keywright_proto::lifecycle::policy_service_server::PolicyServiceServer;
 use keywright_proto::lifecycle::recovery_service_server::RecoveryServiceServer;
 use keywright_proto::lifecycle::rotation_service_server::RotationServiceServer;
@@ -108,6 +114,7 @@ pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
         Box::pin(built.lists.run(parts.stop.clone())),
         Box::pin(built.watch.run(parts.stop.clone())),
         Box::pin(built.before.run(parts.stop.clone())),
+        Box::pin(Sampler::new(parts.db.clone()).run(parts.stop.clone())),
         Box::pin(idempotency::sweep(parts.db.clone(), parts.stop.clone())),
         Box::pin(parts.audit.drain(parts.db, parts.stop)),
     ];
@@ -231,12 +238,15 @@ pub(crate) fn assemble(
     let notifier = notifier(parts, &store, &owner);
     let routes = routes(parts, &rotate, &store, &uses, wake.clone());
     let routes = managing(parts, (&keys, &releaser), manage, (&wake, &owner), routes);
+    let routes = operating(parts, &store, &wake, routes);
     let routes = notifications(parts, &store, &notifier, routes)
         .add_service(RecoveryServiceServer::new(Recoveries { recover }))
         .add_service(ServerKeysServiceServer::new(ServerKeys { keys: server_keys }))
         .add_service(KrlServiceServer::new(krls));
     let (routes, offboarder) = offboarding(parts, &releaser, &wake, routes);
-    let worker = Worker { db, owner, drive, revoker, custody, keys, releaser, offboarder, settler, wake };
+    let campaigns = Driver { db: db.clone(), audit, start: rotate };
+    let worker =
+        Worker { db, owner, drive, revoker, custody, keys, releaser, offboarder, settler, campaigns, wake };
     Ok(Built { routes, worker, notifier, lists, scheduler, watch, before })
 }
 
@@ -294,6 +304,28 @@ fn managing(
         owner: owner.to_owned(),
     };
     routes.add_service(ManagementServiceServer::new(Management { manage, rotate, view, release }))
+}
+
+/// Campaigns, and what operators look at first.
+fn operating(parts: &Parts, store: &CredentialStore, wake: &Arc<Notify>, routes: Routes) -> Routes {
+    use app::campaign::{control, create, read};
+    let (db, audit, guard) = (parts.db.clone(), parts.audit.clone(), parts.guard.clone());
+    let campaigns = Campaigns {
+        create: create::CreateCampaign {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            selection: Selection { db: db.clone(), store: store.clone() },
+            wake: wake.clone(),
+        },
+        read: read::ReadCampaigns { db: db.clone(), guard: guard.clone() },
+        control: control::ControlCampaign { db: db.clone(), audit, guard: guard.clone(), wake: wake.clone() },
+        idempotency: parts.idempotency.clone(),
+    };
+    let overview = app::overview::Overview { db, guard, store: store.clone() };
+    routes
+        .add_service(CampaignServiceServer::new(campaigns))
+        .add_service(OverviewServiceServer::new(Overviews { overview }))
 }
 
 fn notifier(parts: &Parts, store: &CredentialStore, owner: &str) -> Notifier {

@@ -9,6 +9,7 @@
 //! | `revocation` | until every host has refused every revoked key |
 //! | `notify` | who is told of what happened, until he was |
 //! | `krl` | revocation lists of server groups, and the files of hosts that hold one |
+//! | `campaign` | rotations of many accesses: plan (pure), select and drive |
 //! | `recovery` | after a restore, until an operator has seen what the hosts have |
 //! | `management` | Keywright's own keys: one replaces another |
 //! | `offboarding` | the end of a tenant |
@@ -16,6 +17,7 @@
 //! | `schedule` | what happens to keys because of their age |
 //! | `drift` | who can get into a server; our lines as they should be |
 //! | `key_use` | when and from where a key was last used |
+//! | `metrics` | what is measured |
 //! | `worker` | what the service does by itself |
 //! | `custody` | what credential-store is told of versions, until it knows |
 //! | `store` | SQL |
@@ -28,11 +30,13 @@ mod adapters;
 mod api;
 mod app;
 mod build;
+mod campaign;
 mod custody;
 mod drift;
 mod key_use;
 mod krl;
 mod management;
+mod metrics;
 mod model;
 mod notify;
 mod offboarding;

@@ -4,6 +4,7 @@
 //! Invariant: what is to be done stands in the database alone. A work is driven under a lease that its driver keeps
 //! renewing; when the lease is lost the driver stops where it is, and every step may be repeated by the next.
 
+use crate::campaign::Driver;
 use crate::custody::Custody;
 use crate::management::Keys;
 use crate::offboarding::Offboarder;
@@ -12,7 +13,7 @@ use crate::release::Releaser;
 use crate::revocation::Revoker;
 use crate::rotation::Drive;
 use crate::store;
-use keywright_domain::ids::{AccessId, ManagementId, RevocationId, RotationId, TenantId};
+use keywright_domain::ids::{AccessId, CampaignId, ManagementId, RevocationId, RotationId, TenantId};
 use keywright_domain::reason::Reason;
 use keywright_runtime::failure::Failure;
 use keywright_storage::{Db, lease};
@@ -29,6 +30,8 @@ pub const LEASE: Duration = Duration::from_secs(10);
 const RENEW: Duration = Duration::from_secs(3);
 /// After a failure outside of any step.
 const PAUSE: Duration = Duration::from_secs(2);
+/// A refused beginning leaves a failed rotation behind: not too often.
+const CAMPAIGN_PAUSE: Duration = Duration::from_secs(10);
 const AT_ONCE: usize = 32;
 const SWEEP_EVERY: u32 = 20;
 
@@ -43,6 +46,7 @@ pub struct Worker {
     pub releaser: Releaser,
     pub offboarder: Offboarder,
     pub settler: Settler,
+    pub campaigns: Driver,
     pub wake: Arc<Notify>,
 }
 
@@ -54,6 +58,7 @@ enum Work {
     Release(ManagementId),
     Offboarding(TenantId),
     Versions(AccessId),
+    Campaign(CampaignId),
     /// After a restore.
     Recovery,
 }
@@ -66,6 +71,7 @@ impl Work {
             Self::Management(id) | Self::Release(id) => id.as_str(),
             Self::Offboarding(id) => id.as_str(),
             Self::Versions(id) => id.as_str(),
+            Self::Campaign(id) => id.as_str(),
             Self::Recovery => recovery::WORK,
         }
     }
@@ -138,7 +144,7 @@ impl Worker {
 
     #[cfg(test)]
     async fn put_off_for_test(&self, work: &Work, failure: &Failure) {
-        if matches!(work, Work::Rotation(_) | Work::Management(_) | Work::Release(_)) {
+        if matches!(work, Work::Rotation(_) | Work::Management(_) | Work::Release(_) | Work::Campaign(_)) {
             self.put_off(work, failure).await;
         }
     }
@@ -167,6 +173,7 @@ impl Worker {
         );
         due.extend(store::release::due(&mut reader, now, limit).await?.into_iter().map(Work::Release));
         due.extend(store::management::due(&mut reader, now, limit).await?.into_iter().map(Work::Management));
+        due.extend(store::campaign::due(&mut reader, now, limit).await?.into_iter().map(Work::Campaign));
         Ok(due)
     }
 
@@ -206,6 +213,7 @@ impl Worker {
             Work::Management(id) => self.keys.run(id).await,
             Work::Release(id) => self.releaser.resume(id).await,
             Work::Offboarding(id) => self.offboarder.run(id).await,
+            Work::Campaign(id) => self.campaigns.run(id).await,
             Work::Recovery => {
                 self.settler.rounds.run().await?;
                 self.settler.run().await
@@ -231,6 +239,7 @@ impl Worker {
             Work::Rotation(id) => self.drive.pause(id, PAUSE).await,
             Work::Management(id) => self.keys.pause(id).await,
             Work::Release(id) => self.releaser.pause(id).await,
+            Work::Campaign(id) => self.campaigns.put_off(id, CAMPAIGN_PAUSE).await,
             Work::Revocation(_) | Work::Versions(_) | Work::Offboarding(_) | Work::Recovery => {
                 tokio::time::sleep(PAUSE).await;
                 Ok(())

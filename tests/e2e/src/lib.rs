@@ -15,6 +15,7 @@
 //! | [`exchanged`] | tokens of 60 seconds, as they travel between services |
 //! | [`backup`] | backups by the server's own command, opened by the `age` tool |
 //! | [`http`] | requests that are not well-formed |
+//! | [`measured`] | an OTLP collector that keeps the last value of each metric |
 //! | [`memory`] | what a process has in its memory |
 //! | [`secrets`] | where a secret may not stand |
 //! | [`names`] | a name server that changes its mind |
@@ -43,6 +44,7 @@ pub mod document;
 pub mod exchanged;
 pub mod http;
 pub mod key_file;
+pub mod measured;
 pub mod memory;
 pub mod names;
 pub mod readme;

@@ -1,4 +1,4 @@
-//! Following a rotation or revocation to its end: by server-sent events, and by asking again where these do not come
+//! Following a rotation, revocation or campaign to its end: by server-sent events, and by asking again where these do not come
 //! through or break off. A gateway that restarts meanwhile is waited for.
 
 use std::time::Duration;
@@ -28,18 +28,18 @@ pub enum Followed {
     TimedOut,
 }
 
-/// Calls `seen` with each snapshot of `/api/{collection}/{id}` until it answers true or the time is up.
-pub async fn follow(
+/// Calls `seen` with each snapshot of what is at `path` until it answers true or the time is up.
+pub async fn follow<const N: usize>(
     client: &Client,
-    path: [&str; 3],
+    path: [&str; N],
     deadline: Instant,
     mut seen: impl FnMut(&Value) -> bool,
 ) -> Result<Followed> {
     let work = async {
-        if stream(client, path, &mut seen).await? {
+        if stream(client, &path, &mut seen).await? {
             return Ok(());
         }
-        poll(client, path, &mut seen).await
+        poll(client, &path, &mut seen).await
     };
     match timeout_at(deadline, work).await {
         Ok(result) => result.map(|()| Followed::Done),
@@ -48,11 +48,9 @@ pub async fn follow(
 }
 
 /// True if the end was seen; false if asking must take over.
-async fn stream(client: &Client, path: [&str; 3], seen: &mut impl FnMut(&Value) -> bool) -> Result<bool> {
-    let [api, collection, id] = path;
-    let request = client
-        .request(Method::GET, &[api, collection, id, "watch"], &[])?
-        .header(ACCEPT, "text/event-stream");
+async fn stream(client: &Client, path: &[&str], seen: &mut impl FnMut(&Value) -> bool) -> Result<bool> {
+    let request =
+        client.request(Method::GET, &[path, &["watch"]].concat(), &[])?.header(ACCEPT, "text/event-stream");
     let mut response = match client.accepted(request).await {
         Ok(response) => response,
         Err(error) if falls_back(&error) => return Ok(false),
@@ -87,11 +85,11 @@ fn falls_back(error: &CliError) -> bool {
     }
 }
 
-async fn poll(client: &Client, path: [&str; 3], seen: &mut impl FnMut(&Value) -> bool) -> Result<()> {
+async fn poll(client: &Client, path: &[&str], seen: &mut impl FnMut(&Value) -> bool) -> Result<()> {
     let mut pause = POLL_FIRST;
     let mut last_answer = Instant::now();
     loop {
-        match client.get(&path).await {
+        match client.get(path).await {
             Ok(answer) => {
                 last_answer = Instant::now();
                 if seen(&answer.value) {

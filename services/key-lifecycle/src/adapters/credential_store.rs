@@ -15,7 +15,6 @@ use keywright_proto::credential::tenant_service_client::TenantServiceClient;
 use keywright_runtime::clients::Outbound;
 use keywright_runtime::failure::Failure;
 use keywright_runtime::peer::Peer;
-use std::collections::BTreeMap;
 
 const STORE: ServiceName = ServiceName::CredentialStore;
 
@@ -30,7 +29,6 @@ pub struct Server {
     pub active: bool,
     /// One KRL serves one group.
     pub group: String,
-    pub labels: BTreeMap<String, String>,
     pub host_keys: Vec<PublicKey>,
     /// The management credential and the account it logs in to.
     pub management: Option<(CredentialId, String)>,
@@ -362,7 +360,6 @@ pub(super) fn server(found: proto::Server) -> Option<Server> {
         port: u16::try_from(found.port).ok()?,
         active,
         group: found.group,
-        labels: found.labels.into_iter().collect(),
         host_keys: keys.ok()?,
     })
 }

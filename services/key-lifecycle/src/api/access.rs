@@ -225,7 +225,7 @@ fn typed(confirmation: Option<proto::AccessConfirmation>) -> Option<String> {
     confirmation.map(|confirmation| confirmation.access_id)
 }
 
-fn grace(asked: Option<prost_types::Duration>) -> Result<Option<Duration>, Failure> {
+pub(super) fn grace(asked: Option<prost_types::Duration>) -> Result<Option<Duration>, Failure> {
     let bad = |_| Failure::violation("gracePeriod", "must be from 0 to 7 days");
     asked.map(Duration::try_from).transpose().map_err(bad)
 }
@@ -245,7 +245,7 @@ fn file(file: &KeyFile) -> proto::DownloadSshKeyResponse {
     }
 }
 
-fn access(view: &AccessView) -> proto::SshAccess {
+pub(super) fn access(view: &AccessView) -> proto::SshAccess {
     let active = view.active();
     let recent: Vec<proto::Rotation> = view.rotations.iter().map(rotation).collect();
     proto::SshAccess {
@@ -316,7 +316,7 @@ fn host_line(version: &Version, line: &Line) -> proto::HostLine {
     }
 }
 
-const fn status(status: AccessStatus) -> proto::AccessStatus {
+pub(super) const fn status(status: AccessStatus) -> proto::AccessStatus {
     match status {
         AccessStatus::Active => proto::AccessStatus::Active,
         AccessStatus::Expired => proto::AccessStatus::Expired,
@@ -334,7 +334,7 @@ const fn activity(activity: Activity) -> proto::AccessActivity {
     }
 }
 
-const fn due(due: Due) -> proto::Due {
+pub(super) const fn due(due: Due) -> proto::Due {
     match due {
         Due::No => proto::Due::NotDue,
         Due::Soon => proto::Due::DueSoon,

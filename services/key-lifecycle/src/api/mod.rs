@@ -1,12 +1,14 @@
 //! The contract: decode, ask the use case, encode. One file per noun.
 
 pub mod access;
+pub mod campaign;
 pub mod freeze;
 pub mod key_use;
 pub mod krl;
 pub mod management;
 pub mod notification;
 pub mod offboarding;
+pub mod overview;
 pub mod policy;
 pub mod recovery;
 pub mod rotation;

@@ -89,7 +89,7 @@ impl RotationService for Rotations {
 /// A snapshot at once and after every change, until it has ended or ten minutes are over: whoever wants to see more asks
 /// again, with a token that still holds. The rows are the truth: whichever process drives the
 /// work, this one sees it.
-fn watch<V, M, F>(
+pub(super) fn watch<V, M, F>(
     look: impl Fn() -> F + Send + Sync + 'static,
     ended: impl Fn(&V) -> bool + Send + Sync + 'static,
     encode: impl Fn(&V) -> M + Send + Sync + 'static,

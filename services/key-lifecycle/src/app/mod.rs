@@ -2,6 +2,7 @@
 //! transaction, return.
 
 pub mod acknowledge_download;
+pub mod campaign;
 pub mod check_work;
 pub mod download_key;
 pub mod freeze;
@@ -10,6 +11,7 @@ pub mod list_access;
 pub mod manage_server;
 pub mod notify;
 pub mod offboard_tenant;
+pub mod overview;
 pub mod policy;
 pub mod provision_access;
 pub mod read_key_use;

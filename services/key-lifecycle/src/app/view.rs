@@ -12,7 +12,8 @@ const DUE_SOON: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The name under which a key is downloaded.
 pub const KEY_FILE: &str = "tenant-ssh-key.pem";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// From the best to the worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
     Active,
     Expired,
@@ -28,7 +29,8 @@ pub enum Activity {
     Revoking,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// From the least to the most urgent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Due {
     No,
     Soon,

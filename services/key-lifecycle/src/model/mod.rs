@@ -2,6 +2,7 @@
 //! revocations. Plain values; rows become these in `store/`, messages are made of these in `api/`.
 
 mod access;
+mod campaign;
 mod freeze;
 mod known_key;
 mod krl;
@@ -9,6 +10,7 @@ mod management;
 mod notice;
 mod notification;
 mod offboarding;
+mod overview;
 mod policy;
 mod recovery;
 mod release;
@@ -18,6 +20,7 @@ mod server_key;
 mod words;
 
 pub use access::{Access, Claim, Host, Line, Receipt, Version};
+pub use campaign::{Campaign, CampaignPlan, CampaignTarget, Selector, Tally, Which};
 pub use freeze::Freeze;
 pub use known_key::{Here, Known, KnownKey, KnownManagement};
 pub use krl::{Group, ListFile, ListState, Scope};
@@ -25,6 +28,7 @@ pub use management::Management;
 pub use notice::Notice;
 pub use notification::{Delivery, Recipient, Target, Untold};
 pub use offboarding::Offboarding;
+pub use overview::{DUE_SOON, Exposed, Facts};
 pub use policy::{DriftAction, Effective, Level, OwnSettings, Policy, Settings, WEEKDAYS, Window};
 pub use recovery::{Finding, Recovery, RecoveryLine};
 pub use release::{Release, Staying};
@@ -35,7 +39,7 @@ pub use server_key::{
     ServerKey, ServerScan,
 };
 pub use words::{
-    Answer, DeliveryState, Enforcer, Evidence, Expected, LineState, ManagementKind, ManagementState,
-    ManagementStep, NotificationKind, OffboardingState, ReleaseState, RevocationState, RotationKind,
-    RotationState, SessionsToEnd, StepName, StepState, VersionState,
+    Answer, CampaignState, DeliveryState, Enforcer, Evidence, Expected, ExposureKind, LineState, ManagementKind,
+    ManagementState, ManagementStep, NotificationKind, OffboardingState, PauseReason, ReleaseState, RevocationState,
+    RotationKind, RotationState, SessionsToEnd, StepName, StepState, TargetState, VersionState,
 };

@@ -123,6 +123,33 @@ words! {
         NotSeen = "NOT_SEEN",
         Unreadable = "UNREADABLE",
     }
+    CampaignState {
+        Preparing = "PREPARING",
+        Running = "RUNNING",
+        Paused = "PAUSED",
+        Succeeded = "SUCCEEDED",
+        Cancelled = "CANCELLED",
+    }
+    PauseReason {
+        Operator = "OPERATOR",
+        FailureBudget = "FAILURE_BUDGET",
+        Frozen = "FROZEN",
+    }
+    TargetState {
+        Pending = "PENDING",
+        Running = "RUNNING",
+        Succeeded = "SUCCEEDED",
+        Failed = "FAILED",
+        CatchUp = "CATCH_UP",
+        Skipped = "SKIPPED",
+        Cancelled = "CANCELLED",
+    }
+    /// Why a key must not work any more.
+    ExposureKind {
+        Revoked = "REVOKED",
+        Compromised = "COMPROMISED",
+        GraceEnded = "GRACE_ENDED",
+    }
     ManagementState {
         Running = "RUNNING",
         Succeeded = "SUCCEEDED",

@@ -139,6 +139,9 @@ impl Revoker {
             tracing::info!(server = %host.server, reason = failure.reason.as_str(), "a host still lets a revoked key in");
         }
         let recorded = self.db.serialized(|| self.record(task, &now_known, intent.as_ref(), &result)).await;
+        if let (Ok(()), Ok(proven_at)) = (&recorded, &result) {
+            crate::metrics::proven_refused(task.revocation.requested_at, *proven_at);
+        }
         if let Err(error) = recorded {
             tracing::warn!(
                 reason = error.into_failure().reason.as_str(),

@@ -3,6 +3,8 @@
 
 pub mod access;
 pub mod backup;
+pub mod campaign;
+pub mod campaign_target;
 pub mod claim;
 pub mod delivery;
 pub mod freeze;
@@ -14,6 +16,7 @@ pub mod management;
 pub mod notice;
 pub mod notification_target;
 pub mod offboarding;
+pub mod overview;
 pub mod policy;
 pub mod recovery;
 pub mod release;

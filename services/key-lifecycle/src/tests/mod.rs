@@ -1,6 +1,7 @@
 //! The service over its own database, with peers of our own and simulated hosts: what the rows say and what the hosts
 //! hold, after every failure and repetition.
 
+mod campaign;
 mod download;
 mod drift;
 mod fakes;

@@ -30,12 +30,14 @@ use keywright_proto::credential::release_service_server::ReleaseServiceServer;
 use keywright_proto::credential::tenant_service_server::TenantServiceServer;
 use keywright_proto::identity::exchange_service_server::ExchangeServiceServer;
 use keywright_proto::lifecycle as proto;
+use keywright_proto::lifecycle::campaign_service_client::CampaignServiceClient;
 use keywright_proto::lifecycle::freeze_service_client::FreezeServiceClient;
 use keywright_proto::lifecycle::krl_service_client::KrlServiceClient;
 use keywright_proto::lifecycle::management_service_client::ManagementServiceClient;
 use keywright_proto::lifecycle::notification_intake_service_client::NotificationIntakeServiceClient;
 use keywright_proto::lifecycle::notification_service_client::NotificationServiceClient;
 use keywright_proto::lifecycle::offboarding_service_client::OffboardingServiceClient;
+use keywright_proto::lifecycle::overview_service_client::OverviewServiceClient;
 use keywright_proto::lifecycle::policy_service_client::PolicyServiceClient;
 use keywright_proto::lifecycle::recovery_service_client::RecoveryServiceClient;
 use keywright_proto::lifecycle::rotation_service_client::RotationServiceClient;
@@ -203,6 +205,14 @@ impl World {
 
     pub fn management(&self, caller: &Caller) -> ManagementServiceClient<Peer> {
         ManagementServiceClient::new(peer(self.routes.clone(), Some(caller.clone())))
+    }
+
+    pub fn campaigns(&self, caller: &Caller) -> CampaignServiceClient<Peer> {
+        CampaignServiceClient::new(peer(self.routes.clone(), Some(caller.clone())))
+    }
+
+    pub fn overviews(&self, caller: &Caller) -> OverviewServiceClient<Peer> {
+        OverviewServiceClient::new(peer(self.routes.clone(), Some(caller.clone())))
     }
 
     pub fn freezes(&self, caller: &Caller) -> FreezeServiceClient<Peer> {

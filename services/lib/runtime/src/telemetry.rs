@@ -1,5 +1,5 @@
-//! Spans and structured logs. Fields are ids, never content. Spans leave the process by OTLP where an endpoint is
-//! given; without one they still give every request its trace id.
+//! Spans, metrics and structured logs. Fields are ids, never content. Spans and metrics leave the process by OTLP where an
+//! endpoint is given; without one, spans still give every request its trace id, and measurements go nowhere.
 
 use keywright_domain::caller::ServiceName;
 use opentelemetry::propagation::{Extractor, Injector};
@@ -7,6 +7,7 @@ use opentelemetry::trace::{TraceContextExt, TracerProvider};
 use opentelemetry::{KeyValue, global};
 use opentelemetry_otlp::WithExportConfig;
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use std::io::IsTerminal;
@@ -40,6 +41,7 @@ pub enum LogFormat {
 /// Flushes what was not sent yet.
 pub struct Telemetry {
     provider: SdkTracerProvider,
+    meters: SdkMeterProvider,
 }
 
 impl Telemetry {
@@ -50,6 +52,7 @@ impl Telemetry {
             .with_service_name("keywright")
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .build();
+        let mut meters = SdkMeterProvider::builder().with_resource(resource.clone());
         let mut builder = SdkTracerProvider::builder().with_resource(resource);
         if let Some(endpoint) = endpoint {
             let exporter = opentelemetry_otlp::SpanExporter::builder()
@@ -58,8 +61,15 @@ impl Telemetry {
                 .build()
                 .map_err(|_| TelemetryError::Exporter)?;
             builder = builder.with_batch_exporter(exporter);
+            let exporter = opentelemetry_otlp::MetricExporter::builder()
+                .with_tonic()
+                .with_endpoint(endpoint)
+                .build()
+                .map_err(|_| TelemetryError::Exporter)?;
+            meters = meters.with_periodic_exporter(exporter);
         }
-        let provider = builder.build();
+        let (provider, meters) = (builder.build(), meters.build());
+        global::set_meter_provider(meters.clone());
         let mut filter =
             EnvFilter::try_new(filter).map_err(|error| TelemetryError::Filter(error.to_string()))?;
         for silent in SILENT {
@@ -78,11 +88,12 @@ impl Telemetry {
             .with(lines)
             .with(tracing_opentelemetry::layer().with_tracer(provider.tracer("keywright")))
             .init();
-        Ok(Self { provider })
+        Ok(Self { provider, meters })
     }
 
     pub fn stop(self) {
         let _sent = self.provider.shutdown();
+        let _sent = self.meters.shutdown();
     }
 }
 

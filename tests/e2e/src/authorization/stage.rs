@@ -36,6 +36,7 @@ pub fn nobodys() -> Objects {
         ("invitation_id", id("inv_")),
         ("principal_id", id("prn_")),
         ("target_id", id("ntf_")),
+        ("campaign_id", id("cmp_")),
     ])
 }
 
@@ -48,8 +49,12 @@ pub async fn objects(world: &World) -> Objects {
     let log = format!("/api/audit/events?tenantId={}", world.tenant);
     let log = wait_for(keywright, &log, |log| !log["items"].as_array().unwrap().is_empty()).await;
     let token = owner.post("/api/tokens", json!({"role": "tenant_member"})).await.success();
+    let campaign = json!({"selector": {"accessIds": [world.provision().await.id]},
+        "confirmation": {"targetCount": 1}});
+    let campaign = keywright.post("/api/admin/campaigns", campaign).await.success();
     let mut objects = nobodys();
     objects.extend([
+        ("campaign_id", text(&campaign, "/id")),
         ("tenant_id", world.tenant.clone()),
         ("server_id", world.server.clone()),
         ("access_id", access.id.clone()),

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod campaign;
 pub mod connectivity;
 pub mod credential;
 pub mod custody;
@@ -11,6 +12,7 @@ pub mod management;
 pub mod member;
 pub mod notify;
 pub mod offboarding;
+pub mod overview;
 pub mod recovery;
 pub mod revocation;
 pub mod rotation;
