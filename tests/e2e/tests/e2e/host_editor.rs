@@ -48,7 +48,7 @@ async fn a_key_lives_its_life_on_a_host_with_the_shipped_rule_alone() {
         let second = access.download().await;
         assert!(access.opens(&second).await);
         let revocation = access.revoke(json!({})).await;
-        assert_eq!(revocation["hosts"][0]["state"], "removed_proven", "{revocation}");
+        assert_eq!(revocation["hosts"][0]["state"], "REMOVED_PROVEN", "{revocation}");
         assert!(!access.opens(&second).await);
         assert!(world.host.read_authorized_keys("root").is_none(), "root's files are not touched");
     }
@@ -94,7 +94,7 @@ async fn options_of_a_policy_stand_on_our_lines_and_those_by_hand_go_over_to_the
         .host
         .write_authorized_keys(&access.account, file.replace("restrict,from", "restrict,no-user-rc,from"));
     set_policy(&world, &["no-agent-forwarding"]).await.success();
-    access.rotate("1h").await;
+    access.rotate("3600s").await;
     let second = access.show().await;
     assert_eq!(options(&world, &access, &second), "no-user-rc,no-agent-forwarding");
     let old = options(&world, &access, &first);

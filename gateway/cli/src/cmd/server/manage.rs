@@ -15,8 +15,8 @@ use crate::output::view::management as view;
   keywright server manage srv_… --credential sshcred_…
   keywright server manage srv_… --private-key-file ~/.ssh/bootstrap --username root
 
-Logs in once with the bootstrap credential (root, or a user with sudo), installs Keywright's own management key,
-proves it, and forgets the bootstrap. A key from a file is never stored.")]
+Logs in once with the bootstrap credential (root, a user with sudo, or one with the rule of deploy/sudoers), installs
+Keywright's own management key, proves it, and forgets the bootstrap. A key from a file is never stored.")]
 pub struct Manage {
     /// `srv_…`
     #[arg(value_name = "SERVER_ID", value_parser = id)]

@@ -51,14 +51,19 @@ fn document() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+const POLICIES: &[&[&str]] = &[&[], &["restrict"], &["from=\"10.0.0.0/8\"", "pty"]];
+
 fn desired() -> impl Strategy<Value = Desired> {
-    (proptest::collection::vec((any::<bool>(), any::<bool>()), 4), 9..20u64).prop_map(|(states, revision)| {
+    let policy = proptest::sample::select(POLICIES);
+    let states = proptest::collection::vec((any::<bool>(), any::<bool>()), 4);
+    (states, 9..20u64, policy).prop_map(|(states, revision, policy)| {
+        let policy: Vec<_> = policy.iter().map(|text| LineOption::parse_policy(text).unwrap()).collect();
         let wanted = states.iter().zip(keys()).zip(1u32..).filter(|(((present, _), _), _)| *present);
         let lines = wanted.map(|(((_, ending), key), version)| DesiredLine {
             public_key: key.clone(),
             version,
             expiry: ending.then(|| ExpiryTime::parse("20300102030405Z").unwrap()),
-            options: Vec::new(),
+            options: policy.clone(),
         });
         let all_blobs = keys()[..4].iter().map(|key| key.blob().to_vec()).collect();
         Desired { owner: owner(), revision, lines: lines.collect(), all_blobs }
@@ -102,10 +107,29 @@ proptest! {
             if let (Some(line), Some(wanted)) = (lines.first(), wanted) {
                 let expiry = wanted.expiry.as_ref().map(|expiry| expiry.as_str().as_bytes().to_vec());
                 prop_assert_eq!(line.options().value("expiry-time"), expiry);
+                for option in &wanted.options {
+                    prop_assert!(line.options().items().any(|item| item == option.as_str().as_bytes()));
+                }
                 let comment = owner().comment(wanted.version);
                 prop_assert_eq!(line.comment(), comment.as_bytes());
             }
         }
+    }
+
+    #[test]
+    fn options_of_a_policy_leave_with_it(file in document(), want in desired()) {
+        let edited = apply(&file, &want).unwrap();
+        let mut without = want.clone();
+        without.lines.iter_mut().for_each(|line| line.options.clear());
+        let after = apply(&edited, &without).unwrap();
+        let document = Document::parse(&after);
+        for line in document.keys().filter(|line| want.lines.iter().any(|of| of.public_key.blob() == line.blob())) {
+            let names = want.lines.iter().flat_map(|of| &of.options).map(LineOption::name);
+            for name in names {
+                prop_assert!(!line.options().has(name));
+            }
+        }
+        prop_assert_eq!(foreign(&after, &want), foreign(&edited, &want));
     }
 
     #[test]
