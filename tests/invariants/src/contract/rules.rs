@@ -14,6 +14,7 @@ const INTERNAL: &[&str] = &[
     "DirectoryService",
     "ProofService",
     "AuditIntakeService",
+    "NotificationIntakeService",
     "ExchangeService",
     "RevocationFeedService",
     "WorkService",
