@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::cmd::{
-    access, admin, agent, audit, console, doctor, notify, revocation, rotation, server, session, tenant,
-    token,
+    access, admin, agent, audit, console, doctor, notify, policy, revocation, rotation, server, session,
+    tenant, token,
 };
 use crate::exit;
 use crate::output::Format;
@@ -65,6 +65,9 @@ pub enum Command {
     Access(Box<access::Command>),
     /// An SSH agent whose keys stay in Keywright: `ssh` logs in, and no key is ever here
     Agent(agent::Agent),
+    /// Policies: how old keys get, how they are replaced, downloaded and repaired
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Rotations, as they run
     #[command(subcommand)]
     Rotation(rotation::Command),

@@ -421,6 +421,12 @@ fn routes(
             uses: uses.clone(),
         },
         read: read.clone(),
+        challenge: app::possession::CreateChallenge {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            store: store.clone(),
+        },
         idempotency: parts.idempotency.clone(),
     };
     let policies = Policies {

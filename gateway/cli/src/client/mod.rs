@@ -98,6 +98,10 @@ impl Client {
         self.answer(with_body(self.request(Method::PATCH, path, &[])?, body)?).await
     }
 
+    pub async fn put(&self, path: &[&str], body: &impl Serialize) -> Result<Answer> {
+        self.answer(with_body(self.request(Method::PUT, path, &[])?, body)?).await
+    }
+
     pub async fn delete(&self, path: &[&str]) -> Result<Answer> {
         self.answer(self.request(Method::DELETE, path, &[])?).await
     }

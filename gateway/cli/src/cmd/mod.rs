@@ -11,6 +11,7 @@ pub mod key;
 pub mod member;
 pub mod notify;
 pub mod offboarding;
+pub mod policy;
 pub mod revocation;
 pub mod rotation;
 pub mod server;
@@ -42,6 +43,7 @@ pub async fn run(cli: Cli, out: &Output, interrupts: &Interrupts) -> Result<()> 
         Command::Whoami => session::whoami::run(&app).await,
         Command::Server(command) => server::run(*command, &app).await,
         Command::Access(command) => access::run(*command, &app).await,
+        Command::Policy(command) => policy::run(command, &app).await,
         Command::Rotation(command) => rotation::run(command, &app).await,
         Command::Revocation(command) => revocation::run(command, &app).await,
         Command::Notify(command) => notify::run(command, &app).await,

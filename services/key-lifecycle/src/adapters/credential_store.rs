@@ -154,6 +154,23 @@ impl CredentialStore {
         PublicKey::parse_openssh(&generated.public_key).map_err(|_| unreadable("version"))
     }
 
+    /// The public half of a key that its holder made; the same version id again changes nothing.
+    pub async fn register(
+        &self,
+        work: &str,
+        credential: &CredentialId,
+        version: &VersionId,
+        key: &PublicKey,
+    ) -> Result<(), Failure> {
+        let message = proto::RegisterVersionRequest {
+            credential_id: credential.to_string(),
+            version_id: version.to_string(),
+            public_key: key.openssh(),
+        };
+        self.custody().register_version(self.own(Some(work), message)?).await?;
+        Ok(())
+    }
+
     /// Idempotent.
     pub async fn set_state(
         &self,

@@ -6,6 +6,7 @@ use super::{number, optional};
 use crate::app::acknowledge_download::AcknowledgeDownload;
 use crate::app::download_key::{Download, DownloadKey, Format, KeyFile};
 use crate::app::list_access::ListAccess;
+use crate::app::possession::{CreateChallenge, NAMESPACE, Offered};
 use crate::app::provision_access::{Provision, ProvisionAccess};
 use crate::app::read_key_use::ReadKeyUse;
 use crate::app::read_work::ReadWork;
@@ -14,7 +15,7 @@ use crate::app::revoke_access::{Revoke, RevokeAccess};
 use crate::app::start_rotation::{Rotate, StartRotation};
 use crate::app::view::{AccessView, Activity, DownloadState, Due, Status as AccessStatus, fingerprint};
 use crate::app::view_access::ViewAccess;
-use crate::model::{Enforcer, Host, Line, LineState, Version};
+use crate::model::{Challenge, Enforcer, Host, Line, LineState, Version};
 use keywright_domain::key::PublicKey;
 use keywright_domain::secret::Secret;
 use keywright_proto::google::api::HttpBody;
@@ -40,6 +41,7 @@ pub struct Accesses {
     pub regenerate: RegenerateKey,
     pub read: ReadWork,
     pub key_use: ReadKeyUse,
+    pub challenge: CreateChallenge,
     pub idempotency: Idempotency,
 }
 
@@ -58,6 +60,7 @@ impl SshAccessService for Accesses {
             account: asked.account,
             create_account: asked.create_account,
             algorithm: asked.key_algorithm,
+            offered: offered(asked.public_key, asked.challenge_id, asked.signature),
             scope,
         };
         let (begun, db) = (claimed(&asked.scope), &self.provision.db);
@@ -129,6 +132,7 @@ impl SshAccessService for Accesses {
             grace: grace(asked.grace_period),
             drop_grace_key: asked.drop_grace_key,
             comment: asked.reason,
+            offered: offered(asked.public_key, asked.challenge_id, asked.signature),
             scope,
         };
         let (begun, db) = (claimed(&asked.scope), &self.rotate.db);
@@ -169,6 +173,7 @@ impl SshAccessService for Accesses {
             access: asked.access_id,
             confirmation: typed(asked.confirmation),
             comment: asked.reason,
+            offered: offered(asked.public_key, asked.challenge_id, asked.signature),
             scope,
         };
         let (begun, db) = (claimed(&asked.scope), &self.regenerate.db);
@@ -179,9 +184,10 @@ impl SshAccessService for Accesses {
 
     async fn create_key_challenge(
         &self,
-        _: Request<proto::CreateKeyChallengeRequest>,
+        request: Request<proto::CreateKeyChallengeRequest>,
     ) -> Result<Response<proto::CreateKeyChallengeResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let challenge = self.challenge.run(&caller(&request)?, &request.get_ref().tenant_id).await?;
+        Ok(Response::new(proto::CreateKeyChallengeResponse { challenge: Some(key_challenge(challenge)) }))
     }
 
     async fn add_access_host(
@@ -213,6 +219,20 @@ impl SshAccessService for Accesses {
         let asked = request.get_ref();
         let (uses, versions) = self.key_use.run(&caller, &asked.tenant_id, &asked.access_id).await?;
         Ok(Response::new(proto::ReadKeyUseResponse { items: key_uses(&uses, &versions) }))
+    }
+}
+
+fn offered(public_key: String, challenge: String, signature: String) -> Offered {
+    Offered { public_key, challenge, signature }
+}
+
+fn key_challenge(challenge: Challenge) -> proto::KeyChallenge {
+    proto::KeyChallenge {
+        command: format!("printf %s {} | ssh-keygen -Y sign -n {NAMESPACE} -f KEYFILE", challenge.nonce),
+        id: challenge.id.to_string(),
+        nonce: challenge.nonce,
+        namespace: NAMESPACE.to_owned(),
+        expires_at: Some(timestamp(challenge.expires_at)),
     }
 }
 
@@ -257,7 +277,11 @@ pub(super) fn access(view: &AccessView) -> proto::SshAccess {
         activity: activity(view.activity()).into(),
         due: due(view.due()).into(),
         grace_ends_at: optional(view.grace_ends_at()),
-        algorithm: view.access.algorithm.as_str().to_owned(),
+        algorithm: active
+            .and_then(|version| version.public_key.as_ref())
+            .map_or(view.access.algorithm, PublicKey::algorithm)
+            .as_str()
+            .to_owned(),
         fingerprint: active.map(fingerprint).unwrap_or_default(),
         public_key: active
             .and_then(|version| version.public_key.as_ref())

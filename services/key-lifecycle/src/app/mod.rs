@@ -13,6 +13,7 @@ pub mod notify;
 pub mod offboard_tenant;
 pub mod overview;
 pub mod policy;
+pub mod possession;
 pub mod provision_access;
 pub mod read_key_use;
 pub mod read_krl;

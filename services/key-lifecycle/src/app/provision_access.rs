@@ -1,5 +1,6 @@
 //! Provisions a tenant's access to one account on one or many servers.
 
+use super::possession::{ClientKey, Offered};
 use super::start::Plan;
 use super::{Starter, gates, repeat};
 use crate::adapters::credential_store::{CredentialStore, Server};
@@ -39,6 +40,7 @@ pub struct Provision {
     pub account: String,
     pub create_account: bool,
     pub algorithm: String,
+    pub offered: Offered,
     pub scope: Result<Option<Scope>, Failure>,
 }
 
@@ -48,6 +50,7 @@ struct Wanted {
     account: AccountName,
     create_account: bool,
     algorithm: KeyAlgorithm,
+    client_key: Option<ClientKey>,
 }
 
 /// What the first transaction did.
@@ -87,7 +90,9 @@ impl ProvisionAccess {
         if account.is_system() {
             return Err(Failure::new(Reason::AccountNotAllowed, "The account belongs to the system."));
         }
+        let client_key = asked.offered.clone().parse()?;
         let algorithm = match asked.algorithm.as_str() {
+            "" if let Some(key) = &client_key => key.public.algorithm(),
             "" => {
                 let mut reader = store::reader(&self.db).await?;
                 store::policy::effective(&mut reader, &tenant, None).await?.key_algorithm
@@ -96,7 +101,7 @@ impl ProvisionAccess {
                 .map_err(|_| Failure::violation("keyAlgorithm", "is not one of those listed"))?,
         };
         let servers = self.servers(&tenant, &asked.servers, &account).await?;
-        Ok(Wanted { tenant, servers, account, create_account: asked.create_account, algorithm })
+        Ok(Wanted { tenant, servers, account, create_account: asked.create_account, algorithm, client_key })
     }
 
     async fn servers(
@@ -198,6 +203,7 @@ impl ProvisionAccess {
             comment: "",
             servers: &servers,
             origin: None,
+            client_key: wanted.client_key.as_ref(),
         };
         let rotation = self.starter.record(&mut tx, plan, scope, Some(access.id.as_str())).await?;
         tx.commit().await?;

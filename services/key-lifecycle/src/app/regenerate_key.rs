@@ -1,5 +1,6 @@
 //! Generates and installs a new key after a revocation.
 
+use super::possession::{ClientKey, Offered};
 use super::start::Plan;
 use super::start_rotation::{Recorded, earlier, refuse_while_running, require_usable};
 use super::{Starter, gates};
@@ -34,6 +35,7 @@ pub struct Regenerate {
     pub access: String,
     pub confirmation: Option<String>,
     pub comment: String,
+    pub offered: Offered,
     pub scope: Result<Option<Scope>, Failure>,
 }
 
@@ -43,6 +45,7 @@ struct Wanted {
     comment: String,
     scope: Option<Scope>,
     servers: Vec<ServerId>,
+    client_key: Option<ClientKey>,
 }
 
 impl RegenerateKey {
@@ -65,6 +68,7 @@ impl RegenerateKey {
     async fn parse(&self, tenant: TenantId, access: AccessId, asked: Regenerate) -> Result<Wanted, Failure> {
         gates::comment(&asked.comment)?;
         let scope = asked.scope?;
+        let client_key = asked.offered.parse()?;
         let mut reader = store::reader(&self.db).await?;
         gates::find_usable(&mut reader, &tenant, &access).await?;
         gates::confirmed(asked.confirmation.as_deref(), &access)?;
@@ -72,7 +76,7 @@ impl RegenerateKey {
         drop(reader);
         let servers =
             require_usable(&self.store, hosts.into_iter().map(|host| host.server).collect()).await?;
-        Ok(Wanted { tenant, access, comment: asked.comment, scope, servers })
+        Ok(Wanted { tenant, access, comment: asked.comment, scope, servers, client_key })
     }
 
     async fn start(&self, wanted: &Wanted, intent: &Intent) -> Result<RotationId, Failure> {
@@ -105,6 +109,7 @@ impl RegenerateKey {
             comment: &wanted.comment,
             servers: &wanted.servers,
             origin: None,
+            client_key: wanted.client_key.as_ref(),
         };
         let rotation = self.starter.record(&mut tx, plan, wanted.scope.as_ref(), None).await?;
         tx.commit().await?;

@@ -1,6 +1,7 @@
 //! How every rotation begins: its rows in one transaction, then its first step while the caller waits, so that a store
 //! that is sealed refuses at once.
 
+use super::possession::{self, ClientKey};
 use super::repeat;
 use crate::model::{Access, Origin, Rotation, RotationKind, RotationState, StepName};
 use crate::rotation::{Drive, plan, told};
@@ -35,6 +36,8 @@ pub(super) struct Plan<'a> {
     pub(super) servers: &'a [ServerId],
     /// None where a person or another service asked for it.
     pub(super) origin: Option<&'a Origin>,
+    /// None where Keywright makes the key.
+    pub(super) client_key: Option<&'a ClientKey>,
 }
 
 impl Starter {
@@ -49,6 +52,14 @@ impl Starter {
         let (id, version) = (RotationId::random()?, VersionId::random()?);
         let (tenant, access) = (&wanted.access.tenant, &wanted.access.id);
         let settings = store::policy::effective(tx.conn(), tenant, Some(access)).await?;
+        match wanted.client_key {
+            Some(key) => possession::prove(tx, tenant, key).await?,
+            None if settings.client_made_required => {
+                let what = "The policy allows only keys that their holder makes: send its public half.";
+                return Err(Failure::new(Reason::PolicyForbids, what).into());
+            }
+            None => {}
+        }
         let rotation = Rotation {
             id: id.clone(),
             tenant: tenant.clone(),
@@ -77,6 +88,9 @@ impl Starter {
         };
         let steps = plan::steps_for(wanted.kind, wanted.old.is_some(), wanted.grace, wanted.servers);
         store::version::insert(tx, &rotation.access, &version).await?;
+        if let Some(key) = wanted.client_key {
+            store::version::offered(tx, &version, &key.public).await?;
+        }
         store::rotation::insert(tx, &rotation).await?;
         store::step::insert(tx, &id, &steps).await?;
         store::notice::write(tx, &told::started(&rotation)).await?;

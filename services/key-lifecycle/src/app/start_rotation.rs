@@ -1,5 +1,6 @@
 //! Starts a graceful rotation: the old key stays valid for the grace period.
 
+use super::possession::{ClientKey, Offered};
 use super::start::Plan;
 use super::{Starter, gates, repeat};
 use crate::adapters::credential_store::CredentialStore;
@@ -38,6 +39,7 @@ pub struct Rotate {
     pub grace: Result<Option<Duration>, Failure>,
     pub drop_grace_key: bool,
     pub comment: String,
+    pub offered: Offered,
     pub scope: Result<Option<Scope>, Failure>,
 }
 
@@ -50,6 +52,7 @@ struct Wanted {
     scope: Option<Scope>,
     servers: Vec<ServerId>,
     origin: Option<Origin>,
+    client_key: Option<ClientKey>,
 }
 
 pub(super) enum Recorded {
@@ -96,6 +99,7 @@ impl StartRotation {
             scope: None,
             servers,
             origin: Some(origin.clone()),
+            client_key: None,
         };
         self.rotate(&Caller::background(ServiceName::KeyLifecycle, origin.work()), &wanted).await
     }
@@ -122,6 +126,7 @@ impl StartRotation {
             return Err(Failure::violation("gracePeriod", "must be from 0 to 7 days"));
         }
         let scope = asked.scope?;
+        let client_key = asked.offered.parse()?;
         let mut reader = store::reader(&self.db).await?;
         gates::find_usable(&mut reader, &tenant, &access).await?;
         gates::confirmed(asked.confirmation.as_deref(), &access)?;
@@ -132,7 +137,17 @@ impl StartRotation {
         let servers =
             require_usable(&self.store, hosts.into_iter().map(|host| host.server).collect()).await?;
         let (drop_grace_key, comment) = (asked.drop_grace_key, asked.comment);
-        Ok(Wanted { tenant, access, grace, drop_grace_key, comment, scope, servers, origin: None })
+        Ok(Wanted {
+            tenant,
+            access,
+            grace,
+            drop_grace_key,
+            comment,
+            scope,
+            servers,
+            origin: None,
+            client_key,
+        })
     }
 
     async fn start(&self, wanted: &Wanted, intent: &Intent) -> Result<RotationId, Failure> {
@@ -168,6 +183,10 @@ impl StartRotation {
         refuse_while_running(&mut tx, &access).await?;
         let versions = store::version::of(tx.conn(), &access.id).await?;
         let active = versions.iter().find(|version| version.state == VersionState::Active);
+        if wanted.origin.is_some() && active.is_some_and(Version::is_client_made) {
+            let what = "The holder of this key made it: only he replaces it.";
+            return Err(Failure::new(Reason::PolicyForbids, what).into());
+        }
         let (grace, drops) = during_grace(&mut tx, &access, &versions, active, wanted).await?;
         let plan = Plan {
             access: &access,
@@ -178,6 +197,7 @@ impl StartRotation {
             comment: &wanted.comment,
             servers: &wanted.servers,
             origin: wanted.origin.as_ref(),
+            client_key: wanted.client_key.as_ref(),
         };
         let rotation = self.starter.record(&mut tx, plan, wanted.scope.as_ref(), None).await?;
         tx.commit().await?;

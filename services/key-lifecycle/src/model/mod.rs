@@ -3,6 +3,7 @@
 
 mod access;
 mod campaign;
+mod challenge;
 mod freeze;
 mod known_key;
 mod krl;
@@ -21,6 +22,7 @@ mod words;
 
 pub use access::{Access, Claim, Host, Line, Receipt, Version};
 pub use campaign::{Campaign, CampaignPlan, CampaignTarget, Selector, Tally, Which};
+pub use challenge::Challenge;
 pub use freeze::Freeze;
 pub use known_key::{Here, Known, KnownKey, KnownManagement};
 pub use krl::{Group, ListFile, ListState, Scope};
@@ -39,7 +41,8 @@ pub use server_key::{
     ServerKey, ServerScan,
 };
 pub use words::{
-    Answer, CampaignState, DeliveryState, Enforcer, Evidence, Expected, ExposureKind, LineState, ManagementKind,
-    ManagementState, ManagementStep, NotificationKind, OffboardingState, PauseReason, ReleaseState, RevocationState,
-    RotationKind, RotationState, SessionsToEnd, StepName, StepState, TargetState, VersionState,
+    Answer, CampaignState, DeliveryState, Enforcer, Evidence, Expected, ExposureKind, LineState,
+    ManagementKind, ManagementState, ManagementStep, NotificationKind, OffboardingState, PauseReason,
+    ReleaseState, RevocationState, RotationKind, RotationState, SessionsToEnd, StepName, StepState,
+    TargetState, VersionState,
 };

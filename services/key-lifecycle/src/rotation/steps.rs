@@ -46,7 +46,13 @@ impl Drive {
             }
         }
         let version = task.new_version()?;
-        let key = self.store.generate(work, &access.credential, &version.id, access.algorithm).await?;
+        let key = match &version.client_key {
+            Some(made) => {
+                self.store.register(work, &access.credential, &version.id, made).await?;
+                made.clone()
+            }
+            None => self.store.generate(work, &access.credential, &version.id, access.algorithm).await?,
+        };
         let done = self.db.serialized(|| async {
             let mut tx = self.db.begin_internal("a key was generated").await?;
             self.current(&mut tx, &task.rotation.id).await?;
@@ -91,8 +97,13 @@ impl Drive {
     async fn prove(&self, task: &Task, server: &ServerId) -> Result<(), Failure> {
         let version = task.new_version()?;
         let public_key = public_key(version)?;
-        let key = KeyToProve { credential: &task.access.credential, version: &version.id, public_key };
-        let receipt = self.probe.login(task.work(), server, task.access.account.as_str(), key).await?;
+        let receipt = if version.has_private_half() {
+            let key = KeyToProve { credential: &task.access.credential, version: &version.id, public_key };
+            self.probe.login(task.work(), server, task.access.account.as_str(), key).await?
+        } else {
+            // Its holder proved that he has it; that the host takes it is all that can be proven without him.
+            self.probe.offer(task.work(), server, &task.access.account, public_key).await?
+        };
         let accepted = receipt.accepted;
         self.line(task, server, version, LineState::Installed, None, Some(&receipt)).await?;
         if accepted {

@@ -5,6 +5,7 @@ pub mod access;
 pub mod backup;
 pub mod campaign;
 pub mod campaign_target;
+pub mod challenge;
 pub mod claim;
 pub mod delivery;
 pub mod freeze;

@@ -23,6 +23,16 @@ pub async fn insert(tx: &mut Tx, access: &AccessId, id: &VersionId) -> Result<()
     Ok(())
 }
 
+/// Its holder made it.
+pub async fn offered(tx: &mut Tx, id: &VersionId, key: &PublicKey) -> Result<(), Error> {
+    sqlx::query("UPDATE key_version SET client_key = $2 WHERE id = $1")
+        .bind(id.as_str())
+        .bind(key.openssh())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
 pub async fn generated(tx: &mut Tx, id: &VersionId, key: &PublicKey) -> Result<(), Error> {
     sqlx::query("UPDATE key_version SET public_key = $2, pushed_state = 'STAGED' WHERE id = $1 AND public_key IS NULL")
         .bind(id.as_str())

@@ -2,6 +2,7 @@
 //! hold, after every failure and repetition.
 
 mod campaign;
+mod client_made;
 mod download;
 mod drift;
 mod fakes;

@@ -176,9 +176,27 @@ impl proto::custody_service_server::CustodyService for Vault {
 
     async fn register_version(
         &self,
-        _: Request<proto::RegisterVersionRequest>,
+        request: Request<proto::RegisterVersionRequest>,
     ) -> Answer<proto::RegisterVersionResponse> {
-        Err(Status::unimplemented("not called by key-lifecycle"))
+        let asked = request.into_inner();
+        let mut state = self.enter("register")?;
+        let version = proto::CredentialVersion {
+            id: asked.version_id.clone(),
+            public_key: asked.public_key,
+            state: proto::VersionState::Staged.into(),
+            material_destroyed: true,
+            client_made: true,
+            ..Default::default()
+        };
+        let known = state
+            .versions
+            .values()
+            .any(|(_, other)| other.id != version.id && other.public_key == version.public_key);
+        if known {
+            return Err(refuse(Reason::AlreadyExists));
+        }
+        let entry = state.versions.entry(asked.version_id).or_insert((asked.credential_id, version));
+        Ok(Response::new(proto::RegisterVersionResponse { version: Some(entry.1.clone()) }))
     }
 }
 

@@ -1,5 +1,6 @@
 //! `keywright access …`: tenants' SSH access.
 
+mod client_key;
 mod download;
 mod key_use;
 mod list;
@@ -61,7 +62,7 @@ pub struct AccessRef {
 
 /// An access's place in the contract.
 pub struct AccessPath {
-    tenant: String,
+    pub tenant: String,
     pub id: String,
 }
 

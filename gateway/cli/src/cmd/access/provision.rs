@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::client_key::ClientKey;
 use crate::app::{App, hosts};
 use crate::args::{IdempotencyArg, TenantArg, id};
 use crate::client::Body;
@@ -32,6 +33,8 @@ pub struct Provision {
     #[arg(long, value_name = "NAME", value_parser = ["ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa"])]
     key_algorithm: Option<String>,
     #[command(flatten)]
+    client_key: ClientKey,
+    #[command(flatten)]
     idempotency: IdempotencyArg,
     #[command(flatten)]
     wait: WaitArgs,
@@ -46,6 +49,7 @@ impl Provision {
             .flag("createAccount", self.create_account)
             .text("keyAlgorithm", self.key_algorithm.as_deref())
             .text("idempotencyKey", self.idempotency.idempotency_key.as_deref());
+        let body = self.client_key.join(app, &tenant, body).await?;
         let started = app.client.post(&["api", "tenants", &tenant, "ssh-access"], &body).await?;
         let access = fields::text(&started.value, "/id");
         let rotation = fields::text(&started.value, "/recentRotations/0/id");
@@ -59,9 +63,11 @@ impl Provision {
         let answer = app.client.get(&["api", "tenants", &tenant, "ssh-access", access]).await?;
         app.out.answer(&answer, view::one(&answer.value));
         verdict(&ended.value)?;
-        app.out.news(&format!(
-            "The tenant's owner or admin downloads the key, once: keywright access download {access}"
-        ));
+        if !self.client_key.is_given() {
+            app.out.news(&format!(
+                "The tenant's owner or admin downloads the key, once: keywright access download {access}"
+            ));
+        }
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::AccessRef;
+use super::client_key::ClientKey;
 use crate::app::{App, hosts};
 use crate::args::{ConfirmArg, IdempotencyArg};
 use crate::client::Body;
@@ -24,6 +25,8 @@ pub struct Regenerate {
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
+    client_key: ClientKey,
+    #[command(flatten)]
     confirm: ConfirmArg,
     #[command(flatten)]
     idempotency: IdempotencyArg,
@@ -44,6 +47,7 @@ impl Regenerate {
             .put("confirmation", serde_json::json!({"accessId": confirmed}))
             .text("reason", self.reason.as_deref())
             .text("idempotencyKey", self.idempotency.idempotency_key.as_deref());
+        let body = self.client_key.join(app, &path.tenant, body).await?;
         let started = app.client.post(&path.route(&["regenerate"]), &body).await?;
         let rotation = fields::text(&started.value, "/id");
         if self.wait.no_wait {
@@ -54,7 +58,9 @@ impl Regenerate {
         let ended = wait(app, rotation, hosts(&access.value), self.wait.wait_timeout).await?;
         app.out.answer(&ended, view::one(&ended.value));
         verdict(&ended.value)?;
-        app.out.news(&format!("Download the new key: keywright access download {}", path.id));
+        if !self.client_key.is_given() {
+            app.out.news(&format!("Download the new key: keywright access download {}", path.id));
+        }
         Ok(())
     }
 }

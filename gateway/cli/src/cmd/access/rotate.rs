@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::AccessRef;
+use super::client_key::ClientKey;
 use crate::app::{App, hosts};
 use crate::args::{ConfirmArg, IdempotencyArg, duration};
 use crate::client::Body;
@@ -16,6 +17,7 @@ use crate::output::view::rotation as view;
   keywright access rotate acc_…
   keywright access rotate acc_… --confirm acc_… --reason \"laptop replaced\"
   keywright access rotate acc_… --confirm acc_… --grace 2h --no-wait -o json
+  keywright access rotate acc_… --public-key-file ~/.ssh/id_ed25519.pub --sign-with ~/.ssh/id_ed25519
 
 The new key is installed and proven on every host before it comes into use. The old key stays valid for the grace
 period: 24 hours by default, 0 to 7 days. Then download the new key: keywright access download acc_…")]
@@ -31,6 +33,8 @@ pub struct Rotate {
     /// Why, for the log
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    #[command(flatten)]
+    client_key: ClientKey,
     #[command(flatten)]
     confirm: ConfirmArg,
     #[command(flatten)]
@@ -55,6 +59,7 @@ impl Rotate {
             .flag("dropGraceKey", self.drop_grace_key)
             .text("reason", self.reason.as_deref())
             .text("idempotencyKey", self.idempotency.idempotency_key.as_deref());
+        let body = self.client_key.join(app, &path.tenant, body).await?;
         let started = app.client.post(&path.route(&["rotate"]), &body).await?;
         let rotation = fields::text(&started.value, "/id");
         if self.wait.no_wait {
@@ -69,10 +74,12 @@ impl Rotate {
         if !until.is_empty() {
             app.out.news(&format!("The old key stays valid until {until}."));
         }
-        app.out.news(&format!(
-            "Download the new key and give it to your SSH clients: keywright access download {}",
-            path.id
-        ));
+        if !self.client_key.is_given() {
+            app.out.news(&format!(
+                "Download the new key and give it to your SSH clients: keywright access download {}",
+                path.id
+            ));
+        }
         Ok(())
     }
 }

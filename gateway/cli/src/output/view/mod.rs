@@ -13,6 +13,7 @@ pub mod member;
 pub mod notify;
 pub mod offboarding;
 pub mod overview;
+pub mod policy;
 pub mod recovery;
 pub mod revocation;
 pub mod rotation;
