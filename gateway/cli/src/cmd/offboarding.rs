@@ -69,18 +69,18 @@ pub enum Kept {
     /// Download what was kept: metadata, receipts and audit events as JSON, no key material
     Export {
         /// The file to write; one that exists is left alone
-        #[arg(short, long, value_name = "FILE")]
-        output: PathBuf,
+        #[arg(short = 'o', long = "out", value_name = "FILE")]
+        file: PathBuf,
     },
 }
 
 pub async fn run(command: Command, app: &App<'_>) -> Result<()> {
     match command {
         Command::Offboard(command) => offboard(command, app).await,
-        Command::Offboarding(Show { tenant, what: Some(Kept::Export { output }) }) => {
+        Command::Offboarding(Show { tenant, what: Some(Kept::Export { file }) }) => {
             let answer = app.client.get(&["api", "tenants", &tenant, "offboard", "export"]).await?;
-            files::create_new(&output, answer.text.as_bytes())?;
-            app.out.news(&format!("What was kept of {tenant} is in {}.", output.display()));
+            files::create_new(&file, answer.text.as_bytes())?;
+            app.out.news(&format!("What was kept of {tenant} is in {}.", file.display()));
             Ok(())
         }
         Command::Offboarding(Show { tenant, what: None }) => {
