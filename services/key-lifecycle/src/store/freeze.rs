@@ -43,9 +43,11 @@ pub async fn release(tx: &mut Tx, tenant: Option<&TenantId>) -> Result<(), Error
 
 /// Everybody's first.
 pub async fn all(conn: &mut Connection) -> Result<Vec<Freeze>, Error> {
-    let rows = sqlx::query("SELECT tenant_id, frozen_at, frozen_by, comment FROM automation_freeze ORDER BY tenant_id")
-        .fetch_all(conn)
-        .await?;
+    let rows = sqlx::query(
+        "SELECT tenant_id, frozen_at, frozen_by, comment FROM automation_freeze ORDER BY tenant_id",
+    )
+    .fetch_all(conn)
+    .await?;
     let freezes = rows.iter().map(|row| {
         let tenant: String = row.text("tenant_id")?;
         let tenant = (!tenant.is_empty()).then(|| TenantId::parse(&tenant)).transpose();

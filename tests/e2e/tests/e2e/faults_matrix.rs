@@ -24,9 +24,12 @@ async fn what_is_killed_at_drawn_steps_ends_with_one_working_key() {
     kill(Stores::Embedded, Sshd::OpenSsh, 1).await;
 }
 
-#[tokio::test]
-async fn what_is_killed_at_any_step_ends_with_one_working_key() {
-    if is_full() {
+/// For `tests/run --full` alone.
+mod whole_matrix {
+    use super::{Sshd, Stores, kill};
+
+    #[tokio::test]
+    async fn what_is_killed_at_any_step_ends_with_one_working_key() {
         for (stores, sshd) in [
             (Stores::Embedded, Sshd::OpenSsh),
             (Stores::Embedded, Sshd::Dropbear),

@@ -21,16 +21,17 @@ async fn a_rotation_whose_connections_are_cut_leaves_a_working_key_on_an_openssh
     survive(Sshd::OpenSsh, Harm::Cut).await;
 }
 
-#[tokio::test]
-async fn a_rotation_whose_connections_are_cut_leaves_a_working_key_on_a_dropbear_host() {
-    if is_full() {
+/// For `tests/run --full` alone.
+mod whole_matrix {
+    use super::{Harm, Sshd, survive};
+
+    #[tokio::test]
+    async fn a_rotation_whose_connections_are_cut_leaves_a_working_key_on_a_dropbear_host() {
         survive(Sshd::Dropbear, Harm::Cut).await;
     }
-}
 
-#[tokio::test]
-async fn a_rotation_whose_connections_stall_leaves_a_working_key() {
-    if is_full() {
+    #[tokio::test]
+    async fn a_rotation_whose_connections_stall_leaves_a_working_key() {
         survive(Sshd::OpenSsh, Harm::Stall).await;
     }
 }

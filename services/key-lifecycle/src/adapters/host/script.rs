@@ -7,6 +7,7 @@
 use keywright_domain::account::AccountName;
 
 /// Where the program stands on a host that the shipped sudoers rule is for.
+#[cfg(test)]
 pub const HELPER: &str = "/usr/local/libexec/keywright-host";
 /// What both sides must agree in.
 const PROTOCOL: &str = "keywright 1";
