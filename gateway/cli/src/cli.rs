@@ -60,7 +60,7 @@ pub enum Command {
     /// Servers, their host keys and tests, and saved credentials
     #[command(subcommand)]
     Server(Box<server::Command>),
-    /// Tenants' SSH access: provision, download, rotate, revoke, regenerate
+    /// Tenants' SSH access: provision, download, rotate, revoke, hosts, deprovision
     #[command(subcommand)]
     Access(Box<access::Command>),
     /// An SSH agent whose keys stay in Keywright: `ssh` logs in, and no key is ever here

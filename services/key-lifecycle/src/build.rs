@@ -401,6 +401,26 @@ fn routes(
             guard: guard.clone(),
         },
         rotate: rotate.clone(),
+        add_host: app::add_host::AddHost {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            store: store.clone(),
+            starter: rotate.starter.clone(),
+        },
+        deprovision: app::deprovision::DeprovisionAccess {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            wake: wake.clone(),
+        },
+        remove_host: app::remove_host::RemoveHost {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            store: store.clone(),
+            starter: rotate.starter.clone(),
+        },
         revoke: app::revoke_access::RevokeAccess {
             db: db.clone(),
             audit: audit.clone(),

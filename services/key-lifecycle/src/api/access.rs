@@ -4,6 +4,8 @@ use super::key_use::key_uses;
 use super::rotation::{receipt, revocation, rotation};
 use super::{number, optional};
 use crate::app::acknowledge_download::AcknowledgeDownload;
+use crate::app::add_host::{Add, AddHost};
+use crate::app::deprovision::{Deprovision, DeprovisionAccess};
 use crate::app::download_key::{Download, DownloadKey, Format, KeyFile};
 use crate::app::list_access::ListAccess;
 use crate::app::possession::{CreateChallenge, NAMESPACE, Offered};
@@ -11,6 +13,7 @@ use crate::app::provision_access::{Provision, ProvisionAccess};
 use crate::app::read_key_use::ReadKeyUse;
 use crate::app::read_work::ReadWork;
 use crate::app::regenerate_key::{Regenerate, RegenerateKey};
+use crate::app::remove_host::{Remove, RemoveHost};
 use crate::app::revoke_access::{Revoke, RevokeAccess};
 use crate::app::start_rotation::{Rotate, StartRotation};
 use crate::app::view::{AccessView, Activity, DownloadState, Due, Status as AccessStatus, fingerprint};
@@ -39,6 +42,9 @@ pub struct Accesses {
     pub rotate: StartRotation,
     pub revoke: RevokeAccess,
     pub regenerate: RegenerateKey,
+    pub add_host: AddHost,
+    pub remove_host: RemoveHost,
+    pub deprovision: DeprovisionAccess,
     pub read: ReadWork,
     pub key_use: ReadKeyUse,
     pub challenge: CreateChallenge,
@@ -192,23 +198,61 @@ impl SshAccessService for Accesses {
 
     async fn add_access_host(
         &self,
-        _: Request<proto::AddAccessHostRequest>,
+        request: Request<proto::AddAccessHostRequest>,
     ) -> Result<Response<proto::AddAccessHostResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let caller = caller(&request)?;
+        let asked = request.into_inner();
+        let scope = self.idempotency.scope(&caller, "AddAccessHost", &asked.idempotency_key, &asked);
+        let asked = Add {
+            tenant: asked.tenant_id,
+            access: asked.access_id,
+            server: asked.server_id,
+            create_account: asked.create_account,
+            comment: asked.reason,
+            scope,
+        };
+        let (begun, db) = (claimed(&asked.scope), &self.add_host.db);
+        let id = once(db, begun.as_ref(), self.add_host.run(&caller, asked)).await?;
+        let rotation = Some(rotation(&self.read.rotation(&id).await?));
+        Ok(Response::new(proto::AddAccessHostResponse { rotation }))
     }
 
     async fn remove_access_host(
         &self,
-        _: Request<proto::RemoveAccessHostRequest>,
+        request: Request<proto::RemoveAccessHostRequest>,
     ) -> Result<Response<proto::RemoveAccessHostResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let caller = caller(&request)?;
+        let asked = request.into_inner();
+        let scope = self.idempotency.scope(&caller, "RemoveAccessHost", &asked.idempotency_key, &asked);
+        let asked = Remove {
+            tenant: asked.tenant_id,
+            access: asked.access_id,
+            server: asked.server_id,
+            confirmation: typed(asked.confirmation),
+            comment: asked.reason,
+            scope,
+        };
+        let (begun, db) = (claimed(&asked.scope), &self.remove_host.db);
+        let id = once(db, begun.as_ref(), self.remove_host.run(&caller, asked)).await?;
+        let rotation = Some(rotation(&self.read.rotation(&id).await?));
+        Ok(Response::new(proto::RemoveAccessHostResponse { rotation }))
     }
 
     async fn deprovision_ssh_access(
         &self,
-        _: Request<proto::DeprovisionSshAccessRequest>,
+        request: Request<proto::DeprovisionSshAccessRequest>,
     ) -> Result<Response<proto::DeprovisionSshAccessResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let caller = caller(&request)?;
+        let asked = request.into_inner();
+        let asked = Deprovision {
+            tenant: asked.tenant_id,
+            access: asked.access_id,
+            confirmation: typed(asked.confirmation),
+            comment: asked.reason,
+        };
+        let id = self.deprovision.run(&caller, asked).await?;
+        let revocation = Some(revocation(&self.read.revocation(&id).await?));
+        Ok(Response::new(proto::DeprovisionSshAccessResponse { revocation }))
     }
 
     async fn read_key_use(
@@ -300,7 +344,7 @@ pub(super) fn access(view: &AccessView) -> proto::SshAccess {
         revision: view.access.revision.to_string(),
         uses: live_uses(view),
         client_made: active.is_some_and(Version::is_client_made),
-        deprovisioned_at: None,
+        deprovisioned_at: optional(view.access.deprovisioned_at),
     }
 }
 

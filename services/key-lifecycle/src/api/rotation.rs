@@ -224,6 +224,8 @@ const fn kind(kind: RotationKind) -> proto::RotationKind {
         RotationKind::Provision => proto::RotationKind::Provision,
         RotationKind::Rotate => proto::RotationKind::Rotate,
         RotationKind::Regenerate => proto::RotationKind::Regenerate,
+        RotationKind::AddHost => proto::RotationKind::AddHost,
+        RotationKind::RemoveHost => proto::RotationKind::RemoveHost,
     }
 }
 

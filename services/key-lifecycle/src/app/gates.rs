@@ -3,10 +3,13 @@
 use crate::adapters::credential_store::Server;
 use crate::model::Access;
 use crate::store::{self, Connection};
+use keywright_domain::account::AccountName;
 use keywright_domain::ids::{AccessId, ServerId, TenantId};
 use keywright_domain::reason::Reason;
 use keywright_runtime::failure::{Error, Failure};
 
+/// Servers of one access.
+pub const MOST_SERVERS: usize = 100;
 /// A reason of the caller's has at most this many characters.
 const LONGEST_COMMENT: usize = 500;
 
@@ -30,6 +33,9 @@ pub async fn find(conn: &mut Connection, tenant: &TenantId, id: &AccessId) -> Re
 /// The same, if it ever came into use or still may.
 pub async fn find_usable(conn: &mut Connection, tenant: &TenantId, id: &AccessId) -> Result<Access, Error> {
     let access = find(conn, tenant, id).await?;
+    if access.deprovision_at.is_some() {
+        return Err(Failure::new(Reason::AccessRevoked, "The access was given up for good.").into());
+    }
     if access.closed_at.is_none() {
         return Ok(access);
     }
@@ -65,6 +71,16 @@ pub fn comment(text: &str) -> Result<(), Failure> {
             "reason",
             format!("must be text of at most {LONGEST_COMMENT} characters"),
         ));
+    }
+    Ok(())
+}
+
+/// The account is the tenant's, not the one that Keywright itself logs in to.
+pub fn not_ours(server: &Server, account: &AccountName) -> Result<(), Failure> {
+    if server.management.as_ref().is_some_and(|(_, username)| username == account.as_str()) {
+        let failure =
+            Failure::new(Reason::AccountNotAllowed, "The account is Keywright's own on this server.");
+        return Err(failure.with("serverId", server.id.as_str()));
     }
     Ok(())
 }

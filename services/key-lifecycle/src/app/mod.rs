@@ -2,8 +2,10 @@
 //! transaction, return.
 
 pub mod acknowledge_download;
+pub mod add_host;
 pub mod campaign;
 pub mod check_work;
+pub mod deprovision;
 pub mod download_key;
 pub mod freeze;
 pub mod gates;
@@ -21,6 +23,7 @@ pub mod read_work;
 pub mod recover;
 pub mod regenerate_key;
 pub mod release_server;
+pub mod remove_host;
 mod repeat;
 pub mod revoke_access;
 pub mod rotate_management;

@@ -20,9 +20,6 @@ use keywright_storage::{Db, Intent, Outcome};
 use std::time::Duration;
 use tracing::instrument;
 
-/// Servers of one access.
-const MOST_SERVERS: usize = 100;
-
 #[derive(Clone)]
 pub struct ProvisionAccess {
     pub db: Db,
@@ -110,8 +107,9 @@ impl ProvisionAccess {
         ids: &[String],
         account: &AccountName,
     ) -> Result<Vec<Server>, Failure> {
-        if ids.is_empty() || ids.len() > MOST_SERVERS {
-            return Err(Failure::violation("serverIds", format!("must name 1 to {MOST_SERVERS} servers")));
+        if ids.is_empty() || ids.len() > gates::MOST_SERVERS {
+            let range = format!("must name 1 to {} servers", gates::MOST_SERVERS);
+            return Err(Failure::violation("serverIds", range));
         }
         let mut servers: Vec<Server> = Vec::new();
         for text in ids {
@@ -125,11 +123,7 @@ impl ProvisionAccess {
                 return Err(missing());
             }
             gates::usable(&server)?;
-            if server.management.as_ref().is_some_and(|(_, username)| username == account.as_str()) {
-                let failure =
-                    Failure::new(Reason::AccountNotAllowed, "The account is Keywright's own on this server.");
-                return Err(failure.with("serverId", id.as_str()));
-            }
+            gates::not_ours(&server, account)?;
             servers.push(server);
         }
         Ok(servers)
@@ -174,6 +168,8 @@ impl ProvisionAccess {
             created_at: tx.now(),
             revoked_at: None,
             closed_at: None,
+            deprovision_at: None,
+            deprovisioned_at: None,
             revision: 1,
         };
         store::access::insert(&mut tx, &access).await?;
@@ -190,6 +186,8 @@ impl ProvisionAccess {
                 host: server.host.clone(),
                 port: server.port,
                 residual: Vec::new(),
+                create_account: wanted.create_account,
+                leaving: false,
             };
             store::access::insert_host(&mut tx, &access.id, position, &host).await?;
         }

@@ -3,7 +3,6 @@
 use crate::model::{Finding, Recovery, RecoveryLine};
 use crate::recovery::{Asked, Rounds, WORK, complete};
 use crate::store;
-use crate::worker::LEASE;
 use keywright_domain::caller::Caller;
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
@@ -18,6 +17,9 @@ use tracing::instrument;
 /// How long a request waits for the hosts; the worker goes on with what is left.
 const PATIENCE: Duration = Duration::from_secs(8);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How long one round of questions may take before another process asks too.
+const LEASE: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
 pub struct Recover {

@@ -72,7 +72,7 @@ impl RegenerateKey {
         let mut reader = store::reader(&self.db).await?;
         gates::find_usable(&mut reader, &tenant, &access).await?;
         gates::confirmed(asked.confirmation.as_deref(), &access)?;
-        let hosts = store::access::hosts(&mut reader, &access).await?;
+        let hosts = store::access::staying_hosts(&mut reader, &access).await?;
         drop(reader);
         let servers =
             require_usable(&self.store, hosts.into_iter().map(|host| host.server).collect()).await?;

@@ -35,12 +35,12 @@ pub struct Revoke {
     pub comment: String,
 }
 
-struct Wanted {
-    tenant: TenantId,
-    access: AccessId,
-    compromised: bool,
-    sessions: SessionsToEnd,
-    comment: String,
+pub(super) struct Wanted {
+    pub(super) tenant: TenantId,
+    pub(super) access: AccessId,
+    pub(super) compromised: bool,
+    pub(super) sessions: SessionsToEnd,
+    pub(super) comment: String,
 }
 
 impl RevokeAccess {
@@ -89,7 +89,11 @@ impl RevokeAccess {
 }
 
 /// The last revocation, if nothing has come to life since and it does all that is asked for now.
-async fn before(tx: &mut Tx, access: &Access, wanted: &Wanted) -> Result<Option<RevocationId>, Error> {
+pub(super) async fn before(
+    tx: &mut Tx,
+    access: &Access,
+    wanted: &Wanted,
+) -> Result<Option<RevocationId>, Error> {
     let Some(last) = store::revocation::last(tx.conn(), &access.id).await? else { return Ok(None) };
     let versions = store::version::of(tx.conn(), &access.id).await?;
     let alive = versions.iter().any(|version| version.state.is_live());
@@ -100,7 +104,7 @@ async fn before(tx: &mut Tx, access: &Access, wanted: &Wanted) -> Result<Option<
 }
 
 /// Everything that stops at once stops in this transaction.
-async fn begin(tx: &mut Tx, access: &Access, wanted: &Wanted) -> Result<RevocationId, Error> {
+pub(super) async fn begin(tx: &mut Tx, access: &Access, wanted: &Wanted) -> Result<RevocationId, Error> {
     let now = tx.now();
     store::rotation::supersede(tx, &access.id).await?;
     store::version::revoke_all(tx, &access.id, wanted.compromised).await?;

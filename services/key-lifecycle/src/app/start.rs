@@ -6,7 +6,6 @@ use super::repeat;
 use crate::model::{Access, Origin, Rotation, RotationKind, RotationState, StepName};
 use crate::rotation::{Drive, plan, told};
 use crate::store;
-use crate::worker::LEASE;
 use keywright_domain::ids::{RotationId, ServerId, VersionId};
 use keywright_domain::reason::Reason;
 use keywright_runtime::failure::{Error, Failure};
@@ -15,6 +14,9 @@ use keywright_storage::{Db, Intent, Outcome, Tx, lease};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
+
+/// How long the first step may take before the worker does it again.
+const FIRST_STEP: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
 pub struct Starter {
@@ -49,12 +51,16 @@ impl Starter {
         scope: Option<&Scope>,
         answer: Option<&str>,
     ) -> Result<RotationId, Error> {
-        let (id, version) = (RotationId::random()?, VersionId::random()?);
+        let id = RotationId::random()?;
+        // A host that comes or goes changes no key: then the version is the one in use.
+        let kept = wanted.old.filter(|_| !wanted.kind.brings_a_key());
+        let version = kept.map_or_else(VersionId::random, |kept| Ok(kept.clone()))?;
+        let removes = wanted.kind == RotationKind::RemoveHost;
         let (tenant, access) = (&wanted.access.tenant, &wanted.access.id);
         let settings = store::policy::effective(tx.conn(), tenant, Some(access)).await?;
         match wanted.client_key {
             Some(key) => possession::prove(tx, tenant, key).await?,
-            None if settings.client_made_required => {
+            None if settings.client_made_required && kept.is_none() => {
                 let what = "The policy allows only keys that their holder makes: send its public half.";
                 return Err(Failure::new(Reason::PolicyForbids, what).into());
             }
@@ -65,14 +71,14 @@ impl Starter {
             tenant: tenant.clone(),
             access: access.clone(),
             kind: wanted.kind,
-            state: RotationState::Running,
+            state: if removes { RotationState::Converging } else { RotationState::Running },
             old_version: wanted.old.cloned(),
             new_version: version.clone(),
             grace: wanted.grace,
             drops: wanted.drops,
             comment: wanted.comment.to_owned(),
             created_at: tx.now(),
-            promoted_at: None,
+            promoted_at: removes.then_some(tx.now()),
             grace_ends_at: None,
             grace_ended_at: None,
             finished_at: None,
@@ -82,12 +88,14 @@ impl Starter {
             next_at: Some(tx.now()),
             automatic: wanted.origin.is_some(),
             campaign: wanted.origin.and_then(Origin::campaign).cloned(),
-            server: None,
-            leaves_behind: settings.promote_with_outstanding,
+            server: kept.and(wanted.servers.first()).cloned(),
+            leaves_behind: settings.promote_with_outstanding && wanted.kind.brings_a_key(),
             grace_extended_at: None,
         };
         let steps = plan::steps_for(wanted.kind, wanted.old.is_some(), wanted.grace, wanted.servers);
-        store::version::insert(tx, &rotation.access, &version).await?;
+        if kept.is_none() {
+            store::version::insert(tx, &rotation.access, &version).await?;
+        }
         if let Some(key) = wanted.client_key {
             store::version::offered(tx, &version, &key.public).await?;
         }
@@ -106,15 +114,15 @@ impl Starter {
         intent: &Intent,
         scope: Option<&Scope>,
     ) -> Result<(), Failure> {
-        let lease = lease::acquire(&self.db, id.as_str(), &self.owner, LEASE).await?;
+        let lease = lease::acquire(&self.db, id.as_str(), &self.owner, FIRST_STEP).await?;
         if lease.is_some() {
-            self.drive_on(self.drive.once(id).await.map(drop));
+            self.drive_on(self.drive.once(id, lease.as_ref()).await.map(drop));
         }
         let refusal = self.db.serialized(|| self.begun(id, intent, scope)).await?;
         if let Some(lease) = &lease {
             // Nothing was touched: a refused rotation ends here, so that the same may be asked for again at once.
             if refusal.is_some() {
-                self.drive_on(self.drive.run(id).await);
+                self.drive_on(self.drive.run(id, Some(lease)).await);
             }
             lease::release(&self.db, lease).await?;
         }

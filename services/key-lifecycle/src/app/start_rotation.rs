@@ -86,7 +86,7 @@ impl StartRotation {
         let found = store::access::find(&mut reader, access).await?;
         let found = found.ok_or_else(|| Failure::not_found(Reason::AccessNotFound, access.as_str()))?;
         let settings = store::policy::effective(&mut reader, &found.tenant, Some(access)).await?;
-        let hosts = store::access::hosts(&mut reader, access).await?;
+        let hosts = store::access::staying_hosts(&mut reader, access).await?;
         drop(reader);
         let servers =
             require_usable(&self.store, hosts.into_iter().map(|host| host.server).collect()).await?;
@@ -132,7 +132,7 @@ impl StartRotation {
         gates::confirmed(asked.confirmation.as_deref(), &access)?;
         let settings = store::policy::effective(&mut reader, &tenant, Some(&access)).await?;
         let grace = grace.unwrap_or(settings.grace_period);
-        let hosts = store::access::hosts(&mut reader, &access).await?;
+        let hosts = store::access::staying_hosts(&mut reader, &access).await?;
         drop(reader);
         let servers =
             require_usable(&self.store, hosts.into_iter().map(|host| host.server).collect()).await?;

@@ -5,7 +5,7 @@ use crate::model::{
     RotationState, Settings, Step, StepName, StepState, Version, VersionState,
 };
 use keywright_domain::clock::Instant;
-use keywright_domain::ids::ServerId;
+use keywright_domain::ids::{RotationId, ServerId, VersionId};
 use std::time::Duration;
 
 const DUE_SOON: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -58,8 +58,10 @@ pub struct AccessView {
     pub lines: Vec<Line>,
     /// Of the active version, oldest first.
     pub claims: Vec<Claim>,
-    /// Newest first.
+    /// Newest first; the last few.
     pub rotations: Vec<RotationView>,
+    /// When the grace of each version ends that ever had one, and by which rotation.
+    pub graces: Vec<(VersionId, Instant, RotationId)>,
     pub revocation: Option<Revocation>,
     /// As the hosts' logs were last read.
     pub uses: Vec<KeyUse>,
@@ -81,9 +83,7 @@ pub struct RotationView {
 
 impl RotationView {
     pub fn new(rotation: Rotation, steps: Vec<Step>, versions: &[Version]) -> Self {
-        let of = |id: Option<&keywright_domain::ids::VersionId>| {
-            versions.iter().find(|version| Some(&version.id) == id)
-        };
+        let of = |id: Option<&VersionId>| versions.iter().find(|version| Some(&version.id) == id);
         let new = of(Some(&rotation.new_version));
         Self {
             old_number: of(rotation.old_version.as_ref()).map_or(0, |version| version.number),
@@ -99,8 +99,10 @@ impl RotationView {
     /// Hosts that the new key has not reached though it is promoted.
     pub fn outstanding(&self) -> impl Iterator<Item = &ServerId> {
         let promoted = self.rotation.promoted_at.is_some() && !self.rotation.state.is_final();
-        let missing =
-            move |step: &&Step| promoted && step.name == StepName::Prove && step.state != StepState::Done;
+        let missing = move |step: &&Step| {
+            let open = !matches!(step.state, StepState::Done | StepState::Undone);
+            promoted && step.name == StepName::Prove && open
+        };
         self.steps.iter().filter(missing).filter_map(|step| step.server.as_ref())
     }
 }
@@ -166,13 +168,10 @@ impl AccessView {
 
     /// The last of the graces that still run.
     pub fn grace_ends_at(&self) -> Option<Instant> {
-        let in_grace = |view: &&RotationView| {
-            let old = view.rotation.old_version.as_ref();
-            self.versions
-                .iter()
-                .any(|version| Some(&version.id) == old && version.state == VersionState::Grace)
+        let in_grace = |id: &VersionId| {
+            self.versions.iter().any(|version| version.id == *id && version.state == VersionState::Grace)
         };
-        self.rotations.iter().filter(in_grace).filter_map(|view| view.rotation.grace_ends_at).max()
+        self.graces.iter().filter(|(old, ..)| in_grace(old)).map(|(_, end, _)| *end).max()
     }
 
     pub fn download(&self) -> DownloadState {

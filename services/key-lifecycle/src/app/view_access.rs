@@ -62,6 +62,7 @@ pub(super) async fn load(
     for rotation in store::rotation::of(conn, &access.id, RECENT).await? {
         rotations.push(read_work::view_of(conn, rotation).await?);
     }
+    let graces = store::rotation::graces(conn, &access.id).await?;
     let revocation = store::revocation::last(conn, &access.id).await?;
     let uses = store::key_use::of(conn, &access.id).await?;
     let shows_download = caller.principal.role != Role::TenantMember;
@@ -73,6 +74,7 @@ pub(super) async fn load(
         lines,
         claims,
         rotations,
+        graces,
         revocation,
         uses,
         shows_download,

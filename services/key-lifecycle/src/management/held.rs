@@ -1,11 +1,8 @@
 //! A lease around something that a request does itself.
 
+use crate::worker::{LEASE, RENEW};
 use keywright_runtime::failure::Failure;
 use keywright_storage::{Db, lease};
-use std::time::Duration;
-
-const LEASE: Duration = Duration::from_secs(10);
-const RENEW: Duration = Duration::from_secs(3);
 
 /// None where somebody else holds it, or took it over meanwhile: then he goes on.
 pub async fn held<T>(

@@ -20,6 +20,9 @@ pub struct Access {
     pub revoked_at: Option<Instant>,
     /// Its provisioning failed: it never came into use.
     pub closed_at: Option<Instant>,
+    /// It is given up for good: asked for, and done.
+    pub deprovision_at: Option<Instant>,
+    pub deprovisioned_at: Option<Instant>,
     pub revision: i64,
 }
 
@@ -31,6 +34,10 @@ pub struct Host {
     pub port: u16,
     /// Other ways in that the last edit saw.
     pub residual: Vec<String>,
+    /// The account is to be created where it is missing.
+    pub create_account: bool,
+    /// It is being taken off the access.
+    pub leaving: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +88,14 @@ pub struct Line {
     pub state: LineState,
     pub enforced_by: Option<Enforcer>,
     pub receipt: Option<Receipt>,
+}
+
+impl Line {
+    /// It stands, and the host has accepted the key since it was written.
+    pub fn is_proven(&self) -> bool {
+        matches!(self.state, LineState::Installed | LineState::Expiring)
+            && self.receipt.as_ref().is_some_and(|receipt| receipt.accepted)
+    }
 }
 
 /// What one fresh connection showed.

@@ -61,6 +61,11 @@ impl Origin {
 }
 
 impl Rotation {
+    /// Whether its version is its own: made by it, and gone if it fails. The other kinds move keys that are in use.
+    pub const fn brings_a_key(&self) -> bool {
+        self.kind.brings_a_key()
+    }
+
     /// Whether it may still act on hosts: itself, or its grace end.
     pub const fn is_open(&self) -> bool {
         self.next_at.is_some()
@@ -80,6 +85,8 @@ pub struct Step {
     pub message: String,
     pub attempts: u32,
     pub undo_attempts: u32,
+    /// How often in a row nobody was there.
+    pub unreached: u32,
     pub not_before: Instant,
 }
 
@@ -96,6 +103,7 @@ impl Step {
             message: String::new(),
             attempts: 0,
             undo_attempts: 0,
+            unreached: 0,
             not_before: Instant::from_micros(0),
         }
     }

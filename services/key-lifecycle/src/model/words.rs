@@ -48,6 +48,8 @@ words! {
         Provision = "PROVISION",
         Rotate = "ROTATE",
         Regenerate = "REGENERATE",
+        AddHost = "ADD_HOST",
+        RemoveHost = "REMOVE_HOST",
     }
     RotationState {
         Running = "RUNNING",
@@ -57,8 +59,10 @@ words! {
         Superseded = "SUPERSEDED",
         Stuck = "STUCK",
     }
+    /// In the order in which a rotation takes them.
     StepName {
         Generate = "generate",
+        Hold = "hold",
         Account = "account",
         Install = "install",
         Prove = "prove",
@@ -68,6 +72,7 @@ words! {
         RetireOld = "retire_old",
         RemoveOld = "remove_old",
         ProveRefused = "prove_refused",
+        LetGo = "let_go",
     }
     StepState {
         Pending = "PENDING",
@@ -173,6 +178,12 @@ impl VersionState {
     /// The key may open something, now or after its promotion.
     pub const fn is_live(self) -> bool {
         matches!(self, Self::Staged | Self::Active | Self::Grace)
+    }
+}
+
+impl RotationKind {
+    pub const fn brings_a_key(self) -> bool {
+        matches!(self, Self::Provision | Self::Rotate | Self::Regenerate)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The end of a recovery: what the hosts said becomes the recorded state, and what an operator wants back is marked.
 
-use crate::model::{Answer, Finding, LineState, RecoveryLine, Rotation, StepName, StepState, VersionState};
+use crate::model::{Answer, Finding, LineState, RecoveryLine, Rotation, StepName, StepState};
+use crate::rotation;
 use crate::store;
 use keywright_domain::ids::VersionId;
 use keywright_domain::reason::Reason;
@@ -130,14 +131,8 @@ async fn goes_forward(tx: &mut Tx, rotation: &Rotation, lines: &[RecoveryLine]) 
 
 async fn turn_back(tx: &mut Tx, mut rotation: Rotation, lines: &[RecoveryLine]) -> Result<(), Error> {
     let now = tx.now();
-    if rotation.failing_at.is_none() {
-        rotation.failing_at = Some(now);
-        rotation.reason = Reason::RecoveryMode.as_str().to_owned();
-        rotation.message = "The installation was restored while this rotation ran.".to_owned();
-        store::version::set_state(tx, &rotation.new_version, VersionState::Failed).await?;
-        store::version::destroy(tx, &rotation.new_version).await?;
-        store::line::remove(tx, &rotation.new_version).await?;
-    }
+    let why = Failure::new(Reason::RecoveryMode, "The installation was restored while this rotation ran.");
+    rotation::turn_back(tx, &mut rotation, &why).await?;
     rotation.next_at = Some(now);
     // It may have come to hosts of which the backup knows nothing.
     for mut step in store::step::of(tx.conn(), &rotation.id).await? {

@@ -55,6 +55,7 @@ impl Revoker {
             tracing::info!(reason = failure.reason.as_str(), "revoked material waits for its destruction");
         }
         hosts?;
+        super::release::after(&self.db, &self.converger.store, &task.revocation).await?;
         self.db.serialized(|| self.settle(id)).await.map_err(Failure::from)
     }
 

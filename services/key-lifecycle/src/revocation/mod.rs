@@ -5,5 +5,6 @@
 
 mod drive;
 mod exposure;
+mod release;
 
 pub use drive::Revoker;

@@ -67,6 +67,7 @@ impl Converger {
         let versions = store::version::of(tx.conn(), &access.id).await?;
         let lines = store::line::of(tx.conn(), &access.id).await?;
         let graces = store::rotation::graces(tx.conn(), &access.id).await?;
+        let settings = store::policy::effective(tx.conn(), &access.tenant, Some(&access.id)).await?;
         let unknown = store::recovery::unknown(tx.conn(), &access.id, server).await?;
         let settings = store::policy::effective(tx.conn(), &access.tenant, Some(&access.id)).await?;
         tx.commit().await?;
@@ -104,6 +105,9 @@ impl Converger {
 }
 
 /// Pure: which keys the account's files hold. `ends` tells when the grace of a version ends.
+///
+/// A host is told the end of a key only when a newer one has proven on it: where the newer one has not come yet, the old
+/// one has no end, or its holder would have no key there at all.
 pub fn desired_keys(
     access: &Access,
     server: &ServerId,
@@ -116,6 +120,11 @@ pub fn desired_keys(
         .map_err(|_| Failure::new(Reason::Internal, "The access's id cannot stand in a file."))?;
     let line =
         |version: &Version| lines.iter().find(|line| line.server == *server && line.version == version.id);
+    let succeeded = |old: &Version| {
+        versions.iter().any(|newer| {
+            newer.number > old.number && newer.state.is_live() && line(newer).is_some_and(Line::is_proven)
+        })
+    };
     let mut keys = Vec::new();
     for version in versions {
         let (Some(public_key), Some(line)) = (version.public_key.clone(), line(version)) else { continue };
@@ -123,7 +132,9 @@ pub fn desired_keys(
         if !version.state.is_live() || leaving {
             continue;
         }
-        let by_host = version.state == VersionState::Grace && line.enforced_by != Some(Enforcer::Keywright);
+        let by_host = version.state == VersionState::Grace
+            && line.enforced_by != Some(Enforcer::Keywright)
+            && succeeded(version);
         let until = if by_host { ends(version) } else { None };
         keys.push(DesiredKey { public_key, version: version.number, until, options: Vec::new() });
     }

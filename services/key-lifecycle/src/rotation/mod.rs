@@ -7,12 +7,14 @@
 mod desired;
 mod drive;
 pub mod plan;
+mod record;
 mod steps;
 pub mod told;
 mod undo;
 
 pub use desired::Converger;
 pub use drive::Drive;
+pub use undo::turn_back;
 
 #[cfg(test)]
 mod plan_tests;

@@ -10,11 +10,13 @@ use keywright_domain::ids::ServerId;
 use keywright_domain::key::PublicKey;
 use keywright_domain::reason::Reason;
 use keywright_runtime::failure::{Error, Failure};
+use keywright_storage::Tx;
 
 impl Drive {
     pub(super) async fn perform(&self, task: &Task, step: &Step) -> Result<(), Failure> {
         match step.name {
             StepName::Generate => self.generate(task).await,
+            StepName::Hold => self.hold(task, server_of(step)?).await,
             StepName::Account => self.account(task, server_of(step)?).await,
             StepName::Install => self.install(task, server_of(step)?).await,
             StepName::Prove => self.prove(task, server_of(step)?).await,
@@ -24,6 +26,7 @@ impl Drive {
             StepName::RetireOld => self.retire_old(task).await,
             StepName::RemoveOld => self.remove_old(task, server_of(step)?).await,
             StepName::ProveRefused => self.prove_refused(task, server_of(step)?).await,
+            StepName::LetGo => self.leave(task, server_of(step)?).await,
         }
     }
 
@@ -38,6 +41,8 @@ impl Drive {
                 .create_credential(work, &access.credential, Some(&access.tenant), &name, owner)
                 .await?;
             self.store.hold_credential(work, &access.credential, owner).await?;
+        }
+        if task.rotation.kind != RotationKind::Rotate {
             let mut reader = store::reader(&self.db).await?;
             let hosts = store::access::hosts(&mut reader, &access.id).await?;
             drop(reader);
@@ -55,7 +60,7 @@ impl Drive {
         };
         let done = self.db.serialized(|| async {
             let mut tx = self.db.begin_internal("a key was generated").await?;
-            self.current(&mut tx, &task.rotation.id).await?;
+            self.current(&mut tx, task).await?;
             store::version::generated(&mut tx, &version.id, &key).await?;
             tx.commit().await?;
             Ok::<(), Error>(())
@@ -63,7 +68,17 @@ impl Drive {
         Ok(done.await?)
     }
 
+    /// Before the further host is touched.
+    async fn hold(&self, task: &Task, server: &ServerId) -> Result<(), Failure> {
+        self.store.hold_server(task.work(), server, task.access.id.as_str()).await
+    }
+
     async fn account(&self, task: &Task, server: &ServerId) -> Result<(), Failure> {
+        let mut reader = store::reader(&self.db).await?;
+        let hosts = store::access::hosts(&mut reader, &task.access.id).await?;
+        drop(reader);
+        let create = hosts.iter().any(|host| host.server == *server && host.create_account);
+        let create = create || task.access.create_account;
         let door = self.converger.door(server, task.work()).await?;
         if door
             .server
@@ -76,47 +91,69 @@ impl Drive {
                 "The account is Keywright's own on this server.",
             ));
         }
-        self.converger.hosts.account(&door, &task.access.account, task.access.create_account).await
+        self.converger.hosts.account(&door, &task.access.account, create).await
+    }
+
+    /// The versions that this rotation brings to a host: its own, or, to a further host, every key in use.
+    fn brought<'a>(&self, task: &'a Task) -> Result<Vec<&'a Version>, Failure> {
+        if task.rotation.brings_a_key() {
+            return Ok(vec![task.new_version()?]);
+        }
+        let in_use = |version: &&Version| version.state.is_live() && version.public_key.is_some();
+        Ok(task.versions.iter().filter(in_use).collect())
     }
 
     async fn install(&self, task: &Task, server: &ServerId) -> Result<(), Failure> {
-        let version = task.new_version()?;
+        let versions = self.brought(task)?;
         let wanted = self.db.serialized(|| async {
             let mut tx = self.db.begin_internal("a line is wanted").await?;
-            self.current(&mut tx, &task.rotation.id).await?;
-            store::line::want(&mut tx, &task.access.id, server, &version.id).await?;
+            let rotation = self.current(&mut tx, task).await?;
+            if rotation.failing_at.is_some() {
+                return Err(Failure::new(Reason::RevisionMismatch, "The rotation is being undone.").into());
+            }
+            refuse_if_leaving(&mut tx, task, server).await?;
+            for version in &versions {
+                store::line::want(&mut tx, &task.access.id, server, &version.id).await?;
+            }
             tx.commit().await?;
             Ok::<(), Error>(())
         });
         wanted.await?;
         let door = self.converger.door(server, task.work()).await?;
         self.converger.converge(&door, &task.access).await?;
-        self.line(task, server, version, LineState::Installed, None, None).await
+        for version in versions {
+            self.line(task, server, version, LineState::Installed, None, None).await?;
+        }
+        Ok(())
     }
 
     async fn prove(&self, task: &Task, server: &ServerId) -> Result<(), Failure> {
-        let version = task.new_version()?;
-        let public_key = public_key(version)?;
-        let receipt = if version.has_private_half() {
-            let key = KeyToProve { credential: &task.access.credential, version: &version.id, public_key };
-            self.probe.login(task.work(), server, task.access.account.as_str(), key).await?
-        } else {
-            // Its holder proved that he has it; that the host takes it is all that can be proven without him.
-            self.probe.offer(task.work(), server, &task.access.account, public_key).await?
-        };
-        let accepted = receipt.accepted;
-        self.line(task, server, version, LineState::Installed, None, Some(&receipt)).await?;
-        if accepted {
-            return Ok(());
+        for version in self.brought(task)? {
+            let receipt = self.prove_one(task, server, version).await?;
+            let accepted = receipt.accepted;
+            self.line(task, server, version, LineState::Installed, None, Some(&receipt)).await?;
+            if !accepted {
+                return Err(Failure::new(Reason::HostEditFailed, "The server does not accept the key."));
+            }
         }
-        Err(Failure::new(Reason::HostEditFailed, "The server does not accept the new key."))
+        Ok(())
+    }
+
+    /// A key whose private half is not here (any more) can only be offered.
+    async fn prove_one(&self, task: &Task, server: &ServerId, version: &Version) -> Result<Receipt, Failure> {
+        let (account, public_key) = (&task.access.account, public_key(version)?);
+        if !version.has_private_half() {
+            return self.probe.offer(task.work(), server, account, public_key).await;
+        }
+        let key = KeyToProve { credential: &task.access.credential, version: &version.id, public_key };
+        self.probe.login(task.work(), server, account.as_str(), key).await
     }
 
     /// One transaction; from here only forward.
     async fn promote(&self, task: &Task) -> Result<(), Failure> {
         let done = self.db.serialized(|| async {
             let mut tx = self.db.begin_internal("a promotion").await?;
-            let mut rotation = self.current(&mut tx, &task.rotation.id).await?;
+            let mut rotation = self.current(&mut tx, task).await?;
             if rotation.promoted_at.is_none() {
                 let now = tx.now();
                 rotation.promoted_at = Some(now);
@@ -149,7 +186,7 @@ impl Drive {
         let old = task.old_version()?;
         let done = self.db.serialized(|| async {
             let mut tx = self.db.begin_internal("old material is to be destroyed").await?;
-            self.current(&mut tx, &task.rotation.id).await?;
+            self.current(&mut tx, task).await?;
             store::version::destroy(&mut tx, &old.id).await?;
             tx.commit().await?;
             Ok::<(), Error>(())
@@ -187,7 +224,7 @@ impl Drive {
         let old = task.old_version()?;
         let done = self.db.serialized(|| async {
             let mut tx = self.db.begin_internal("a key retires").await?;
-            self.current(&mut tx, &task.rotation.id).await?;
+            self.current(&mut tx, task).await?;
             store::version::set_state(&mut tx, &old.id, VersionState::Retired).await?;
             store::line::remove(&mut tx, &old.id).await?;
             tx.commit().await?;
@@ -197,25 +234,88 @@ impl Drive {
         self.custody.push(&task.access, Some(task.work())).await
     }
 
+    /// From a host that has proven the new key, or that leaves the access.
     async fn remove_old(&self, task: &Task, server: &ServerId) -> Result<(), Failure> {
+        if task.rotation.brings_a_key() {
+            let old = task.old_version()?;
+            let done = self.db.serialized(|| async {
+                let mut tx = self.db.begin_internal("a line is to go").await?;
+                self.current(&mut tx, task).await?;
+                store::line::remove_on(&mut tx, server, &old.id).await?;
+                tx.commit().await?;
+                Ok::<(), Error>(())
+            });
+            done.await?;
+        }
         let door = self.converger.door(server, task.work()).await?;
-        self.converger.converge(&door, &task.access).await.map(drop)
+        match self.converger.converge(&door, &task.access).await {
+            // No account, no way in; the offers prove it.
+            Err(failure) if failure.is(Reason::AccountNotFound) => Ok(()),
+            other => other.map(drop),
+        }
     }
 
     async fn prove_refused(&self, task: &Task, server: &ServerId) -> Result<(), Failure> {
-        let old = task.old_version()?;
-        let receipt = self.probe.offer(task.work(), server, &task.access.account, public_key(old)?).await?;
+        if task.rotation.brings_a_key() {
+            return self.prove_one_refused(task, server, task.old_version()?).await;
+        }
+        let mut reader = store::reader(&self.db).await?;
+        let lines = store::line::of(&mut reader, &task.access.id).await?;
+        drop(reader);
+        let left = |version: &&Version| {
+            let of = |line: &&Line| line.server == *server && line.version == version.id;
+            let line = lines.iter().find(of);
+            version.public_key.is_some() && line.is_some_and(|line| line.state != LineState::RemovedProven)
+        };
+        for version in task.versions.iter().filter(left) {
+            self.prove_one_refused(task, server, version).await?;
+        }
+        Ok(())
+    }
+
+    async fn prove_one_refused(
+        &self,
+        task: &Task,
+        server: &ServerId,
+        version: &Version,
+    ) -> Result<(), Failure> {
+        let key = public_key(version)?;
+        let receipt = self.probe.offer(task.work(), server, &task.access.account, key).await?;
         if !receipt.accepted {
-            return self.line(task, server, old, LineState::RemovedProven, None, Some(&receipt)).await;
+            return self.line(task, server, version, LineState::RemovedProven, None, Some(&receipt)).await;
         }
         let again = self.db.serialized(|| async {
             let mut tx = self.db.begin_internal("a removal is done again").await?;
+            self.current(&mut tx, task).await?;
             store::step::reopen(&mut tx, &task.rotation.id, StepName::RemoveOld, server).await?;
             tx.commit().await?;
             Ok::<(), Error>(())
         });
         again.await?;
-        Err(Failure::new(Reason::HostEditFailed, "The server still accepts the old key."))
+        Err(Failure::new(Reason::HostEditFailed, "The server still accepts an old key."))
+    }
+
+    /// After the proven removal: the reference on the server and the account go. A revocation that is still at work there
+    /// comes first.
+    async fn leave(&self, task: &Task, server: &ServerId) -> Result<(), Failure> {
+        let mut reader = store::reader(&self.db).await?;
+        if store::revocation::is_open_on(&mut reader, &task.access.id, server).await? {
+            return Err(Failure::new(
+                Reason::RequestInProgress,
+                "A revocation is still at work on the host.",
+            ));
+        }
+        drop(reader);
+        self.store.let_go_of_server(task.work(), server, task.access.id.as_str()).await?;
+        let done = self.db.serialized(|| async {
+            let mut tx = self.db.begin_internal("a host left").await?;
+            self.current(&mut tx, task).await?;
+            store::access::host_left(&mut tx, &task.access.id, server).await?;
+            store::line::forget_on(&mut tx, &task.access.id, server).await?;
+            tx.commit().await?;
+            Ok::<(), Error>(())
+        });
+        Ok(done.await?)
     }
 
     /// Who ends the old key on the host; None where it does not stand or is no longer in its grace.
@@ -244,7 +344,10 @@ impl Drive {
     ) -> Result<(), Failure> {
         let done = self.db.serialized(|| async {
             let mut tx = self.db.begin_internal("where a line stands").await?;
-            self.current(&mut tx, &task.rotation.id).await?;
+            self.current(&mut tx, task).await?;
+            if state != LineState::RemovedProven {
+                refuse_if_leaving(&mut tx, task, server).await?;
+            }
             store::line::set_state(&mut tx, server, &version.id, state).await?;
             if let Some(by) = by {
                 store::line::set_enforcer(&mut tx, server, &version.id, by).await?;
@@ -257,6 +360,15 @@ impl Drive {
         });
         Ok(done.await?)
     }
+}
+
+/// A step that began before its host was taken off the access brings nothing back.
+async fn refuse_if_leaving(tx: &mut Tx, task: &Task, server: &ServerId) -> Result<(), Error> {
+    let stays = store::access::staying_hosts(tx.conn(), &task.access.id).await?;
+    if stays.iter().any(|host| host.server == *server) {
+        return Ok(());
+    }
+    Err(Failure::new(Reason::RevisionMismatch, "The host leaves the access.").into())
 }
 
 pub(super) fn public_key(version: &Version) -> Result<&PublicKey, Failure> {

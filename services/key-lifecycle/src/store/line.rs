@@ -82,6 +82,42 @@ pub async fn remove(tx: &mut Tx, version: &VersionId) -> Result<(), Error> {
     Ok(())
 }
 
+/// The version is to go from this host.
+pub async fn remove_on(tx: &mut Tx, server: &ServerId, version: &VersionId) -> Result<(), Error> {
+    sqlx::query(
+        "UPDATE host_line SET state = 'REMOVAL_PENDING'
+          WHERE server_id = $1 AND version_id = $2 AND state <> 'REMOVED_PROVEN'",
+    )
+    .bind(server.as_str())
+    .bind(version.as_str())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Every version of the access is to go from this host.
+pub async fn remove_all_on(tx: &mut Tx, access: &AccessId, server: &ServerId) -> Result<(), Error> {
+    sqlx::query(
+        "UPDATE host_line SET state = 'REMOVAL_PENDING'
+          WHERE access_id = $1 AND server_id = $2 AND state <> 'REMOVED_PROVEN'",
+    )
+    .bind(access.as_str())
+    .bind(server.as_str())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// The host has none of the access's lines, and is none of its hosts.
+pub async fn forget_on(tx: &mut Tx, access: &AccessId, server: &ServerId) -> Result<(), Error> {
+    sqlx::query("DELETE FROM host_line WHERE access_id = $1 AND server_id = $2")
+        .bind(access.as_str())
+        .bind(server.as_str())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
 /// The same for every revoked version of the access.
 pub async fn remove_revoked(tx: &mut Tx, access: &AccessId) -> Result<(), Error> {
     sqlx::query(

@@ -138,6 +138,20 @@ pub async fn hosts(conn: &mut Connection, id: &RevocationId) -> Result<Vec<Revoc
     rows.iter().map(host).collect()
 }
 
+/// Whether a revocation of the access still has to prove the host.
+pub async fn is_open_on(conn: &mut Connection, access: &AccessId, server: &ServerId) -> Result<bool, Error> {
+    let row = sqlx::query(
+        "SELECT revocation.id FROM revocation JOIN revocation_host ON revocation_host.revocation_id = revocation.id
+          WHERE revocation.access_id = $1 AND revocation.state = 'RUNNING' AND revocation_host.server_id = $2
+            AND revocation_host.proven_at IS NULL LIMIT 1",
+    )
+    .bind(access.as_str())
+    .bind(server.as_str())
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.is_some())
+}
+
 /// What is to be driven now.
 pub async fn due(conn: &mut Connection, now: Instant, limit: i64) -> Result<Vec<RevocationId>, Error> {
     let rows = sqlx::query("SELECT id FROM revocation WHERE next_at <= $1 ORDER BY next_at LIMIT $2")

@@ -12,8 +12,8 @@ pub async fn insert(tx: &mut Tx, rotation: &Rotation) -> Result<(), Error> {
     sqlx::query(
         "INSERT INTO rotation (id, tenant_id, access_id, kind, state, old_version_id, new_version_id, grace_micros,
                                drops_rotation_id, comment, created_at, reason, message, next_at, automatic_at,
-                               campaign_id, server_id, leaves_behind_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, '', '', $12, $13, $14, $15, $16)",
+                               campaign_id, server_id, leaves_behind_at, promoted_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, '', '', $12, $13, $14, $15, $16, $17)",
     )
     .bind(rotation.id.as_str())
     .bind(rotation.tenant.as_str())
@@ -31,6 +31,7 @@ pub async fn insert(tx: &mut Tx, rotation: &Rotation) -> Result<(), Error> {
     .bind(rotation.campaign.as_ref().map(CampaignId::as_str))
     .bind(rotation.server.as_ref().map(ServerId::as_str))
     .bind(rotation.leaves_behind.then_some(rotation.created_at.micros()))
+    .bind(rotation.promoted_at.map(Instant::micros))
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -166,18 +167,61 @@ pub async fn of(conn: &mut Connection, access: &AccessId, limit: i64) -> Result<
     rows.iter().map(rotation).collect()
 }
 
-/// The one that still runs or converges, if any.
+/// The one that still runs or converges, if any. The removal of a host holds up nothing: the host takes no part any more.
 pub async fn running(conn: &mut Connection, access: &AccessId) -> Result<Option<Rotation>, Error> {
     let row = sqlx::query(
         "SELECT id, tenant_id, access_id, kind, state, old_version_id, new_version_id, grace_micros, drops_rotation_id,
                 comment, created_at, promoted_at, grace_ends_at, grace_ended_at, finished_at, failing_at, reason, message,
                 next_at, automatic_at, campaign_id, server_id, leaves_behind_at, grace_extended_at
-           FROM rotation WHERE access_id = $1 AND state IN ('RUNNING', 'CONVERGING') ORDER BY created_at DESC LIMIT 1",
+           FROM rotation WHERE access_id = $1 AND state IN ('RUNNING', 'CONVERGING') AND kind <> 'REMOVE_HOST'
+          ORDER BY created_at DESC LIMIT 1",
     )
     .bind(access.as_str())
     .fetch_optional(conn)
     .await?;
     row.as_ref().map(rotation).transpose()
+}
+
+/// The removal of this host that still runs, if any.
+pub async fn removal(
+    conn: &mut Connection,
+    access: &AccessId,
+    server: &ServerId,
+) -> Result<Option<Rotation>, Error> {
+    let row = sqlx::query(
+        "SELECT id, tenant_id, access_id, kind, state, old_version_id, new_version_id, grace_micros, drops_rotation_id,
+                comment, created_at, promoted_at, grace_ends_at, grace_ended_at, finished_at, failing_at, reason, message,
+                next_at, automatic_at, campaign_id, server_id, leaves_behind_at, grace_extended_at
+           FROM rotation
+          WHERE access_id = $1 AND server_id = $2 AND kind = 'REMOVE_HOST' AND state IN ('RUNNING', 'CONVERGING')",
+    )
+    .bind(access.as_str())
+    .bind(server.as_str())
+    .fetch_optional(conn)
+    .await?;
+    row.as_ref().map(rotation).transpose()
+}
+
+/// Whatever is open of the access is looked at again now.
+pub async fn wake(tx: &mut Tx, access: &AccessId) -> Result<(), Error> {
+    let now = tx.now().micros();
+    sqlx::query("UPDATE rotation SET next_at = $2 WHERE access_id = $1 AND next_at > $2")
+        .bind(access.as_str())
+        .bind(now)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// The grace has to end on a further host.
+pub async fn reopen_grace(tx: &mut Tx, id: &RotationId) -> Result<(), Error> {
+    let now = tx.now().micros();
+    sqlx::query("UPDATE rotation SET grace_ended_at = NULL, next_at = $2 WHERE id = $1")
+        .bind(id.as_str())
+        .bind(now)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
 }
 
 /// Those that run and have not promoted their key, of every access.

@@ -7,6 +7,7 @@ mod download;
 mod drift;
 mod fakes;
 mod gates;
+mod hosts;
 mod krl;
 mod manage;
 mod management_keys;

@@ -98,7 +98,7 @@ async fn it_wins_over_a_rotation_at_every_step() {
         let rotation = world.start(&access.id).await;
         let id = rotation.id.clone().try_into().unwrap();
         for _ in 0..turns {
-            let _more = world.worker.drive.once(&id).await.unwrap();
+            let _more = world.worker.drive.once(&id, None).await.unwrap();
         }
         let before = world.rotation(&rotation.id).await.state();
         let begun = revoke(&world, &access.id).await;
@@ -106,7 +106,7 @@ async fn it_wins_over_a_rotation_at_every_step() {
         let rotation = world.rotation(&rotation.id).await;
         let expected = if before == RotationState::Succeeded { before } else { RotationState::Superseded };
         assert_eq!(rotation.state(), expected, "after {turns} turns");
-        assert!(!world.worker.drive.once(&id).await.unwrap());
+        assert!(!world.worker.drive.once(&id, None).await.unwrap());
         assert_eq!(world.revocation(&begun.id).await.state(), RevocationState::Succeeded);
         assert!(world.range.file(&server, &access.account).keys.is_empty(), "after {turns} turns");
         assert!(states(&world).iter().all(|state| *state == VersionState::Revoked), "after {turns} turns");

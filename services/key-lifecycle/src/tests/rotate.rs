@@ -132,7 +132,7 @@ async fn after_the_promotion_it_only_goes_forward() {
     let access = world.access(&servers).await;
     let rotation = world.start(&access.id).await;
     loop {
-        assert!(world.worker.drive.once(&rotation.id.clone().try_into().unwrap()).await.unwrap());
+        assert!(world.worker.drive.once(&rotation.id.clone().try_into().unwrap(), None).await.unwrap());
         if world.rotation(&rotation.id).await.promoted_at.is_some() {
             break;
         }
@@ -172,7 +172,7 @@ async fn every_step_may_be_cut_off_and_repeated() {
             }
             tx.commit().await.unwrap();
         }
-        let _more = world.worker.drive.once(&id).await.unwrap();
+        let _more = world.worker.drive.once(&id, None).await.unwrap();
         world.pass(Duration::from_secs(1));
     }
     world.pass(DAY);

@@ -19,6 +19,8 @@ async fn access(world: &World, tx: &mut Tx) -> (Access, Host) {
         created_at: tx.now(),
         revoked_at: None,
         closed_at: None,
+        deprovision_at: None,
+        deprovisioned_at: None,
         revision: 1,
     };
     let host = Host {
@@ -27,6 +29,8 @@ async fn access(world: &World, tx: &mut Tx) -> (Access, Host) {
         host: "192.0.2.7".to_owned(),
         port: 22,
         residual: vec!["FOREIGN_KEYS 2".to_owned()],
+        create_account: true,
+        leaving: false,
     };
     store::access::insert(tx, &access).await.unwrap();
     store::access::insert_host(tx, &access.id, 1, &host).await.unwrap();

@@ -11,13 +11,14 @@ use crate::build::{Built, assemble};
 use crate::drift::Watch;
 use crate::key_use::Before;
 use crate::krl::Lists;
+use crate::model::Origin;
 use crate::notify::Notifier;
 use crate::schedule::Scheduler;
 use crate::worker::Worker;
 use crate::{Keyring, MIGRATIONS, Parts, Telling};
 use keywright_domain::caller::{Caller, Principal, Role, ServiceName};
 use keywright_domain::clock::Clock;
-use keywright_domain::ids::{CredentialId, PrincipalId, ServerId, TenantId, TokenId};
+use keywright_domain::ids::{AccessId, CredentialId, PrincipalId, RotationId, ServerId, TenantId, TokenId};
 use keywright_domain::key::{GenerateSpec, PrivateKey};
 use keywright_domain::reason::Reason;
 use keywright_domain::secret::Secret;
@@ -310,6 +311,11 @@ impl World {
             .unwrap()
             .rotation
             .unwrap()
+    }
+
+    /// As a schedule or a campaign does.
+    pub async fn rotate_by_itself(&self, access: &AccessId, origin: &Origin) -> Result<RotationId, Failure> {
+        self.scheduler.rotate.start_automatic(access, None, origin).await
     }
 
     pub async fn rotation(&self, id: &str) -> proto::Rotation {

@@ -1,6 +1,6 @@
 //! Leases on named work: any replica may take it, one holds it at a time, and each holder has a higher fence.
 
-use crate::{Columns, Db, Error};
+use crate::{Columns, Db, Error, Tx};
 use std::time::Duration;
 
 /// A held lease. The fence goes into everything that the holder does outside the database.
@@ -45,6 +45,18 @@ pub async fn renew(db: &Db, lease: &Lease, span: Duration) -> Result<bool, Error
         .await?;
     tx.commit().await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Whether nobody else has taken the lease, within a transaction that its holder writes in: one that was held up and
+/// comes late writes nothing.
+pub async fn holds(tx: &mut Tx, lease: &Lease) -> Result<bool, Error> {
+    let row = sqlx::query("SELECT fence FROM lease WHERE id = $1 AND owner = $2 AND fence = $3")
+        .bind(&lease.work)
+        .bind(&lease.owner)
+        .bind(lease.fence)
+        .fetch_optional(tx.conn())
+        .await?;
+    Ok(row.is_some())
 }
 
 /// Gives a lease back; the row stays, so that fences only grow.

@@ -55,6 +55,7 @@ mod journey;
 mod key_forms;
 mod key_use;
 mod management_keys;
+mod many_hosts;
 mod members;
 mod notifications;
 mod offboarding;

@@ -1,11 +1,14 @@
 //! `keywright access …`: tenants' SSH access.
 
 mod client_key;
+mod add_host;
+mod deprovision;
 mod download;
 mod key_use;
 mod list;
 mod provision;
 mod regenerate;
+mod remove_host;
 mod revoke;
 mod rotate;
 mod show;
@@ -35,6 +38,12 @@ pub enum Command {
     KeyUse(key_use::KeyUse),
     /// Make a new key after a revocation
     Regenerate(regenerate::Regenerate),
+    /// Put the keys in use on a further host
+    AddHost(add_host::AddHost),
+    /// Take every key off one host
+    RemoveHost(remove_host::RemoveHost),
+    /// Give the access up for good
+    Deprovision(deprovision::Deprovision),
 }
 
 pub async fn run(command: Command, app: &App<'_>) -> Result<()> {
@@ -47,6 +56,9 @@ pub async fn run(command: Command, app: &App<'_>) -> Result<()> {
         Command::Revoke(command) => command.run(app).await,
         Command::KeyUse(command) => command.run(app).await,
         Command::Regenerate(command) => command.run(app).await,
+        Command::AddHost(command) => command.run(app).await,
+        Command::RemoveHost(command) => command.run(app).await,
+        Command::Deprovision(command) => command.run(app).await,
     }
 }
 

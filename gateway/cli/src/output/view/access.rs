@@ -48,6 +48,7 @@ pub fn one(access: &Value) -> Vec<Block> {
             ("Fingerprint", text(access, "/fingerprint").into()),
             ("Download", word(access, "/download")),
             ("Provisioned", time(access, "/createdAt")),
+            ("Given up for good", time(access, "/deprovisionedAt")),
             ("Last rotated", time(access, "/lastRotatedAt")),
             ("Next rotation", time(access, "/nextRotationAt")),
             ("Old key valid until", time(access, "/graceEndsAt")),

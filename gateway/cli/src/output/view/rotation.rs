@@ -13,12 +13,16 @@ pub fn one(rotation: &Value) -> Vec<Block> {
             ("Access", text(rotation, "/accessId").into()),
             ("Kind", word(rotation, "/kind")),
             ("State", word(rotation, "/state")),
+            ("Host", text(rotation, "/serverId").into()),
+            ("Campaign", text(rotation, "/campaignId").into()),
+            ("Hosts left behind", names(rotation, "/outstandingServerIds")),
             ("Old version", count(number(rotation, "/oldVersion"))),
             ("New version", count(number(rotation, "/newVersion"))),
             ("New fingerprint", text(rotation, "/newFingerprint").into()),
             ("Started", time(rotation, "/startedAt")),
             ("New key in use", time(rotation, "/promotedAt")),
             ("Old key valid until", time(rotation, "/graceEndsAt")),
+            ("Grace extended", time(rotation, "/graceExtendedAt")),
             ("Old key proven refused", time(rotation, "/graceEndedAt")),
             ("Finished", time(rotation, "/finishedAt")),
             ("Reason", text(rotation, "/reason").into()),
@@ -27,6 +31,11 @@ pub fn one(rotation: &Value) -> Vec<Block> {
         ]),
         steps(rotation),
     ]
+}
+
+fn names(rotation: &Value, pointer: &str) -> String {
+    let names: Vec<&str> = items_of(rotation, pointer).iter().filter_map(Value::as_str).collect();
+    names.join(" ")
 }
 
 fn steps(rotation: &Value) -> Block {
