@@ -113,11 +113,9 @@ pub async fn due(conn: &mut Connection, now: Instant, limit: i64) -> Result<Vec<
 
 /// Whether all automation is stopped, and else whose.
 pub async fn frozen(conn: &mut Connection) -> Result<(bool, HashSet<TenantId>), Error> {
-    let rows = sqlx::query("SELECT tenant_id FROM freeze").fetch_all(conn).await?;
-    let named: Result<Vec<String>, Error> = rows.iter().map(|row| row.text("tenant_id")).collect();
-    let named = named?;
-    let tenants = named.iter().filter_map(|id| TenantId::parse(id).ok()).collect();
-    Ok((named.iter().any(String::is_empty), tenants))
+    let pulled = super::freeze::all(conn).await?;
+    let everybody = pulled.iter().any(|brake| brake.tenant.is_none());
+    Ok((everybody, pulled.into_iter().filter_map(|brake| brake.tenant).collect()))
 }
 
 fn campaign(row: &AnyRow) -> Result<Campaign, Error> {
