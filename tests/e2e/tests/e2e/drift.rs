@@ -121,7 +121,11 @@ async fn another_tenants_server_is_none_and_an_owner_adopts_nothing() {
     assert_eq!(stranger.get(&path).await.status, 404);
     assert_eq!(stranger.post(&format!("{path}/scan"), json!({})).await.status, 404);
     let body = json!({"account": "root", "fingerprint": world.bootstrap.fingerprint().await, "owner": "me"});
-    assert_eq!(stranger.post(&format!("{path}/adopt"), body.clone()).await.status, 404);
+    assert_eq!(
+        stranger.post(&format!("{path}/adopt"), body.clone()).await.status,
+        403,
+        "an operator's, whatever it is about"
+    );
     world.owner().post(&format!("{path}/scan"), json!({})).await.success();
     assert_eq!(world.owner().post(&format!("{path}/adopt"), body.clone()).await.status, 403);
     world.keywright.post(&format!("{path}/adopt"), body).await.success();

@@ -49,7 +49,7 @@ async fn the_log_tells_who_uses_the_old_key(world: World) {
         access.opens(&old).await && of(&read().await, 1)["evidence"] == "used"
     });
     assert!(waited.await, "{}", world.host.log());
-    access.rotate("1h").await;
+    access.rotate("3600s").await;
     let new = access.download().await;
     let uses = read().await;
     let (one, two) = (of(&uses, 1), of(&uses, 2));
