@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::cmd::{
-    access, admin, agent, audit, console, doctor, notify, policy, revocation, rotation, server, session,
+    access, admin, agent, audit, console, doctor, krl, notify, policy, revocation, rotation, server, session,
     tenant, token,
 };
 use crate::exit;
@@ -77,6 +77,9 @@ pub enum Command {
     /// Who is told of what happens: webhooks and e-mail
     #[command(subcommand)]
     Notify(notify::Command),
+    /// Revocation lists of server groups, for sshd's `RevokedKeys`
+    #[command(subcommand)]
+    Krl(krl::Command),
     /// The audit log
     #[command(subcommand)]
     Audit(audit::Command),

@@ -31,6 +31,9 @@ pub enum CliError {
     /// The work that was waited for failed.
     #[error("{0}")]
     WorkFailed(String),
+    /// What was asked for is there already; said by the exit code alone.
+    #[error("nothing has changed")]
+    Unchanged,
     /// The user said no.
     #[error("not confirmed: nothing was changed")]
     Declined,
@@ -64,6 +67,7 @@ impl CliError {
             Self::Unproven(_) => Exit::Unproven,
             Self::WorkFailed(_) => Exit::WorkFailed,
             Self::Interrupted { .. } => Exit::Interrupted,
+            Self::Unchanged => Exit::Unchanged,
             Self::Declined | Self::File { .. } | Self::Profile(_) | Self::Protocol(_) => Exit::Failed,
         }
     }
@@ -77,6 +81,7 @@ impl CliError {
             Self::Refused(_) => "REFUSED_BY_CLIENT",
             Self::Unproven(_) => "UNPROVEN",
             Self::WorkFailed(_) => "WORK_FAILED",
+            Self::Unchanged => "UNCHANGED",
             Self::Declined => "NOT_CONFIRMED",
             Self::File { .. } => "LOCAL_FILE",
             Self::Profile(_) => "PROFILE",
@@ -127,6 +132,6 @@ fn rpc_code(exit: Exit) -> i32 {
         Exit::Conflict | Exit::Unproven | Exit::WorkFailed => 9,
         Exit::Unavailable => 14,
         Exit::Unauthenticated => 16,
-        Exit::Failed => 2,
+        Exit::Failed | Exit::Unchanged => 2,
     }
 }

@@ -14,6 +14,7 @@ pub enum Exit {
     Unavailable,
     Unproven,
     WorkFailed,
+    Unchanged,
     Interrupted,
 }
 
@@ -33,6 +34,7 @@ const TABLE: &[(Exit, i32, &str)] = &[
         "a test or proof ran and was not healthy, or is still outstanding; a server's keys drifted",
     ),
     (Exit::WorkFailed, 10, "the work that was waited for failed (rotation FAILED, STUCK or SUPERSEDED)"),
+    (Exit::Unchanged, 11, "nothing has changed (krl get --if-changed)"),
     (Exit::Interrupted, 130, "interrupted (Ctrl-C); work that Keywright has begun goes on there"),
 ];
 

@@ -90,6 +90,14 @@ impl Client {
         self.answer(self.request(Method::GET, path, query)?).await
     }
 
+    /// A file, and its entity tag.
+    pub async fn file(&self, path: &[&str]) -> Result<(Vec<u8>, String)> {
+        let response = self.accepted(self.request(Method::GET, path, &[])?.timeout(ANSWER)).await?;
+        let etag = header(&response, "etag").unwrap_or_default().trim_matches('"').to_owned();
+        let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
+        Ok((body.to_vec(), etag))
+    }
+
     pub async fn post(&self, path: &[&str], body: &impl Serialize) -> Result<Answer> {
         self.answer(with_body(self.request(Method::POST, path, &[])?, body)?).await
     }

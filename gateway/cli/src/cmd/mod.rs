@@ -8,6 +8,7 @@ pub mod console;
 pub mod credential;
 pub mod doctor;
 pub mod key;
+pub mod krl;
 pub mod member;
 pub mod notify;
 pub mod offboarding;
@@ -47,6 +48,7 @@ pub async fn run(cli: Cli, out: &Output, interrupts: &Interrupts) -> Result<()> 
         Command::Rotation(command) => rotation::run(command, &app).await,
         Command::Revocation(command) => revocation::run(command, &app).await,
         Command::Notify(command) => notify::run(command, &app).await,
+        Command::Krl(command) => krl::run(command, &app).await,
         Command::Audit(command) => audit::run(command, &app).await,
         Command::Admin(command) => admin::run(command, &app).await,
         Command::Login(_) | Command::Logout(_) | Command::Doctor(_) | Command::Agent(_) => Ok(()),

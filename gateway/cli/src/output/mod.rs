@@ -92,8 +92,17 @@ impl Output {
         !self.is_json() && std::io::stderr().is_terminal()
     }
 
+    /// A file as it came, whatever the format.
+    pub fn bytes(self, bytes: &[u8]) {
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(bytes).and_then(|()| out.flush());
+    }
+
     /// An error: for people with reason and request id; for programs the Status, on one line.
     pub fn error(self, error: &CliError) {
+        if matches!(error, CliError::Unchanged) {
+            return;
+        }
         if self.is_json() {
             stderr(&error.status().to_string());
             return;

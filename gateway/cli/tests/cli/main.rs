@@ -13,6 +13,7 @@ mod credential;
 mod download;
 mod errors;
 mod gateway;
+mod krl;
 mod login;
 mod output;
 mod single_sign_on;

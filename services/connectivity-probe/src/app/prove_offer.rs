@@ -5,7 +5,8 @@ use crate::adapters::prober::Prober;
 use crate::app::Receipt;
 use crate::app::prove_login::public_key;
 use crate::app::test_server::login_name;
-use keywright_domain::caller::Caller;
+use keywright_domain::caller::{Caller, PrincipalKind};
+use keywright_domain::ids::RevocationId;
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::Failure;
@@ -43,7 +44,12 @@ impl ProveOffer {
             .target(target)
             .detail("fingerprint", key.fingerprint().as_str())
             .detail("username", username.as_str());
-        let intent = self.audit.intend(caller, entry).await?;
+        // A log that does not answer holds no revocation back: its intent is kept with the receipt.
+        let intent = if is_revocation(caller) {
+            self.audit.intend_or_spool(caller, entry, self.db.now().await?).await?
+        } else {
+            self.audit.intend(caller, entry).await?
+        };
         let result = match self.prober.offer(&server.target(), pins, username.as_str(), &key).await {
             Ok(shown) => Receipt::record(&self.db, &intent, shown).await,
             Err(failure) => Err(failure),
@@ -51,4 +57,9 @@ impl ProveOffer {
         self.audit.conclude(&self.db, &intent, &result).await;
         result
     }
+}
+
+fn is_revocation(caller: &Caller) -> bool {
+    let work = caller.principal.work.as_deref().filter(|_| caller.principal.kind == PrincipalKind::System);
+    work.is_some_and(|work| RevocationId::parse(work).is_ok())
 }

@@ -158,7 +158,10 @@ impl Revoker {
         intent: Option<&Intent>,
         result: &Result<Instant, Failure>,
     ) -> Result<(), Error> {
-        let mut tx = self.db.begin_internal("what a revocation did on a host").await?;
+        let mut tx = match intent {
+            Some(intent) => self.db.begin(intent).await?,
+            None => self.db.begin_internal("what a revocation did on a host").await?,
+        };
         let mut host = host.clone();
         host.attempts = host.attempts.saturating_add(1);
         let outcome = match result {

@@ -116,7 +116,8 @@ impl Audit {
         let outcome = Outcome::failed(failure.reason.as_str());
         let recorded: Result<(), keywright_storage::Error> = db
             .serialized(|| async {
-                let mut tx = db.begin_internal("outcome of a failed operation").await?;
+                // With the intent, where it was spooled and nothing of the operation was kept.
+                let mut tx = db.begin(intent).await?;
                 intent.done(&mut tx, outcome.clone()).await?;
                 tx.commit().await
             })

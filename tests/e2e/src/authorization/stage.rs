@@ -18,6 +18,9 @@ use crate::{World, text};
 /// The objects by the names of the fields that name them.
 pub type Objects = BTreeMap<&'static str, String>;
 
+/// The group of a message about revocation lists: other messages may name any group.
+const KRL_GROUP: &str = "krl's group";
+
 /// Objects that nobody has.
 pub fn nobodys() -> Objects {
     let id = |prefix: &str| format!("{prefix}{}", "a".repeat(26));
@@ -37,6 +40,7 @@ pub fn nobodys() -> Objects {
         ("principal_id", id("prn_")),
         ("target_id", id("ntf_")),
         ("campaign_id", id("cmp_")),
+        (KRL_GROUP, "nobodys".to_owned()),
     ])
 }
 
@@ -48,6 +52,9 @@ pub async fn objects(world: &World) -> Objects {
     let revocation = text(&access.revoke(json!({})).await, "/id");
     let log = format!("/api/audit/events?tenantId={}", world.tenant);
     let log = wait_for(keywright, &log, |log| !log["items"].as_array().unwrap().is_empty()).await;
+    let group = "own group".to_owned();
+    let server = json!({"name": "grouped", "host": "grouped.example", "group": group});
+    owner.post("/api/servers", server).await.success();
     let token = owner.post("/api/tokens", json!({"role": "tenant_member"})).await.success();
     let campaign = json!({"selector": {"accessIds": [world.provision().await.id]},
         "confirmation": {"targetCount": 1}});
@@ -65,6 +72,7 @@ pub async fn objects(world: &World) -> Objects {
         ("event_id", text(&log, "/items/0/id")),
         ("token_id", text(&token, "/id")),
         ("target_id", target(&owner, &world.tenant).await),
+        (KRL_GROUP, group),
     ]);
     objects
 }
@@ -110,7 +118,13 @@ pub async fn fresh(world: &World, owner: &Caller, rpc: &Rpc, objects: &Objects) 
 /// Whether a message of the RPC names an object at all.
 pub fn names_objects(rpc: &Rpc) -> bool {
     let known = nobodys();
-    rpc.method.input().fields().any(|field| known.contains_key(field.name()) && !left_out(rpc, field.name()))
+    let is_list = rpc.name().starts_with("KrlService.GetKrl");
+    is_list
+        || rpc
+            .method
+            .input()
+            .fields()
+            .any(|field| known.contains_key(field.name()) && !left_out(rpc, field.name()))
 }
 
 /// Whether it names a tenant and something in it.
@@ -135,6 +149,9 @@ pub fn message(rpc: &Rpc, objects: &Objects) -> Vec<u8> {
     match rpc.name().as_str() {
         "TenantService.SuspendTenant" | "TenantService.ResumeTenant" => {
             message.set_field_by_name("comment", too_long);
+        }
+        "KrlService.GetKrl" | "KrlService.GetKrlText" => {
+            message.set_field_by_name("group", Value::String(objects[KRL_GROUP].clone()));
         }
         "ResolveService.Resolve" => {
             message.set_field_by_name("purpose", Value::String("a test of who may".to_owned()));

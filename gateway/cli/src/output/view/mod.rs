@@ -8,6 +8,7 @@ pub mod credential;
 pub mod custody;
 pub mod host_key;
 pub mod identity;
+pub mod krl;
 pub mod management;
 pub mod member;
 pub mod notify;

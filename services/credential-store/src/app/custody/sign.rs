@@ -11,7 +11,7 @@ use crate::domain::version::Version;
 use crate::store;
 use keywright_domain::caller::{Caller, PrincipalKind, ServiceName};
 use keywright_domain::ids::shown;
-use keywright_domain::ids::{CredentialId, ServerId, VersionId};
+use keywright_domain::ids::{CredentialId, RevocationId, ServerId, VersionId};
 use keywright_domain::key::{SignatureAlgorithm, UserauthRequest};
 use keywright_domain::reason::Reason;
 use keywright_runtime::Decision;
@@ -63,7 +63,11 @@ impl SignUserauth {
             .detail("version", version.id.as_str())
             .detail("fingerprint", version.public.fingerprint().as_str())
             .detail("username", login.username.as_str());
-        let intent = self.audit.intend(caller, entry).await?;
+        let intent = if is_revocation(caller) {
+            self.audit.intend_or_spool(caller, entry, self.db.now().await?).await?
+        } else {
+            self.audit.intend(caller, entry).await?
+        };
         let result = self.pen.sign(&intent, &id, &version.id, request, None).await;
         self.audit.conclude(&self.db, &intent, &result).await;
         result
@@ -117,6 +121,12 @@ impl SignUserauth {
         };
         found.filter(Version::is_usable).ok_or_else(|| find::no_version(named))
     }
+}
+
+/// A log that does not answer holds no revocation back; the pen's transaction keeps the intent for it.
+fn is_revocation(caller: &Caller) -> bool {
+    let work = caller.principal.work.as_deref().filter(|_| caller.principal.kind == PrincipalKind::System);
+    work.is_some_and(|work| RevocationId::parse(work).is_ok())
 }
 
 fn parse(login: &Login, version: &Version) -> Result<UserauthRequest, Failure> {

@@ -9,6 +9,7 @@ mod judged;
 mod kinds_of_files;
 mod over_ssh;
 mod scan;
+mod revoked_keys;
 mod sessions;
 mod setup;
 mod ways_in;

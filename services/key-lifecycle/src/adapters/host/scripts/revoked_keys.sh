@@ -12,7 +12,7 @@ case $file in
 esac
 [ -n "$file" ] || { echo found=none && result done; }
 # Ours is what lies in our folder, or a list that says so in its comment.
-dir=${file%/*} base=${file##*/} ours=no
+folder=${file%/*} base=${file##*/} ours=no
 case $file in
   /etc/ssh/keywright/*) ours=yes ;;
   *)
@@ -30,7 +30,7 @@ digest() {
   fi
 }
 # Whoever is not root alone there could put his own list, or none, in its place: sshd refuses such a file anyway.
-only_root_changes "$dir" || result owner
+only_root_changes "$folder" || result owner
 [ ! -L "$file" ] || result symlink
 if [ -e "$file" ]; then
   [ -f "$file" ] || result not_regular
@@ -38,8 +38,7 @@ if [ -e "$file" ]; then
 fi
 [ "$mode" = write ] || result done
 
-[ -d "$dir" ] || result failed
-cd "$dir" || result failed
+cd "$folder" || result failed
 set +f
 rm -f ".$base.keywright-new."*
 set -f
