@@ -55,7 +55,7 @@ pub struct Offboard {
 #[derive(Args)]
 #[command(after_help = "Examples:
   keywright tenant offboarding ten_…
-  keywright tenant offboarding ten_… export -o acme.json")]
+  keywright tenant offboarding ten_… export --out acme.json")]
 pub struct Show {
     /// `ten_…`
     #[arg(value_name = "TENANT_ID", value_parser = id)]
@@ -69,7 +69,7 @@ pub enum Kept {
     /// Download what was kept: metadata, receipts and audit events as JSON, no key material
     Export {
         /// The file to write; one that exists is left alone
-        #[arg(short = 'o', long = "out", value_name = "FILE")]
+        #[arg(long = "out", value_name = "FILE")]
         file: PathBuf,
     },
 }

@@ -25,7 +25,7 @@ async fn nothing_is_left_but_what_was_kept() {
 
     let file = world.keywright.work_dir().join("kept.json");
     let name = file.to_string_lossy().into_owned();
-    let export = ["tenant", "offboarding", &world.tenant, "export", "-o", &name];
+    let export = ["tenant", "offboarding", &world.tenant, "export", "--out", &name];
     let exported = world.keywright.cli(&export).await;
     assert!(exported.ok(), "{exported:?}");
     let kept: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();

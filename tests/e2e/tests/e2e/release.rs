@@ -18,7 +18,7 @@ async fn what_stays_works_and_what_is_keywrights_is_gone() {
         "username": "root",
     });
     let saved = operator.post("/api/credentials/ssh", saved).await.success();
-    let credential = text(&saved, "/credential/id");
+    let credential = text(&saved, "/id");
     let bind = json!({"credentialId": credential, "skipTest": true});
     operator.post(&format!("/api/servers/{}/credentials", world.server), bind).await.success();
 
