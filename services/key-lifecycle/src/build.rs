@@ -418,7 +418,6 @@ fn routes(
             db: db.clone(),
             audit: audit.clone(),
             guard: guard.clone(),
-            store: store.clone(),
             starter: rotate.starter.clone(),
         },
         revoke: app::revoke_access::RevokeAccess {

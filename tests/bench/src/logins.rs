@@ -21,7 +21,11 @@ pub async fn own(fixture: &Fixture, count: usize, series: &mut Series) {
     for _ in 0..count {
         let identity = Identity::one_time("plain", fixture.own_key());
         let begun = Instant::now();
-        let connected = dialer.connect(&target, &pins, &identity).await.ok().expect("a login");
+        let connected = dialer
+            .connect(&target, &pins, &identity)
+            .await
+            .map_err(|error| error.to_string())
+            .expect("a login");
         let output = connected.session.exec("true", b"", ExecLimits::default()).await.unwrap();
         assert!(output.succeeded());
         connected.session.close().await;

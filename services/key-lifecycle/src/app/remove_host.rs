@@ -4,7 +4,6 @@
 use super::start::Plan;
 use super::start_rotation::{Recorded, earlier};
 use super::{Starter, gates};
-use crate::adapters::credential_store::CredentialStore;
 use crate::model::{Access, RotationKind, RotationState, VersionState};
 use crate::recovery;
 use crate::store;
@@ -24,7 +23,6 @@ pub struct RemoveHost {
     pub db: Db,
     pub audit: Audit,
     pub guard: Guard,
-    pub store: CredentialStore,
     pub starter: Starter,
 }
 

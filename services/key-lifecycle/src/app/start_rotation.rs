@@ -20,6 +20,8 @@ use std::time::Duration;
 use tracing::instrument;
 
 pub const LONGEST_GRACE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// What nobody asked for cuts nobody off, whatever a policy says.
+const SHORTEST_AUTOMATIC_GRACE: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Clone)]
 pub struct StartRotation {
@@ -72,7 +74,8 @@ impl StartRotation {
     }
 
     /// The service's own wish, on behalf of `origin`: nobody is asked, everything else holds as for a person, and a
-    /// freeze refuses it (FROZEN). `grace`: None for the policy's. Asked again by the same campaign it answers what it
+    /// freeze refuses it (FROZEN). `grace`: None for the policy's, a day
+    /// at least. Asked again by the same campaign it answers what it
     /// began, unless that failed.
     #[instrument(skip_all, fields(access = %access, origin = origin.work()))]
     pub async fn start_automatic(
@@ -93,7 +96,9 @@ impl StartRotation {
         let wanted = Wanted {
             tenant: found.tenant,
             access: found.id,
-            grace: grace.unwrap_or(settings.grace_period).min(LONGEST_GRACE),
+            grace: grace
+                .unwrap_or_else(|| settings.grace_period.max(SHORTEST_AUTOMATIC_GRACE))
+                .min(LONGEST_GRACE),
             drop_grace_key: false,
             comment: String::new(),
             scope: None,

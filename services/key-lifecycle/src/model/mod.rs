@@ -30,7 +30,7 @@ pub use management::Management;
 pub use notice::Notice;
 pub use notification::{Delivery, Recipient, Target, Untold};
 pub use offboarding::Offboarding;
-pub use overview::{DUE_SOON, Exposed, Facts};
+pub use overview::{DUE_SOON, Exposed, ExposureKind, Facts};
 pub use policy::{DriftAction, Effective, Level, OwnSettings, Policy, Settings, WEEKDAYS, Window};
 pub use recovery::{Finding, Recovery, RecoveryLine};
 pub use release::{Release, Staying};
@@ -41,8 +41,8 @@ pub use server_key::{
     ServerKey, ServerScan,
 };
 pub use words::{
-    Answer, CampaignState, DeliveryState, Enforcer, Evidence, Expected, ExposureKind, LineState,
-    ManagementKind, ManagementState, ManagementStep, NotificationKind, OffboardingState, PauseReason,
-    ReleaseState, RevocationState, RotationKind, RotationState, SessionsToEnd, StepName, StepState,
-    TargetState, VersionState,
+    Answer, CampaignState, DeliveryState, Enforcer, Evidence, Expected, LineState, ManagementKind,
+    ManagementState, ManagementStep, NotificationKind, OffboardingState, PauseReason, ReleaseState,
+    RevocationState, RotationKind, RotationState, SessionsToEnd, StepName, StepState, TargetState,
+    VersionState,
 };

@@ -1,6 +1,5 @@
 //! What is seen of many accesses at once, and of exposed keys.
 
-use super::words::ExposureKind;
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::{AccessId, ServerId, TenantId};
 use std::time::Duration;
@@ -30,6 +29,27 @@ impl Facts {
     /// When its key reaches this age; None for a revoked one.
     pub fn due_at(&self, maximum_age: Duration) -> Option<Instant> {
         self.active_since.filter(|_| !self.revoked).map(|since| since.plus(maximum_age))
+    }
+}
+
+/// Why a key must not work any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExposureKind {
+    Revoked,
+    Compromised,
+    GraceEnded,
+}
+
+impl TryFrom<String> for ExposureKind {
+    type Error = ();
+
+    fn try_from(text: String) -> Result<Self, ()> {
+        match text.as_str() {
+            "REVOKED" => Ok(Self::Revoked),
+            "COMPROMISED" => Ok(Self::Compromised),
+            "GRACE_ENDED" => Ok(Self::GraceEnded),
+            _ => Err(()),
+        }
     }
 }
 

@@ -149,12 +149,6 @@ words! {
         Skipped = "SKIPPED",
         Cancelled = "CANCELLED",
     }
-    /// Why a key must not work any more.
-    ExposureKind {
-        Revoked = "REVOKED",
-        Compromised = "COMPROMISED",
-        GraceEnded = "GRACE_ENDED",
-    }
     ManagementState {
         Running = "RUNNING",
         Succeeded = "SUCCEEDED",

@@ -67,7 +67,6 @@ impl Converger {
         let versions = store::version::of(tx.conn(), &access.id).await?;
         let lines = store::line::of(tx.conn(), &access.id).await?;
         let graces = store::rotation::graces(tx.conn(), &access.id).await?;
-        let settings = store::policy::effective(tx.conn(), &access.tenant, Some(&access.id)).await?;
         let unknown = store::recovery::unknown(tx.conn(), &access.id, server).await?;
         let settings = store::policy::effective(tx.conn(), &access.tenant, Some(&access.id)).await?;
         tx.commit().await?;

@@ -256,10 +256,11 @@ async fn failed(
 /// The host has no line of the new key; a further host has none at all.
 async fn absent(tx: &mut Tx, rotation: &Rotation, step: &Step) -> Result<(), Error> {
     let server = server_of(step)?;
-    Ok(match rotation.kind {
+    match rotation.kind {
         RotationKind::AddHost => store::line::forget_on(tx, &rotation.access, server).await?,
         _ => store::line::set_state(tx, server, &rotation.new_version, LineState::Absent).await?,
-    })
+    }
+    Ok(())
 }
 
 /// The keys in their grace end on the further host with the rest: the rotations that ended them have it as one more.

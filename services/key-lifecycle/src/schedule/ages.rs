@@ -4,7 +4,7 @@ use super::caps::{self, Caps};
 use super::window::{Lot, may_begin, planned, zone};
 use super::{Aged, Scheduler, told};
 use crate::adapters::credential_store::Tenant;
-use crate::model::{Origin, RotationState, Settings, VersionState};
+use crate::model::{Origin, RotationState, VersionState};
 use crate::store;
 use crate::store::schedule::{After, InUse};
 use jiff::tz::TimeZone;
@@ -73,7 +73,7 @@ impl Scheduler {
         }
         match aged.planned {
             Some(planned) if may_begin(now, planned, window, &zone, lot) => {
-                self.begin(&aged, &settings, now, caps).await
+                self.begin(&aged, now, caps).await
             }
             _ => Ok(()),
         }
@@ -96,13 +96,7 @@ impl Scheduler {
         found
     }
 
-    async fn begin(
-        &self,
-        aged: &Aged,
-        settings: &Settings,
-        now: Instant,
-        caps: &mut Caps,
-    ) -> Result<(), Failure> {
+    async fn begin(&self, aged: &Aged, now: Instant, caps: &mut Caps) -> Result<(), Failure> {
         if caps.is_full() {
             return Ok(());
         }
@@ -115,9 +109,7 @@ impl Scheduler {
         let Some(tries) = self.db.serialized(|| self.claim(&aged.key)).await.map_err(Failure::from)? else {
             return Ok(());
         };
-        // Whoever has not fetched the new key yet needs the old one.
-        let grace = settings.grace_period.max(Settings::default().grace_period);
-        let begun = self.rotate.start_automatic(&aged.key.access, Some(grace), &Origin::Schedule).await;
+        let begun = self.rotate.start_automatic(&aged.key.access, None, &Origin::Schedule).await;
         match begun {
             Ok(rotation) => {
                 tracing::info!(access = %aged.key.access, %rotation, "rotated because of its age");

@@ -1,7 +1,7 @@
 //! Tenants that leave, and the files that are kept of them.
 
 use super::{Connection, list, read_list};
-use crate::model::Offboarding;
+use crate::model::{Offboarding, OffboardingState};
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::{AccessId, TenantId};
 use keywright_storage::{Columns, Error, Tx};
@@ -12,12 +12,13 @@ pub async fn insert(tx: &mut Tx, tenant: &TenantId, comment: &str, accesses: usi
     let now = tx.now().micros();
     sqlx::query(
         "INSERT INTO offboarding (tenant_id, state, comment, accesses, outstanding, waits_for, requested_at, attempts, next_at)
-         VALUES ($1, 'RUNNING', $2, $3, 0, '[]', $4, 0, $4)",
+         VALUES ($1, $5, $2, $3, 0, '[]', $4, 0, $4)",
     )
     .bind(tenant.as_str())
     .bind(comment)
     .bind(i64::try_from(accesses).unwrap_or(i64::MAX))
     .bind(now)
+    .bind(OffboardingState::Running.as_str())
     .execute(tx.conn())
     .await?;
     Ok(())

@@ -60,10 +60,11 @@ async fn its_accesses_end_everywhere_and_what_is_kept_says_so() {
     assert_eq!(done.state(), proto::OffboardingState::Succeeded, "{done:?}");
     assert!(done.export_ready && done.waits_for.is_empty() && done.finished_at.is_some());
     assert_eq!(tenant_state(&world), vault::TenantState::Deleted);
-    let state = world.vault.state.lock().unwrap();
-    assert!(state.references.is_empty(), "{:?}", state.references);
-    assert!(state.versions.values().all(|(_, version)| version.material_destroyed));
-    drop(state);
+    {
+        let state = world.vault.state.lock().unwrap();
+        assert!(state.references.is_empty(), "{:?}", state.references);
+        assert!(state.versions.values().all(|(_, version)| version.material_destroyed));
+    }
     let asked = proto::GetOffboardingExportRequest { tenant_id: world.tenant.to_string() };
     let file =
         answer(world.offboarding(&operator()).get_offboarding_export(asked).await).unwrap().file.unwrap();

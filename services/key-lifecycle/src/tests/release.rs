@@ -112,12 +112,13 @@ async fn course(host: TestHost) {
     assert_eq!((key.account.as_str(), key.version), (stage.access.account.as_str(), 1));
     assert_eq!(stage.own_lines(), 0, "{}", stage.roots_file());
     assert_eq!(stage.tenants_file(), before, "the tenant's file is as it was");
-    let state = world.vault.state.lock().unwrap();
-    assert!(state.servers[server].management_key_id.is_empty());
-    assert!(state.references.iter().all(|held| !held.contains(server)), "{:?}", state.references);
-    let left = state.versions.values().filter(|(_, version)| !version.material_destroyed).count();
-    assert_eq!(left, 2, "the two saved ones");
-    drop(state);
+    {
+        let state = world.vault.state.lock().unwrap();
+        assert!(state.servers[server].management_key_id.is_empty());
+        assert!(state.references.iter().all(|held| !held.contains(server)), "{:?}", state.references);
+        let left = state.versions.values().filter(|(_, version)| !version.material_destroyed).count();
+        assert_eq!(left, 2, "the two saved ones");
+    }
     assert_eq!(release(world, server).await.unwrap(), released, "asked again, the same is answered");
 }
 

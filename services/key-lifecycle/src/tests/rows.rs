@@ -139,7 +139,10 @@ async fn claims_of_a_version_are_numbered() {
         acknowledged_at: None,
     };
     store::claim::insert(&mut tx, &claim).await.unwrap();
-    assert_eq!(store::claim::of_version(tx.conn(), &claim.version).await.unwrap(), [claim.clone()]);
+    assert_eq!(
+        store::claim::of_version(tx.conn(), &claim.version).await.unwrap(),
+        std::slice::from_ref(&claim)
+    );
     let second = Claim { id: ClaimId::random().unwrap(), ..claim.clone() };
     store::claim::insert(&mut tx, &second).await.unwrap();
     let both = store::claim::of_version(tx.conn(), &claim.version).await.unwrap();

@@ -1,7 +1,7 @@
 //! `keywright access …`: tenants' SSH access.
 
-mod client_key;
 mod add_host;
+mod client_key;
 mod deprovision;
 mod download;
 mod key_use;

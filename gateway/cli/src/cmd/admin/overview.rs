@@ -20,7 +20,7 @@ pub struct Tenants {
     status: Option<Status>,
     /// Only tenants whose most urgent access is due so
     #[arg(long, value_enum)]
-    due: Option<Due>,
+    due: Option<Urgency>,
     #[command(flatten)]
     page: PageArgs,
 }
@@ -36,7 +36,7 @@ enum Status {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Due {
+enum Urgency {
     /// No key is due within 7 days
     NotDue,
     /// A key is due within 7 days
@@ -62,9 +62,9 @@ impl Tenants {
             Status::Revoked => "revoked",
         });
         let due = self.due.map(|due| match due {
-            Due::NotDue => "not_due",
-            Due::DueSoon => "due_soon",
-            Due::Overdue => "overdue",
+            Urgency::NotDue => "not_due",
+            Urgency::DueSoon => "due_soon",
+            Urgency::Overdue => "overdue",
         });
         let filter = [("search", self.search.as_deref()), ("status", status), ("due", due)];
         let page = app.client.list(&["api", "admin", "secrets", "tenants"], &filter, &self.page).await?;
