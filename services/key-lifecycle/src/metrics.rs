@@ -7,9 +7,8 @@
 use crate::store;
 use keywright_domain::clock::Instant;
 use keywright_runtime::failure::Failure;
+use keywright_runtime::metrics::{Gauge, record_seconds};
 use keywright_storage::Db;
-use opentelemetry::metrics::Gauge;
-use opentelemetry::{KeyValue, global};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -21,39 +20,31 @@ const BOUNDS: [f64; 12] =
 /// A host was proven to refuse the revoked keys.
 pub fn proven_refused(revoked_at: Instant, proven_at: Instant) {
     let micros = u64::try_from(proven_at.micros().saturating_sub(revoked_at.micros())).unwrap_or_default();
-    let histogram = global::meter("keywright")
-        .f64_histogram("keywright_revocation_seconds")
-        .with_description("From a revocation to the proof that a host refuses its keys")
-        .with_unit("s")
-        .with_boundaries(BOUNDS.to_vec())
-        .build();
-    histogram.record(Duration::from_micros(micros).as_secs_f64(), &[]);
+    let what = "From a revocation to the proof that a host refuses its keys";
+    record_seconds("keywright_revocation_seconds", what, &BOUNDS, Duration::from_micros(micros));
 }
 
 /// What is so now, again and again until `stop`.
 pub struct Sampler {
     pub db: Db,
-    exposed: Gauge<u64>,
-    longest: Gauge<u64>,
-    rotations: Gauge<u64>,
+    exposed: Gauge,
+    longest: Gauge,
+    rotations: Gauge,
 }
 
 impl Sampler {
     pub fn new(db: Db) -> Self {
-        let meter = global::meter("keywright");
-        let gauge =
-            |name: &'static str, what: &'static str| meter.u64_gauge(name).with_description(what).build();
         Self {
             db,
-            exposed: gauge(
+            exposed: Gauge::new(
                 "keywright_exposed_keys",
                 "Keys on hosts that must not work and are not proven refused",
             ),
-            longest: gauge(
+            longest: Gauge::new(
                 "keywright_exposure_seconds_max",
                 "How long the longest exposed of them is exposed",
             ),
-            rotations: gauge("keywright_rotations", "Rotations so far by where they stand (outcome)"),
+            rotations: Gauge::new("keywright_rotations", "Rotations so far by where they stand (outcome)"),
         }
     }
 
@@ -76,10 +67,10 @@ impl Sampler {
         let outcomes = store::overview::outcomes(&mut reader).await?;
         drop(reader);
         let longest = since.map_or(0, |since| now.secs().saturating_sub(since.secs()));
-        self.exposed.record(exposed, &[]);
-        self.longest.record(u64::try_from(longest).unwrap_or_default(), &[]);
+        self.exposed.record(exposed);
+        self.longest.record(u64::try_from(longest).unwrap_or_default());
         for (state, count) in outcomes {
-            self.rotations.record(count, &[KeyValue::new("outcome", state.to_lowercase())]);
+            self.rotations.record_of("outcome", state.to_lowercase(), count);
         }
         Ok(())
     }

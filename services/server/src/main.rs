@@ -26,6 +26,9 @@ use zeroizing_alloc::ZeroAlloc;
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
+/// In the role `all` a call goes through the services on one stack, and without optimization its frames are large.
+const STACK: usize = 8 << 20;
+
 fn main() -> ExitCode {
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         return ExitCode::FAILURE;
@@ -40,10 +43,11 @@ fn main() -> ExitCode {
         LogFormat::Text => telemetry::LogFormat::Text,
         LogFormat::Json => telemetry::LogFormat::Json,
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return refuse(&error),
-    };
+    let runtime =
+        match tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK).enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return refuse(&error),
+        };
     let outcome = runtime.block_on(async {
         let telemetry = Telemetry::start(&cli.settings.log, format, cli.settings.otlp_endpoint.as_deref())?;
         let outcome = run::run(cli).await;

@@ -167,7 +167,7 @@ fn download(output: &MessageDescriptor) -> Value {
     json!({
         "description": "The file, as an attachment.",
         "headers": headers,
-        "content": { "application/octet-stream": {} },
+        "content": { "*/*": {} },
     })
 }
 

@@ -14,6 +14,7 @@ mod ending;
 pub mod failure;
 pub mod idempotency;
 pub mod keys;
+pub mod metrics;
 pub mod page;
 pub mod peer;
 pub mod quota;

@@ -56,7 +56,7 @@ pub async fn objects(world: &World) -> Objects {
     let server = json!({"name": "grouped", "host": "grouped.example", "group": group});
     owner.post("/api/servers", server).await.success();
     let token = owner.post("/api/tokens", json!({"role": "tenant_member"})).await.success();
-    let campaign = json!({"selector": {"accessIds": [world.provision().await.id]},
+    let campaign = json!({"selector": {"accessIds": [world.provision_existing("second", "").await.id]},
         "confirmation": {"targetCount": 1}});
     let campaign = keywright.post("/api/admin/campaigns", campaign).await.success();
     let mut objects = nobodys();

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use keywright_e2e::document::{fetch, operations};
-use keywright_e2e::world::options;
+use keywright_e2e::world::{manage, options, register, start_host};
 use keywright_e2e::{Access, Sshd, Stores, World, text};
 use keywright_kit::{Answer, Caller, KeyType, Keywright, keygen};
 use reqwest::Method;
@@ -215,6 +215,53 @@ async fn accesses(pair: &Pair, covered: &mut BTreeSet<String>) {
     access.finished(&text(&regenerated, "/id")).await;
     let shown = access.show().await;
     assert_eq!(shown["recentRotations"].as_array().unwrap().len(), 3, "{shown}");
+    further_host(pair, &access, covered).await;
+    campaign(pair, &access, covered).await;
+}
+
+/// On a second host and off again: one rotation each.
+async fn further_host(pair: &Pair, access: &Access<'_>, covered: &mut BTreeSet<String>) {
+    let world = &pair.world;
+    let host = start_host(Sshd::OpenSsh).await;
+    host.write_authorized_keys("root", format!("{}\n", world.bootstrap.public_line()));
+    let server = register(&world.keywright, &world.tenant, &host, "web-2").await;
+    manage(&world.keywright, &server, &world.bootstrap).await;
+    let add = Keyed {
+        other: ("reason", json!("another")),
+        ..keyed(
+            Method::POST,
+            "/api/tenants/{tenantId}/ssh-access/{accessId}/hosts",
+            access.path("/hosts"),
+            json!({"serverId": server, "createAccount": true}),
+            false,
+        )
+    };
+    let added = pair.assert_one_effect(add, covered).await;
+    access.finished(&text(&added, "/id")).await;
+    let remove = Keyed {
+        other: ("reason", json!("another")),
+        ..keyed(
+            Method::DELETE,
+            "/api/tenants/{tenantId}/ssh-access/{accessId}/hosts/{serverId}",
+            access.path(&format!("/hosts/{server}")),
+            json!({"confirmation": {"accessId": access.id}}),
+            false,
+        )
+    };
+    let removed = pair.assert_one_effect(remove, covered).await;
+    access.finished(&text(&removed, "/id")).await;
+}
+
+async fn campaign(pair: &Pair, access: &Access<'_>, covered: &mut BTreeSet<String>) {
+    let route = "/api/admin/campaigns";
+    let body = json!({"selector": {"accessIds": [access.id]}, "confirmation": {"targetCount": 1}});
+    let create = Keyed {
+        other: ("reason", json!("another")),
+        ..keyed(Method::POST, route, route.into(), body, false)
+    };
+    pair.assert_one_effect(create, covered).await;
+    let listed = pair.world.keywright.get(route).await.success();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1, "{listed}");
 }
 
 /// What the contract says takes a key.

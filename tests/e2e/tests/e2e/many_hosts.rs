@@ -71,7 +71,7 @@ async fn by_default_a_host_that_is_down_leaves_the_old_key_everywhere() {
     let key = access.download().await;
     it.others[0].stop_server().await;
 
-    let rotation = access.start_rotation(json!({"gracePeriod": "1h"})).await;
+    let rotation = access.start_rotation(json!({"gracePeriod": "3600s"})).await;
     let ended = it.becomes(&format!("/api/rotations/{rotation}"), |it| it["state"] == "failed").await;
 
     assert_eq!(ended["reason"], "HOST_UNREACHABLE", "{ended}");
@@ -114,7 +114,7 @@ async fn hosts_come_and_go_and_the_access_ends() {
     let it = Three::new().await;
     let access = it.provision(&it.servers[..1]).await;
     let old = access.download().await;
-    access.rotate("1h").await;
+    access.rotate("3600s").await;
     let key = access.download().await;
 
     let added = it.command("add-host", &access, &["--server", &it.servers[2], "--create-account"]).await;

@@ -69,7 +69,7 @@ async fn tenants_are_found_and_an_exposed_key_is_seen_until_it_is_proven_refused
     let refused: Answer = world.owner().get("/api/admin/exposures").await;
     assert_eq!(refused.status, 403, "{}", refused.json);
     let hidden = world.owner().get(&format!("/api/admin/secrets/tenants/{}", world.tenant)).await;
-    assert_eq!(hidden.status, 404, "{}", hidden.json);
+    assert_eq!(hidden.status, 403, "{}", hidden.json);
 }
 
 #[tokio::test]

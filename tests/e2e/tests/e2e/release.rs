@@ -23,7 +23,7 @@ async fn what_stays_works_and_what_is_keywrights_is_gone() {
     operator.post(&format!("/api/servers/{}/credentials", world.server), bind).await.success();
 
     let released = world.keywright.cli(&release).await;
-    assert!(released.ok(), "{released:?}");
+    assert!(released.ok(), "{released:?}\n{}", world.keywright.logs());
     for told in ["OFFER refused", "LOGIN accepted", access.account.as_str(), "never"] {
         assert!(released.stdout.contains(told), "{told}: {released:?}");
     }
