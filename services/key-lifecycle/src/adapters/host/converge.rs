@@ -135,9 +135,13 @@ impl Host<'_> {
                 }
                 Err(HostFailure::Refused { reason: reason @ Reason::HostFileChanged, .. }) => last = reason,
                 // No file, no key: a marker that cannot be written (there is no home) holds back no revocation.
-                Err(HostFailure::Refused { .. })
-                    if goal.nothing_there(&found) || only_marks(found.bytes(), &bytes) =>
-                {
+                Err(HostFailure::Refused { .. }) if goal.nothing_there(&found) => {
+                    return Ok(Settled { found, edited, merged });
+                }
+                Err(HostFailure::Refused {
+                    reason: Reason::HostFileReadOnly | Reason::HostFileDiskFull,
+                    ..
+                }) if only_marks(found.bytes(), &bytes) => {
                     return Ok(Settled { found, edited, merged });
                 }
                 Err(failure) => return Err(failure),
