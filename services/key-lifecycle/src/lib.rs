@@ -19,6 +19,7 @@
 //! | `key_use` | when and from where a key was last used |
 //! | `metrics` | what is measured |
 //! | `worker` | what the service does by itself |
+//! | `held` | a lease around what is done outside of the worker |
 //! | `custody` | what credential-store is told of versions, until it knows |
 //! | `store` | SQL |
 //! | `adapters` | credential-store and connectivity-probe as peers, hosts over SSH |
@@ -33,6 +34,7 @@ mod build;
 mod campaign;
 mod custody;
 mod drift;
+mod held;
 mod key_use;
 mod krl;
 mod management;

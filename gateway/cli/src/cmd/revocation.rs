@@ -1,4 +1,4 @@
-//! `keywright revocation …`, and the waiting of `access revoke`.
+//! `keywright revocation …`, and the waiting of `access revoke` and `access deprovision`.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ pub async fn run(command: Command, app: &App<'_>) -> Result<()> {
 }
 
 /// Shows a revocation as it goes and answers it as it is in the end, or when the time is up.
-pub async fn wait(app: &App<'_>, id: &str, wait_timeout: u64) -> Result<Answer> {
+async fn wait(app: &App<'_>, id: &str, wait_timeout: u64) -> Result<Answer> {
     app.interrupts.hint(&format!(
         "The revocation goes on in Keywright. Follow it with: keywright revocation watch {id}"
     ));
@@ -70,9 +70,25 @@ pub async fn wait(app: &App<'_>, id: &str, wait_timeout: u64) -> Result<Answer> 
     Ok(answer)
 }
 
+/// Shows what was started, at once or when its time is up.
+///
 /// # Errors
 /// `Unproven` while a host may still accept a key.
-pub fn verdict(revocation: &Value) -> Result<()> {
+pub async fn settle(app: &App<'_>, started: &Answer, no_wait: bool, wait_timeout: u64) -> Result<()> {
+    let id = fields::text(&started.value, "/id");
+    if no_wait {
+        app.out.answer(started, view::one(&started.value));
+        app.out.news(&format!("Follow it with: keywright revocation watch {id}"));
+        return Ok(());
+    }
+    let ended = wait(app, id, wait_timeout).await?;
+    app.out.answer(&ended, view::one(&ended.value));
+    verdict(&ended.value)
+}
+
+/// # Errors
+/// `Unproven` while a host may still accept a key.
+fn verdict(revocation: &Value) -> Result<()> {
     if view::is_proven(revocation) {
         return Ok(());
     }

@@ -86,6 +86,16 @@ async fn host_keys(conn: &mut AnyConnection, id: &ServerId) -> Result<Vec<HostKe
         .collect()
 }
 
+async fn with_host_keys(conn: &mut AnyConnection, rows: &[AnyRow]) -> Result<Vec<Server>, Error> {
+    let mut servers = Vec::with_capacity(rows.len());
+    for row in rows {
+        let mut server = decode(row)?;
+        server.host_keys = host_keys(conn, &server.id).await?;
+        servers.push(server);
+    }
+    Ok(servers)
+}
+
 pub async fn find(db: &Db, id: &ServerId) -> Result<Option<Server>, Error> {
     let mut conn = db.read().acquire().await?;
     read(&mut conn, id).await
@@ -118,13 +128,7 @@ pub async fn list(db: &Db, filter: &Filter, page: &Page) -> Result<Vec<Server>, 
     .bind(page.size.saturating_add(1))
     .fetch_all(&mut *conn)
     .await?;
-    let mut servers = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let mut server = decode(row)?;
-        server.host_keys = host_keys(&mut conn, &server.id).await?;
-        servers.push(server);
-    }
-    Ok(servers)
+    with_host_keys(&mut conn, &rows).await
 }
 
 /// What a list for background work is narrowed to; empty text narrows nothing.
@@ -161,13 +165,7 @@ pub async fn among(db: &Db, among: Among<'_>, page: &Page) -> Result<Vec<Server>
     .bind(page.size.saturating_add(1))
     .fetch_all(&mut *conn)
     .await?;
-    let mut servers = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let mut server = decode(row)?;
-        server.host_keys = host_keys(&mut conn, &server.id).await?;
-        servers.push(server);
-    }
-    Ok(servers)
+    with_host_keys(&mut conn, &rows).await
 }
 
 pub async fn insert(tx: &mut Tx, server: &Server) -> Result<(), Error> {

@@ -1,15 +1,15 @@
 //! Puts the keys of an access on a further host. No key changes: a failure takes nothing from anybody.
 
-use super::start::Plan;
-use super::start_rotation::{Recorded, earlier, refuse_while_running};
+use super::start::{Plan, Recorded, earlier};
+use super::start_rotation::refuse_while_running;
 use super::{Starter, gates};
 use crate::adapters::credential_store::{CredentialStore, Server};
-use crate::model::{Access, Host, RotationKind, VersionState};
+use crate::model::{Access, RotationKind, VersionState};
 use crate::recovery;
 use crate::store;
 use keywright_domain::caller::Caller;
 use keywright_domain::ids::shown;
-use keywright_domain::ids::{AccessId, RotationId, ServerId, TenantId};
+use keywright_domain::ids::{AccessId, RotationId, TenantId};
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
@@ -70,26 +70,14 @@ impl AddHost {
         let mut reader = store::reader(&self.db).await?;
         let found = gates::find_usable(&mut reader, &tenant, &access).await?;
         drop(reader);
-        let missing = || Failure::not_found(Reason::ServerNotFound, &asked.server);
-        let server = ServerId::parse(&asked.server).map_err(|_| missing())?;
-        let server = self.store.server(&server).await?;
-        if server.tenant != tenant {
-            return Err(missing());
-        }
-        gates::usable(&server)?;
-        gates::not_ours(&server, &found.account)?;
+        let server = gates::server_for(&self.store, &tenant, &asked.server, &found.account).await?;
         let (create_account, comment) = (asked.create_account, asked.comment);
         Ok(Wanted { tenant, access, server, create_account, comment, scope })
     }
 
     async fn start(&self, wanted: &Wanted, intent: &Intent) -> Result<RotationId, Failure> {
-        match self.db.serialized(|| self.record(wanted, intent)).await? {
-            Recorded::Before(rotation) => Ok(rotation),
-            Recorded::Begun(rotation) => {
-                self.starter.begin(&rotation, intent, wanted.scope.as_ref()).await?;
-                Ok(rotation)
-            }
-        }
+        let recorded = self.db.serialized(|| self.record(wanted, intent)).await?;
+        self.starter.follow(recorded, intent, wanted.scope.as_ref()).await
     }
 
     async fn record(&self, wanted: &Wanted, intent: &Intent) -> Result<Recorded, Error> {
@@ -125,28 +113,13 @@ impl AddHost {
     }
 }
 
-/// The host is one of the access from here on, and its account is taken.
+/// As one host more, if the access may have it.
 async fn join(tx: &mut Tx, access: &Access, wanted: &Wanted) -> Result<(), Error> {
-    let server = &wanted.server;
     let hosts = store::access::hosts(tx.conn(), &access.id).await?;
     if hosts.len() >= gates::MOST_SERVERS {
         let most = format!("is one more than the {} that an access may have", gates::MOST_SERVERS);
         return Err(Failure::violation("serverId", most).into());
     }
-    if store::access::of_account(tx.conn(), &server.id, access.account.as_str()).await?.is_some() {
-        let failure = Failure::new(Reason::AlreadyExists, "An access to this account of the server exists.");
-        return Err(failure.with("serverId", server.id.as_str()).into());
-    }
-    store::access::take_account(tx, &server.id, &access.account, &access.id).await?;
-    let host = Host {
-        server: server.id.clone(),
-        name: server.name.clone(),
-        host: server.host.clone(),
-        port: server.port,
-        residual: Vec::new(),
-        create_account: wanted.create_account,
-        leaving: false,
-    };
     let position = store::access::next_position(tx, &access.id).await?;
-    Ok(store::access::insert_host(tx, &access.id, position, &host).await?)
+    gates::join(tx, access, &wanted.server, position, wanted.create_account).await
 }

@@ -1,12 +1,13 @@
 //! The checks that several use cases share.
 
-use crate::adapters::credential_store::Server;
-use crate::model::Access;
+use crate::adapters::credential_store::{CredentialStore, Server};
+use crate::model::{Access, Host};
 use crate::store::{self, Connection};
 use keywright_domain::account::AccountName;
 use keywright_domain::ids::{AccessId, ServerId, TenantId};
 use keywright_domain::reason::Reason;
 use keywright_runtime::failure::{Error, Failure};
+use keywright_storage::Tx;
 
 /// Servers of one access.
 pub const MOST_SERVERS: usize = 100;
@@ -83,6 +84,49 @@ pub fn not_ours(server: &Server, account: &AccountName) -> Result<(), Failure> {
         return Err(failure.with("serverId", server.id.as_str()));
     }
     Ok(())
+}
+
+/// The tenant's server, if an access to this account may begin on it.
+pub async fn server_for(
+    store: &CredentialStore,
+    tenant: &TenantId,
+    server: &str,
+    account: &AccountName,
+) -> Result<Server, Failure> {
+    let missing = || Failure::not_found(Reason::ServerNotFound, server);
+    let id = ServerId::parse(server).map_err(|_| missing())?;
+    let found = store.server(&id).await?;
+    if found.tenant != *tenant {
+        return Err(missing());
+    }
+    usable(&found)?;
+    not_ours(&found, account)?;
+    Ok(found)
+}
+
+/// The server is one of the access's hosts from here on, and its account is taken.
+pub async fn join(
+    tx: &mut Tx,
+    access: &Access,
+    server: &Server,
+    position: i64,
+    create_account: bool,
+) -> Result<(), Error> {
+    if store::access::of_account(tx.conn(), &server.id, access.account.as_str()).await?.is_some() {
+        let failure = Failure::new(Reason::AlreadyExists, "An access to this account of the server exists.");
+        return Err(failure.with("serverId", server.id.as_str()).into());
+    }
+    store::access::take_account(tx, &server.id, &access.account, &access.id).await?;
+    let host = Host {
+        server: server.id.clone(),
+        name: server.name.clone(),
+        host: server.host.clone(),
+        port: server.port,
+        residual: Vec::new(),
+        create_account,
+        leaving: false,
+    };
+    Ok(store::access::insert_host(tx, &access.id, position, &host).await?)
 }
 
 /// New work may begin on the server.

@@ -4,7 +4,7 @@ use super::possession::{ClientKey, Offered};
 use super::start::Plan;
 use super::{Starter, gates, repeat};
 use crate::adapters::credential_store::{CredentialStore, Server};
-use crate::model::{Access, Host, RotationKind};
+use crate::model::{Access, RotationKind};
 use crate::recovery;
 use crate::store;
 use keywright_domain::account::AccountName;
@@ -113,18 +113,10 @@ impl ProvisionAccess {
         }
         let mut servers: Vec<Server> = Vec::new();
         for text in ids {
-            let missing = || Failure::not_found(Reason::ServerNotFound, text);
-            let id = ServerId::parse(text).map_err(|_| missing())?;
-            if servers.iter().any(|server| server.id == id) {
+            if servers.iter().any(|server| server.id.as_str() == text) {
                 return Err(Failure::violation("serverIds", "names a server twice"));
             }
-            let server = self.store.server(&id).await?;
-            if server.tenant != *tenant {
-                return Err(missing());
-            }
-            gates::usable(&server)?;
-            gates::not_ours(&server, account)?;
-            servers.push(server);
+            servers.push(gates::server_for(&self.store, tenant, text, account).await?);
         }
         Ok(servers)
     }
@@ -174,22 +166,7 @@ impl ProvisionAccess {
         };
         store::access::insert(&mut tx, &access).await?;
         for (position, server) in (1i64..).zip(&wanted.servers) {
-            if store::access::of_account(tx.conn(), &server.id, access.account.as_str()).await?.is_some() {
-                let failure =
-                    Failure::new(Reason::AlreadyExists, "An access to this account of the server exists.");
-                return Err(failure.with("serverId", server.id.as_str()).into());
-            }
-            store::access::take_account(&mut tx, &server.id, &access.account, &access.id).await?;
-            let host = Host {
-                server: server.id.clone(),
-                name: server.name.clone(),
-                host: server.host.clone(),
-                port: server.port,
-                residual: Vec::new(),
-                create_account: wanted.create_account,
-                leaving: false,
-            };
-            store::access::insert_host(&mut tx, &access.id, position, &host).await?;
+            gates::join(&mut tx, &access, server, position, wanted.create_account).await?;
         }
         let servers: Vec<ServerId> = wanted.servers.iter().map(|server| server.id.clone()).collect();
         let plan = Plan {

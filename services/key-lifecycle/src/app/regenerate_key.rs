@@ -1,8 +1,8 @@
 //! Generates and installs a new key after a revocation.
 
 use super::possession::{ClientKey, Offered};
-use super::start::Plan;
-use super::start_rotation::{Recorded, earlier, refuse_while_running, require_usable};
+use super::start::{Plan, Recorded, earlier};
+use super::start_rotation::{refuse_while_running, require_usable};
 use super::{Starter, gates};
 use crate::adapters::credential_store::CredentialStore;
 use crate::model::RotationKind;
@@ -80,13 +80,8 @@ impl RegenerateKey {
     }
 
     async fn start(&self, wanted: &Wanted, intent: &Intent) -> Result<RotationId, Failure> {
-        match self.db.serialized(|| self.record(wanted, intent)).await? {
-            Recorded::Before(rotation) => Ok(rotation),
-            Recorded::Begun(rotation) => {
-                self.starter.begin(&rotation, intent, wanted.scope.as_ref()).await?;
-                Ok(rotation)
-            }
-        }
+        let recorded = self.db.serialized(|| self.record(wanted, intent)).await?;
+        self.starter.follow(recorded, intent, wanted.scope.as_ref()).await
     }
 
     async fn record(&self, wanted: &Wanted, intent: &Intent) -> Result<Recorded, Error> {

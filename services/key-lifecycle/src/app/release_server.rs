@@ -2,7 +2,7 @@
 
 use super::gates;
 use crate::adapters::credential_store::CredentialStore;
-use crate::management::held;
+use crate::held;
 use crate::model::Release;
 use crate::recovery;
 use crate::release::{Line, Releaser};
@@ -45,7 +45,7 @@ impl ReleaseServer {
         recovery::refuse_while_active(&self.db).await?;
         let line = if asked.leave_management_key { Line::IsLeft } else { Line::MustGo };
         let doing = self.releaser.run(caller, &server, line, &asked.comment);
-        let done = held(&self.db, &lease(&id), &self.owner, doing).await?;
+        let done = held::held(&self.db, &lease(&id), &self.owner, held::SHORT, doing).await?;
         done.ok_or_else(|| Failure::new(Reason::RequestInProgress, "The server is being released."))
     }
 }

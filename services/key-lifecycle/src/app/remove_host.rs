@@ -1,8 +1,7 @@
 //! Takes every key of an access off one host. The host takes no part in the access from the moment it is asked for; the
 //! work goes on until the host has been proven to refuse the keys, however long it is down.
 
-use super::start::Plan;
-use super::start_rotation::{Recorded, earlier};
+use super::start::{Plan, Recorded, earlier};
 use super::{Starter, gates};
 use crate::model::{Access, RotationKind, RotationState, VersionState};
 use crate::recovery;

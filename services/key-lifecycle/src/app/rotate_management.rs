@@ -5,7 +5,8 @@
 use super::gates;
 use super::view_management::{ManagementView, ViewManagement};
 use crate::adapters::credential_store::CredentialStore;
-use crate::management::{Keys, held};
+use crate::held;
+use crate::management::Keys;
 use crate::model::ManagementState;
 use crate::recovery;
 use crate::store;
@@ -64,7 +65,7 @@ impl RotateManagement {
 
     /// Drives it, or waits for whoever does.
     async fn finish(&self, id: &ManagementId) -> Result<(), Failure> {
-        let driven = held(&self.db, id.as_str(), &self.owner, self.keys.run(id)).await;
+        let driven = held::held(&self.db, id.as_str(), &self.owner, held::SHORT, self.keys.run(id)).await;
         self.wake.notify_one();
         if let Err(failure) = driven {
             tracing::info!(reason = failure.reason.as_str(), "the worker goes on with a management key");

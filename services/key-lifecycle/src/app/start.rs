@@ -42,6 +42,25 @@ pub(super) struct Plan<'a> {
     pub(super) client_key: Option<&'a ClientKey>,
 }
 
+/// What the first transaction did.
+pub(super) enum Recorded {
+    Begun(RotationId),
+    /// The same request began it before.
+    Before(RotationId),
+}
+
+/// The rotation that the same request began before.
+pub(super) async fn earlier(
+    tx: &mut Tx,
+    intent: &Intent,
+    scope: Option<&Scope>,
+) -> Result<Option<RotationId>, Error> {
+    let Some(id) = repeat::first_answer(tx, scope).await? else { return Ok(None) };
+    let id = RotationId::parse(&id).map_err(|_| Failure::not_found(Reason::RotationNotFound, &id))?;
+    intent.done(tx, Outcome::succeeded().with("rotationId", id.as_str())).await?;
+    Ok(Some(id))
+}
+
 impl Starter {
     /// The rows: version (its id durable before anybody generates it), rotation, steps, the answer to a repetition.
     pub(super) async fn record(
@@ -105,6 +124,22 @@ impl Starter {
         store::access::touch(tx, &rotation.access).await?;
         repeat::remember(tx, scope, answer.unwrap_or(id.as_str())).await?;
         Ok(id)
+    }
+
+    /// What was recorded takes its course.
+    pub(super) async fn follow(
+        &self,
+        recorded: Recorded,
+        intent: &Intent,
+        scope: Option<&Scope>,
+    ) -> Result<RotationId, Failure> {
+        match recorded {
+            Recorded::Before(rotation) => Ok(rotation),
+            Recorded::Begun(rotation) => {
+                self.begin(&rotation, intent, scope).await?;
+                Ok(rotation)
+            }
+        }
     }
 
     /// Runs the first step; a refusal by the store is the caller's answer, and the idempotency key is free again.

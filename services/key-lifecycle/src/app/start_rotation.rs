@@ -1,8 +1,8 @@
 //! Starts a graceful rotation: the old key stays valid for the grace period.
 
 use super::possession::{ClientKey, Offered};
-use super::start::Plan;
-use super::{Starter, gates, repeat};
+use super::start::{Plan, Recorded, earlier};
+use super::{Starter, gates};
 use crate::adapters::credential_store::CredentialStore;
 use crate::model::{Access, Origin, RotationKind, RotationState, Version, VersionState};
 use crate::recovery;
@@ -55,11 +55,6 @@ struct Wanted {
     servers: Vec<ServerId>,
     origin: Option<Origin>,
     client_key: Option<ClientKey>,
-}
-
-pub(super) enum Recorded {
-    Begun(RotationId),
-    Before(RotationId),
 }
 
 impl StartRotation {
@@ -156,13 +151,8 @@ impl StartRotation {
     }
 
     async fn start(&self, wanted: &Wanted, intent: &Intent) -> Result<RotationId, Failure> {
-        match self.db.serialized(|| self.record(wanted, intent)).await? {
-            Recorded::Before(rotation) => Ok(rotation),
-            Recorded::Begun(rotation) => {
-                self.starter.begin(&rotation, intent, wanted.scope.as_ref()).await?;
-                Ok(rotation)
-            }
-        }
+        let recorded = self.db.serialized(|| self.record(wanted, intent)).await?;
+        self.starter.follow(recorded, intent, wanted.scope.as_ref()).await
     }
 
     async fn record(&self, wanted: &Wanted, intent: &Intent) -> Result<Recorded, Error> {
@@ -244,18 +234,6 @@ async fn during_grace(
 fn in_grace(end: Instant) -> Failure {
     Failure::new(Reason::GraceInProgress, "The previous key is still in its grace period.")
         .with("graceEndsAt", end.rfc3339())
-}
-
-/// The rotation that the same request began before.
-pub(super) async fn earlier(
-    tx: &mut Tx,
-    intent: &Intent,
-    scope: Option<&Scope>,
-) -> Result<Option<RotationId>, Error> {
-    let Some(id) = repeat::first_answer(tx, scope).await? else { return Ok(None) };
-    let id = RotationId::parse(&id).map_err(|_| Failure::not_found(Reason::RotationNotFound, &id))?;
-    intent.done(tx, Outcome::succeeded().with("rotationId", id.as_str())).await?;
-    Ok(Some(id))
 }
 
 /// What the same campaign began for the access before, so that a crash between here and its own record starts nothing

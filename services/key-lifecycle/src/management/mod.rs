@@ -7,7 +7,6 @@
 //! | `drive` | forward to the key that counts; before that, back |
 //! | `end` | takes the line of a key that no longer counts off the host |
 //! | `editor` | one key's line on its server |
-//! | `held` | a lease around what a request does itself |
 //! | `schedule` | rotates what is older than its maximum age |
 //!
 //! Invariants: the new key is proven by a login over a fresh connection before it counts; no line of a management key
@@ -18,11 +17,9 @@ mod begin;
 mod drive;
 mod editor;
 mod end;
-mod held;
 mod plan;
 mod schedule;
 
 pub use drive::Keys;
 pub use editor::Editor;
-pub use held::held;
 pub use plan::{PREDECESSOR_STAYS, pause};

@@ -17,12 +17,13 @@ pub mod fan_out;
 mod message;
 pub mod signature;
 
+use crate::held::{self, Span};
 use crate::model::{Delivery, Recipient};
 use crate::store;
 use deliver::Deliverer;
 use fan_out::FanOut;
 use keywright_runtime::failure::{Error, Failure};
-use keywright_storage::{Db, lease};
+use keywright_storage::Db;
 pub use message::Letter;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -31,8 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 const WORK: &str = "notifications";
 const POLL: Duration = Duration::from_millis(500);
-const LEASE: Duration = Duration::from_secs(10);
-const RENEW: Duration = Duration::from_secs(3);
+const SPAN: Span = Span { lease: Duration::from_secs(10), renew: Duration::from_secs(3) };
 /// Messages under way at once, each to another recipient.
 const AT_ONCE: usize = 32;
 /// In polls: about once an hour.
@@ -91,22 +91,13 @@ impl Notifier {
 
     /// Sends what is due as long as the lease is ours; what is under way when it is lost is sent again by its next holder.
     async fn hold(&self, stop: &CancellationToken) -> Result<(), Failure> {
-        let Some(lease) = lease::acquire(&self.db, WORK, &self.owner, LEASE).await? else { return Ok(()) };
-        let lost = async {
-            loop {
-                tokio::time::sleep(RENEW).await;
-                if !lease::renew(&self.db, &lease, LEASE).await.unwrap_or(false) {
-                    return;
-                }
+        let work = async {
+            tokio::select! {
+                result = self.work() => result,
+                () = stop.cancelled() => Ok(()),
             }
         };
-        let result = tokio::select! {
-            result = self.work() => result,
-            () = stop.cancelled() => Ok(()),
-            () = lost => return Ok(()),
-        };
-        lease::release(&self.db, &lease).await?;
-        result
+        held::held(&self.db, WORK, &self.owner, SPAN, work).await.map(|_| ())
     }
 
     /// Until nothing is due and nothing is under way.

@@ -3,7 +3,8 @@
 use super::begin::{not_managed, refuse_while_busy};
 use super::{Asked, Releaser};
 use crate::adapters::credential_store::Server;
-use crate::management::{held, pause};
+use crate::held;
+use crate::management::pause;
 use crate::model::{Management, Receipt, Release, ReleaseState};
 use crate::store;
 use keywright_domain::account::AccountName;
@@ -102,7 +103,8 @@ impl Releaser {
     async fn go_on(&self, caller: &Caller, id: &ManagementId) -> Result<Release, Failure> {
         let own = Caller::background(ServiceName::KeyLifecycle, id.as_str());
         let caller = if caller.principal.kind == PrincipalKind::System { &own } else { caller };
-        let done = held(&self.db, id.as_str(), &self.owner, self.drive(caller, id)).await?;
+        let done =
+            held::held(&self.db, id.as_str(), &self.owner, held::SHORT, self.drive(caller, id)).await?;
         done.ok_or_else(|| Failure::new(Reason::RequestInProgress, "The server is being released."))
     }
 

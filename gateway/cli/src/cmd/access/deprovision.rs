@@ -6,10 +6,8 @@ use super::AccessRef;
 use crate::app::App;
 use crate::args::{ConfirmArg, seconds};
 use crate::client::Body;
-use crate::cmd::revocation::{verdict, wait};
+use crate::cmd::revocation::settle;
 use crate::error::Result;
-use crate::fields;
-use crate::output::view::revocation as view;
 
 const NOTICE: &str = "The access is given up for good: every key of it ends at once, without a grace, and no key is \
     made for it again. When every host has been proven to refuse the keys, Keywright lets go of its servers and its \
@@ -51,14 +49,6 @@ impl Deprovision {
             .put("confirmation", serde_json::json!({"accessId": confirmed}))
             .text("reason", self.reason.as_deref());
         let started = app.client.delete_with(&path.route(&[]), &body).await?;
-        let revocation = fields::text(&started.value, "/id");
-        if self.no_wait {
-            app.out.answer(&started, view::one(&started.value));
-            app.out.news(&format!("Follow it with: keywright revocation watch {revocation}"));
-            return Ok(());
-        }
-        let ended = wait(app, revocation, self.wait_timeout).await?;
-        app.out.answer(&ended, view::one(&ended.value));
-        verdict(&ended.value)
+        settle(app, &started, self.no_wait, self.wait_timeout).await
     }
 }

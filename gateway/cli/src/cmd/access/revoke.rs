@@ -6,10 +6,8 @@ use super::AccessRef;
 use crate::app::App;
 use crate::args::{ConfirmArg, seconds};
 use crate::client::Body;
-use crate::cmd::revocation::{verdict, wait};
+use crate::cmd::revocation::settle;
 use crate::error::Result;
-use crate::fields;
-use crate::output::view::revocation as view;
 
 const NOTICE: &str = "Every key of this access ends at once, the one in its grace period too: there is no grace \
     after a revocation. Download and signing stop immediately; each host follows as soon as it can be reached, and \
@@ -61,16 +59,10 @@ impl Revoke {
             .flag("keepSessions", self.keep_sessions)
             .text("reason", self.reason.as_deref());
         let started = app.client.post(&path.route(&["revoke"]), &body).await?;
-        let revocation = fields::text(&started.value, "/id");
-        if self.no_wait {
-            app.out.answer(&started, view::one(&started.value));
-            app.out.news(&format!("Follow it with: keywright revocation watch {revocation}"));
-            return Ok(());
+        settle(app, &started, self.no_wait, self.wait_timeout).await?;
+        if !self.no_wait {
+            app.out.news(&format!("For a new key: keywright access regenerate {}", path.id));
         }
-        let ended = wait(app, revocation, self.wait_timeout).await?;
-        app.out.answer(&ended, view::one(&ended.value));
-        verdict(&ended.value)?;
-        app.out.news(&format!("For a new key: keywright access regenerate {}", path.id));
         Ok(())
     }
 }
