@@ -5,7 +5,7 @@ use super::rotation::watch;
 use super::{number, optional};
 use crate::app::campaign::control::{ControlCampaign, Step};
 use crate::app::campaign::create::{CreateCampaign, Created, NewCampaign};
-use crate::app::campaign::parse::{AskedPlan, AskedSelector, DEFAULT_BUDGET};
+use crate::app::campaign::parse::{AskedPlan, AskedSelector};
 use crate::app::campaign::read::{CampaignView, ReadCampaigns};
 use crate::model::{
     Campaign, CampaignPlan, CampaignState, CampaignTarget, PauseReason, Selector, TargetState, Which,
@@ -154,14 +154,13 @@ fn selector(asked: proto::CampaignSelector) -> AskedSelector {
 }
 
 fn plan(asked: Option<proto::CampaignPlan>) -> AskedPlan {
-    let budget = asked.as_ref().map_or(DEFAULT_BUDGET, |plan| plan.failure_budget_percent);
     let asked = asked.unwrap_or_default();
     AskedPlan {
         canary: asked.canary,
         soak: span("plan.soak", asked.soak),
         growth: asked.growth,
         max_parallel: asked.max_parallel,
-        failure_budget_percent: budget,
+        failure_budget_percent: asked.failure_budget_percent,
         catch_up: span("plan.catchUp", asked.catch_up),
     }
 }
@@ -242,7 +241,7 @@ fn encode_plan(plan: &CampaignPlan) -> proto::CampaignPlan {
         soak: Some(duration(plan.soak)),
         growth: number(plan.growth),
         max_parallel: number(plan.max_parallel),
-        failure_budget_percent: number(plan.failure_budget),
+        failure_budget_percent: Some(number(plan.failure_budget)),
         catch_up: Some(duration(plan.catch_up)),
     }
 }

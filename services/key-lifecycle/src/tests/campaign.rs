@@ -21,7 +21,7 @@ fn plan() -> proto::CampaignPlan {
         soak: span(60),
         growth: 2,
         max_parallel: 2,
-        failure_budget_percent: 20,
+        failure_budget_percent: Some(20),
         catch_up: span(3600),
     }
 }

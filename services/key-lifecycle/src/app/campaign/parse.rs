@@ -16,7 +16,7 @@ const MOST_PARALLEL: i32 = 50;
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 const DEFAULT_SOAK: Duration = Duration::from_secs(600);
 const DEFAULT_CATCH_UP: Duration = Duration::from_secs(24 * 3600);
-pub const DEFAULT_BUDGET: i32 = 5;
+const DEFAULT_BUDGET: i32 = 5;
 
 /// As it came.
 #[derive(Debug, Default)]
@@ -29,14 +29,14 @@ pub struct AskedSelector {
     pub tenant_id: String,
 }
 
-/// As it came; zero and None are the defaults, but for the failure budget.
+/// As it came; zero and None are the defaults, but a failure budget of zero is one.
 #[derive(Debug)]
 pub struct AskedPlan {
     pub canary: i32,
     pub soak: Result<Option<Duration>, Failure>,
     pub growth: i32,
     pub max_parallel: i32,
-    pub failure_budget_percent: i32,
+    pub failure_budget_percent: Option<i32>,
     pub catch_up: Result<Option<Duration>, Failure>,
 }
 
@@ -78,7 +78,7 @@ pub fn plan(asked: AskedPlan) -> Result<CampaignPlan, Failure> {
         soak: span("plan.soak", asked.soak?, DEFAULT_SOAK)?,
         growth: within("plan.growth", asked.growth, MOST_GROWTH, 4)?,
         max_parallel: within("plan.maxParallel", asked.max_parallel, MOST_PARALLEL, 5)?,
-        failure_budget: match u32::try_from(asked.failure_budget_percent) {
+        failure_budget: match u32::try_from(asked.failure_budget_percent.unwrap_or(DEFAULT_BUDGET)) {
             Ok(percent) if percent <= 100 => percent,
             _ => return Err(Failure::violation("plan.failureBudgetPercent", "must be from 0 to 100")),
         },
@@ -111,7 +111,7 @@ mod tests {
             soak: Ok(None),
             growth: 0,
             max_parallel: 0,
-            failure_budget_percent: DEFAULT_BUDGET,
+            failure_budget_percent: None,
             catch_up: Ok(None),
         }
     }
@@ -126,7 +126,10 @@ mod tests {
         assert_eq!(field(AskedPlan { canary: -1, ..asked() }), "plan.canary");
         assert_eq!(field(AskedPlan { growth: 11, ..asked() }), "plan.growth");
         assert_eq!(field(AskedPlan { max_parallel: 51, ..asked() }), "plan.maxParallel");
-        assert_eq!(field(AskedPlan { failure_budget_percent: 101, ..asked() }), "plan.failureBudgetPercent");
+        let budget = |percent| AskedPlan { failure_budget_percent: Some(percent), ..asked() };
+        assert_eq!(plan(budget(0)).unwrap().failure_budget, 0);
+        assert_eq!(field(budget(101)), "plan.failureBudgetPercent");
+        assert_eq!(field(budget(-1)), "plan.failureBudgetPercent");
         let long = WEEK.saturating_add(Duration::from_secs(1));
         assert_eq!(field(AskedPlan { soak: Ok(Some(long)), ..asked() }), "plan.soak");
         assert_eq!(field(AskedPlan { catch_up: Ok(Some(long)), ..asked() }), "plan.catchUp");
