@@ -64,6 +64,7 @@ use keywright_runtime::rate::Rate;
 use keywright_runtime::serve::{Assembled, Readiness};
 use keywright_ssh::Dialer;
 use keywright_storage::Db;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -83,6 +84,8 @@ pub struct Parts {
     pub telling: Telling,
     /// From one look at the keys of a managed server to the next.
     pub key_scan_interval: Duration,
+    /// From which hosts see us come; none where nobody said them.
+    pub egress: Vec<IpAddr>,
     /// Ends the background work.
     pub stop: CancellationToken,
 }
@@ -455,6 +458,7 @@ fn routes(
             audit: audit.clone(),
             guard: guard.clone(),
             store: store.clone(),
+            egress: parts.egress.clone(),
         },
     };
     let freezes = app::freeze::Freezes { db: db.clone(), audit, guard, store: store.clone() };

@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 /// A control plane for SSH credentials.
@@ -261,6 +261,11 @@ pub struct TargetSettings {
     /// Whether this machine's own loopback may be dialled. Default: yes with the embedded databases, no with PostgreSQL.
     #[arg(long, global = true, env = "KEYWRIGHT_ALLOW_LOOPBACK_TARGETS", value_name = "BOOL")]
     pub allow_loopback_targets: Option<bool>,
+
+    /// The addresses from which hosts see Keywright come: a policy whose `from=` leaves one of them out is refused.
+    /// Repeatable.
+    #[arg(long, global = true, env = "KEYWRIGHT_EGRESS_ADDRESSES", value_name = "IP", value_delimiter = ',')]
+    pub egress_address: Vec<IpAddr>,
 }
 
 /// Where the other services are, for a role run apart. All with the same data directory.

@@ -11,7 +11,7 @@ use crate::store;
 use keywright_domain::caller::{Caller, PrincipalKind};
 use keywright_domain::ids::shown;
 use keywright_domain::ids::{AccessId, ClaimId, TenantId, TokenId};
-use keywright_domain::key::KeyAlgorithm;
+use keywright_domain::key::{KeyAlgorithm, PublicKey};
 use keywright_domain::reason::Reason;
 use keywright_domain::secret::Secret;
 use keywright_runtime::audit::{Audit, Entry, Guard};
@@ -124,9 +124,12 @@ impl DownloadKey {
             text => Some(ClaimId::parse(text).map_err(|_| Failure::not_found(Reason::ClaimNotFound, text))?),
         };
         let mut reader = store::reader(&self.db).await?;
-        let found = gates::find(&mut reader, &tenant, &access).await?;
+        gates::find(&mut reader, &tenant, &access).await?;
         gates::confirmed(asked.confirmation.as_deref(), &access)?;
-        if format == Format::Pem && found.algorithm == KeyAlgorithm::Ed25519 {
+        let versions = store::version::of(&mut reader, &access).await?;
+        let mut active = versions.iter().filter(|version| version.state == VersionState::Active);
+        let is_ed25519 = |key: &PublicKey| key.algorithm() == KeyAlgorithm::Ed25519;
+        if format == Format::Pem && active.any(|active| active.public_key.as_ref().is_some_and(is_ed25519)) {
             return Err(Failure::new(
                 Reason::FormatUnsupportedForKey,
                 "OpenSSH cannot read an Ed25519 key in this format.",

@@ -1,10 +1,12 @@
 //! Provisions a tenant's access to one account on one or many servers.
+//!
+//! Invariant: a key algorithm that is asked for becomes the access's own policy, so that every later key follows it too.
 
 use super::possession::{ClientKey, Offered};
 use super::start::Plan;
 use super::{Starter, gates, repeat};
 use crate::adapters::credential_store::{CredentialStore, Server};
-use crate::model::{Access, RotationKind};
+use crate::model::{Access, OwnSettings, RotationKind, Settings};
 use crate::recovery;
 use crate::store;
 use keywright_domain::account::AccountName;
@@ -46,7 +48,9 @@ struct Wanted {
     servers: Vec<Server>,
     account: AccountName,
     create_account: bool,
-    algorithm: KeyAlgorithm,
+    /// None: as the policy says.
+    algorithm: Option<KeyAlgorithm>,
+    by: String,
     client_key: Option<ClientKey>,
 }
 
@@ -65,19 +69,23 @@ impl ProvisionAccess {
         recovery::refuse_while_active(&self.db).await?;
         let scope = asked.scope.clone()?;
         self.store.require_open_tenant(&tenant).await?;
-        let wanted = self.parse(tenant, &asked).await?;
+        let wanted = self.parse(caller, tenant, &asked).await?;
         let targets: Vec<&str> = wanted.servers.iter().map(|server| server.id.as_str()).collect();
         let entry = Entry::new("access.provision")
             .tenant(Some(&wanted.tenant))
             .target(targets.first().unwrap_or(&""));
         let entry = entry.detail("servers", targets.join(" ")).detail("account", wanted.account.as_str());
+        let entry = match wanted.algorithm {
+            Some(algorithm) => entry.detail("keyAlgorithm", algorithm.as_str()),
+            None => entry,
+        };
         let intent = self.audit.intend(caller, entry).await?;
         let result = self.start(&wanted, &intent, scope.as_ref()).await;
         self.audit.conclude(&self.db, &intent, &result).await;
         result
     }
 
-    async fn parse(&self, tenant: TenantId, asked: &Provision) -> Result<Wanted, Failure> {
+    async fn parse(&self, caller: &Caller, tenant: TenantId, asked: &Provision) -> Result<Wanted, Failure> {
         let account = match asked.account.as_str() {
             "" => AccountName::default_for(&tenant),
             text => {
@@ -89,16 +97,20 @@ impl ProvisionAccess {
         }
         let client_key = asked.offered.clone().parse()?;
         let algorithm = match asked.algorithm.as_str() {
-            "" if let Some(key) = &client_key => key.public.algorithm(),
-            "" => {
-                let mut reader = store::reader(&self.db).await?;
-                store::policy::effective(&mut reader, &tenant, None).await?.key_algorithm
-            }
-            name => KeyAlgorithm::parse(name)
-                .map_err(|_| Failure::violation("keyAlgorithm", "is not one of those listed"))?,
+            "" => None,
+            name => Some(
+                KeyAlgorithm::parse(name)
+                    .map_err(|_| Failure::violation("keyAlgorithm", "is not one of those listed"))?,
+            ),
         };
+        if algorithm
+            .is_some_and(|asked| client_key.as_ref().is_some_and(|key| key.public.algorithm() != asked))
+        {
+            return Err(Failure::violation("keyAlgorithm", "is not the public key's"));
+        }
         let servers = self.servers(&tenant, &asked.servers, &account).await?;
-        Ok(Wanted { tenant, servers, account, create_account: asked.create_account, algorithm, client_key })
+        let (create_account, by) = (asked.create_account, caller.principal.id.clone());
+        Ok(Wanted { tenant, servers, account, create_account, algorithm, by, client_key })
     }
 
     async fn servers(
@@ -155,7 +167,7 @@ impl ProvisionAccess {
             tenant: wanted.tenant.clone(),
             account: wanted.account.clone(),
             credential: CredentialId::random()?,
-            algorithm: wanted.algorithm,
+            algorithm: wanted.algorithm.unwrap_or(Settings::default().key_algorithm),
             create_account: wanted.create_account,
             created_at: tx.now(),
             revoked_at: None,
@@ -165,6 +177,10 @@ impl ProvisionAccess {
             revision: 1,
         };
         store::access::insert(&mut tx, &access).await?;
+        if wanted.algorithm.is_some() {
+            let own = OwnSettings { key_algorithm: wanted.algorithm, ..OwnSettings::default() };
+            store::policy::put(&mut tx, Some(&access.tenant), Some(&access.id), &own, &wanted.by).await?;
+        }
         for (position, server) in (1i64..).zip(&wanted.servers) {
             gates::join(&mut tx, &access, server, position, wanted.create_account).await?;
         }

@@ -113,6 +113,8 @@ impl Starter {
         };
         let steps = plan::steps_for(wanted.kind, wanted.old.is_some(), wanted.grace, wanted.servers);
         if kept.is_none() {
+            let algorithm = wanted.client_key.map_or(settings.key_algorithm, |key| key.public.algorithm());
+            store::access::set_algorithm(tx, access, algorithm).await?;
             store::version::insert(tx, &rotation.access, &version).await?;
         }
         if let Some(key) = wanted.client_key {

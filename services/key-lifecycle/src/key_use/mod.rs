@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `line` | pure: one line of a log, strictly |
 //! | `evidence` | pure: what the lines of one host say of each key |
+//! | `last` | pure: what all hosts say together of one key |
 //! | `reader` | asks the hosts and records; and by itself before a grace ends |
 //!
 //! Invariants: a line counts only if it is the SSH server's own, whole and anchored: what a stranger writes into a user
@@ -11,7 +12,9 @@
 //! proves nothing: its silence is UNREADABLE, not NOT_SEEN.
 
 mod evidence;
+mod last;
 mod line;
 mod reader;
 
+pub use last::LastUse;
 pub use reader::{Before, UseReader};

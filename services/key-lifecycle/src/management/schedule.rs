@@ -1,7 +1,8 @@
 //! Rotates management keys by themselves before they are older than their maximum age.
 //!
 //! Invariant: one replica looks at a time; a frozen or suspended tenant's servers, deactivated ones, and everything while a
-//! recovery is active, are left alone; after a failure a server is left alone for some hours.
+//! recovery is active, are left alone; after a failure a server is left alone for some hours. The key is the platform's:
+//! what a policy says of a tenant's keys is not said of it.
 
 use super::drive::Keys;
 use super::plan;
@@ -82,7 +83,7 @@ impl Keys {
         }
         let mut reader = store::reader(&self.db).await?;
         let frozen = store::freeze::is_frozen(&mut reader, &server.tenant).await?;
-        let settings = store::policy::effective(&mut reader, &server.tenant, None).await?;
+        let settings = store::policy::platform(&mut reader).await?;
         drop(reader);
         let due = plan::is_due(key, settings.maximum_age, self.db.now().await?);
         if frozen || !settings.automatic_rotation || !due {

@@ -14,6 +14,7 @@ pub struct Access {
     pub tenant: TenantId,
     pub account: AccountName,
     pub credential: CredentialId,
+    /// Of the key that was begun last: its holder's, or what the policy says at that time.
     pub algorithm: KeyAlgorithm,
     pub create_account: bool,
     pub created_at: Instant,

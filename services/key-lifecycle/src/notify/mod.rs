@@ -7,6 +7,7 @@
 //! | `message` | what a message says |
 //! | `signature` | the secrets that sign webhooks |
 //! | `deliver` | one try |
+//! | `left` | tenants that were deleted |
 //!
 //! Invariant: nothing waits for a receiver but the message to it; whoever holds the lease sends, so that no two
 //! processes send the same message at once, and one that dies leaves its messages to the next.
@@ -14,6 +15,7 @@
 pub mod deliver;
 pub mod events;
 pub mod fan_out;
+mod left;
 mod message;
 pub mod signature;
 
@@ -37,6 +39,8 @@ const SPAN: Span = Span { lease: Duration::from_secs(10), renew: Duration::from_
 const AT_ONCE: usize = 32;
 /// In polls: about once an hour.
 const PURGE_EVERY: u32 = 7_200;
+/// In polls: about every five minutes.
+const FORGET_EVERY: u32 = 600;
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// So long nothing is told a second time.
 const REMEMBERED: Duration = Duration::from_secs(400 * 24 * 3600);
@@ -72,10 +76,16 @@ impl Notifier {
 
     #[cfg(test)]
     pub async fn clear_old(&self) {
+        self.forget_the_left().await.unwrap();
         self.db.serialized(|| self.purge()).await.unwrap();
     }
 
     async fn look(&self, round: u32, stop: &CancellationToken) -> Result<(), Failure> {
+        if round.is_multiple_of(FORGET_EVERY)
+            && let Err(failure) = self.forget_the_left().await
+        {
+            tracing::info!(reason = failure.reason.as_str(), "deleted tenants are looked for later");
+        }
         if round.is_multiple_of(PURGE_EVERY) {
             self.db.serialized(|| self.purge()).await.map_err(Failure::from)?;
         }

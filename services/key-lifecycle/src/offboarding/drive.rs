@@ -185,6 +185,7 @@ impl Offboarder {
         let done = self.db.serialized(|| async {
             let mut tx = self.db.begin_internal("a tenant has left").await?;
             store::offboarding::finish(&mut tx, tenant).await?;
+            store::notification_target::delete_of(&mut tx, tenant).await?;
             tx.commit().await?;
             Ok::<(), Error>(())
         });

@@ -1,6 +1,7 @@
 //! What is told of a key's age.
 
 use super::Aged;
+use crate::key_use::LastUse;
 use crate::model::{Notice, Rotation};
 use keywright_domain::clock::Instant;
 use keywright_runtime::failure::Failure;
@@ -25,8 +26,19 @@ pub fn not_begun(aged: &Aged, tries: i64, failure: &Failure) -> Notice {
         .detail("automatic", "true")
 }
 
-pub fn ending(rotation: &Rotation, end: Instant) -> Notice {
-    grace("grace.ending", rotation, end)
+pub fn ending(rotation: &Rotation, end: Instant, last: &LastUse) -> Notice {
+    let notice = grace("grace.ending", rotation, end).detail("oldKeyUse", last.word());
+    let notice = match last.unknown {
+        0 => notice,
+        hosts => notice.detail("oldKeyUnknownHosts", hosts.to_string()),
+    };
+    match last.latest.as_ref().and_then(|used| Some((used, used.last_used_at?))) {
+        Some((used, used_at)) => notice
+            .detail("oldKeyLastUsedAt", used_at.rfc3339())
+            .detail("oldKeyLastUsedFrom", &used.source_address)
+            .detail("oldKeyLastUsedOn", used.server.as_str()),
+        None => notice,
+    }
 }
 
 pub fn extended(rotation: &Rotation, end: Instant) -> Notice {

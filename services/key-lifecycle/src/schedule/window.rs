@@ -76,7 +76,12 @@ pub fn may_begin(now: Instant, planned: Instant, window: Option<&Window>, zone: 
 }
 
 fn span(opening: Opening) -> Duration {
-    let micros = opening.until.micros().saturating_sub(opening.from.micros());
+    between(opening.from, opening.until)
+}
+
+/// None where `until` is not later.
+pub fn between(from: Instant, until: Instant) -> Duration {
+    let micros = until.micros().saturating_sub(from.micros());
     Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 

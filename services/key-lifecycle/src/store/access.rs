@@ -5,6 +5,7 @@ use crate::model::{Access, Host};
 use keywright_domain::account::AccountName;
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::{AccessId, ServerId, TenantId};
+use keywright_domain::key::KeyAlgorithm;
 use keywright_runtime::page::Page;
 use keywright_storage::{Columns, Error, Tx};
 use sqlx::any::AnyRow;
@@ -23,6 +24,15 @@ pub async fn insert(tx: &mut Tx, access: &Access) -> Result<(), Error> {
     .bind(access.created_at.micros())
     .execute(tx.conn())
     .await?;
+    Ok(())
+}
+
+pub async fn set_algorithm(tx: &mut Tx, id: &AccessId, algorithm: KeyAlgorithm) -> Result<(), Error> {
+    sqlx::query("UPDATE access SET algorithm = $2 WHERE id = $1")
+        .bind(id.as_str())
+        .bind(algorithm.as_str())
+        .execute(tx.conn())
+        .await?;
     Ok(())
 }
 

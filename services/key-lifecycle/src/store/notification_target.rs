@@ -94,6 +94,30 @@ pub async fn delete(tx: &mut Tx, id: &NotificationTargetId) -> Result<(), Error>
     Ok(())
 }
 
+/// All of a tenant that was deleted.
+pub async fn delete_of(tx: &mut Tx, tenant: &TenantId) -> Result<(), Error> {
+    let now = tx.now().micros();
+    sqlx::query("UPDATE notification_target SET deleted_at = $2 WHERE tenant_id = $1 AND deleted_at IS NULL")
+        .bind(tenant.as_str())
+        .bind(now)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Tenants that have targets, in the order of their ids after `after`.
+pub async fn tenants(conn: &mut Connection, after: &str, limit: i64) -> Result<Vec<TenantId>, Error> {
+    let rows = sqlx::query(
+        "SELECT DISTINCT tenant_id FROM notification_target
+          WHERE tenant_id > $1 AND deleted_at IS NULL ORDER BY tenant_id LIMIT $2",
+    )
+    .bind(after)
+    .bind(limit)
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| row.text("tenant_id")).collect()
+}
+
 pub async fn works(tx: &mut Tx, id: &NotificationTargetId) -> Result<(), Error> {
     let now = tx.now().micros();
     sqlx::query(

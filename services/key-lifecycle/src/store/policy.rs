@@ -23,6 +23,11 @@ pub async fn effective(
     Ok(holds(conn, Some(tenant), access).await?.settings)
 }
 
+/// For keys that belong to no tenant.
+pub async fn platform(conn: &mut Connection) -> Result<Settings, Error> {
+    Ok(holds(conn, None, None).await?.settings)
+}
+
 /// The same with the origin of each setting; of nobody, the platform's.
 pub async fn holds(
     conn: &mut Connection,

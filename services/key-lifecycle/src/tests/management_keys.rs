@@ -1,6 +1,7 @@
 //! A management key replaces another: after every failure and repetition the server keeps one that logs in, and the
 //! former one stays as long as a restore may need it.
 
+use super::policies::days;
 use super::world::{World, answer, operator, person, reason};
 use crate::model::{Management, ManagementKind, ManagementState, ManagementStep};
 use crate::store;
@@ -317,6 +318,19 @@ async fn keys_rotate_by_themselves_before_their_maximum_age_unless_frozen() {
     world.settle().await;
     assert_eq!(assert_one_way_in(&world, &server).await.kind, ManagementKind::Rotate);
     assert_eq!(keys.rotate_aged().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_tenants_policy_says_nothing_of_the_platforms_keys() {
+    let world = World::new().await;
+    managed(&world).await;
+    let policy =
+        proto::Policy { maximum_age: days(30), automatic_rotation: Some(false), ..Default::default() };
+    world.tenant_policy(policy).await;
+    world.pass(40 * DAY);
+    assert_eq!(world.worker.keys.rotate_aged().await.unwrap(), 0, "thirty days are the tenant's keys'");
+    world.pass(50 * DAY);
+    assert_eq!(world.worker.keys.rotate_aged().await.unwrap(), 1, "off is for the tenant's keys");
 }
 
 async fn freeze(world: &World, frozen: bool) {

@@ -407,6 +407,27 @@ async fn an_invitation_is_told_to_the_tenants_own_people_or_not_made() {
 }
 
 #[tokio::test]
+async fn the_targets_of_a_deleted_tenant_go_with_it() {
+    let (world, receiver) = (World::new().await, Receiver::start(Manner::Answers("200 OK")).await);
+    world.target(&world.owner, world.tenant.as_str(), &receiver.url, &[]).await;
+    let (platform, _) = world.target(&operator(), "", &receiver.url, &[]).await;
+    world.notifier.clear_old().await;
+    assert_eq!(world.targets(&operator()).await.len(), 2);
+    let deleted = keywright_proto::credential::Tenant {
+        id: world.tenant.to_string(),
+        state: keywright_proto::credential::TenantState::Deleted.into(),
+        ..Default::default()
+    };
+    world.vault.state.lock().unwrap().tenants.push(deleted);
+    world.notifier.clear_old().await;
+    let left = world.targets(&operator()).await;
+    assert_eq!(left.iter().map(|target| &target.id).collect::<Vec<_>>(), [&platform]);
+    world.happens("rotation.failed", "rot_1").await;
+    world.notifier.settle().await;
+    assert_eq!(receiver.got().len(), 1, "the platform's");
+}
+
+#[tokio::test]
 async fn only_services_of_keywright_bring_notices() {
     let world = World::new().await;
     for caller in [world.owner.clone(), operator()] {

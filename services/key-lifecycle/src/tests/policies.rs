@@ -119,6 +119,46 @@ async fn the_maximum_age_of_the_policy_decides_what_is_due() {
 }
 
 #[tokio::test]
+async fn every_new_key_follows_the_policy_and_what_was_asked_for_is_the_accesss_own() {
+    let world = World::new().await;
+    let algorithm = |name: &str| proto::Policy { key_algorithm: Some(name.to_owned()), ..Default::default() };
+    let plain = world.access(&[world.server()]).await;
+    assert_eq!(plain.algorithm, "ssh-ed25519");
+    let asked = proto::ProvisionSshAccessRequest {
+        key_algorithm: "ecdsa-sha2-nistp384".to_owned(),
+        ..world.provisioning(&[world.server()])
+    };
+    let begun = answer(world.accesses(&operator()).provision_ssh_access(asked).await).unwrap();
+    let own = begun.access.unwrap().id;
+    world.settle().await;
+    world.tenant_policy(algorithm("ecdsa-sha2-nistp256")).await;
+    assert_eq!(world.view(&plain.id).await.algorithm, "ssh-ed25519", "a key that is there stays");
+    for access in [&plain.id, &own] {
+        world.start(access).await;
+        world.settle().await;
+    }
+    assert_eq!(world.view(&plain.id).await.algorithm, "ecdsa-sha2-nistp256");
+    assert_eq!(world.view(&own).await.algorithm, "ecdsa-sha2-nistp384");
+    let get = proto::GetAccessPolicyRequest { tenant_id: world.tenant.to_string(), access_id: own.clone() };
+    let shown = answer(world.policies(&operator()).get_access_policy(get).await).unwrap().policy.unwrap();
+    assert_eq!(
+        (shown.origins["keyAlgorithm"].as_str(), shown.own.unwrap()),
+        ("access", algorithm("ecdsa-sha2-nistp384"))
+    );
+    // A format that the old key has and the new one has not is judged by the key in use.
+    let pem = proto::DownloadSshKeyRequest { format: "pem".to_owned(), ..world.download(&plain.id) };
+    world.tenant_policy(algorithm("ssh-ed25519")).await;
+    let mut client = world.accesses(&world.owner);
+    answer(client.download_ssh_key(pem.clone()).await).unwrap();
+    answer(client.revoke_ssh_access(world.revoke(&plain.id)).await).unwrap();
+    world.settle().await;
+    answer(client.regenerate_ssh_key(world.regenerate(&plain.id)).await).unwrap();
+    world.settle().await;
+    assert_eq!(world.view(&plain.id).await.algorithm, "ssh-ed25519");
+    assert_eq!(reason(client.download_ssh_key(pem).await), Reason::FormatUnsupportedForKey);
+}
+
+#[tokio::test]
 async fn a_policy_allows_as_many_downloads_as_it_says_and_may_ask_for_a_passphrase() {
     let world = World::new().await;
     let access = world.access(&[world.server()]).await.id;

@@ -2,12 +2,12 @@
 
 use super::policies::days;
 use super::world::{World, answer, operator};
-use crate::model::Settings;
+use crate::model::{Evidence, KeyUse, Settings};
 use crate::schedule::window::{Lot, openings, planned, zone};
 use crate::store;
 use jiff::tz::TimeZone;
 use keywright_domain::clock::Instant;
-use keywright_domain::ids::AccessId;
+use keywright_domain::ids::{AccessId, ServerId, VersionId};
 use keywright_proto::lifecycle as proto;
 use std::time::Duration;
 
@@ -137,6 +137,52 @@ async fn a_key_that_was_fetched_in_time_and_one_that_a_person_rotated_keep_their
         let occasion = Instant::from_secs(rotation.grace_ends_at.unwrap().seconds).rfc3339();
         assert!(world.was_told("grace.ending", &rotation.id, &occasion).await);
     }
+}
+
+#[tokio::test]
+async fn the_notice_before_the_end_waits_for_the_hosts_logs_and_not_for_ever() {
+    let world = World::new().await;
+    let server = world.server();
+    let (read, unread) =
+        (world.access(std::slice::from_ref(&server)).await.id, world.access(&[world.server()]).await.id);
+    let mut ends = Vec::new();
+    for access in [&read, &unread] {
+        let rotation = world.start(access).await.id;
+        world.settle().await;
+        let view = world.rotation(&rotation).await;
+        ends.push((rotation, Instant::from_secs(view.grace_ends_at.unwrap().seconds)));
+    }
+    let [(first, end), (second, last)] = [ends[0].clone(), ends[1].clone()];
+    world.move_to(last.minus(HOUR * 4)).await;
+    world.round().await;
+    let told = async |rotation: &str, end: Instant| {
+        let mut reader = store::reader(&world.db).await.unwrap();
+        let dedup = format!("grace.ending/{rotation}/{}", end.rfc3339());
+        store::notice::find_untold(&mut reader, &dedup).await.unwrap().map(|notice| notice.details)
+    };
+    assert_eq!((told(&first, end).await, told(&second, last).await), (None, None));
+    let used = KeyUse {
+        server: ServerId::parse(&server).unwrap(),
+        version: VersionId::parse(&world.version_id(&read, 1).await).unwrap(),
+        access: AccessId::parse(&read).unwrap(),
+        evidence: Evidence::Used,
+        last_used_at: Some(world.now().await.minus(HOUR)),
+        source_address: "198.51.100.4".to_owned(),
+        read_at: world.now().await,
+        log_since: None,
+    };
+    let mut tx = world.db.begin_internal("what a log said").await.unwrap();
+    store::key_use::save(&mut tx, &used).await.unwrap();
+    tx.commit().await.unwrap();
+    world.round().await;
+    let said = told(&first, end).await.unwrap();
+    assert_eq!((said["oldKeyUse"].as_str(), said["oldKeyLastUsedFrom"].as_str()), ("USED", "198.51.100.4"));
+    assert_eq!((&said["oldKeyLastUsedOn"], said.get("oldKeyUnknownHosts")), (&server, None));
+    assert_eq!(told(&second, last).await, None);
+    world.pass(Duration::from_secs(600));
+    world.round().await;
+    let said = told(&second, last).await.unwrap();
+    assert_eq!((said["oldKeyUse"].as_str(), said["oldKeyUnknownHosts"].as_str()), ("UNKNOWN", "1"));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! credential-store as the lifecycle sees it: servers, versions with their states, references. It can be sealed.
 
 use super::fakes::Answer;
-use keywright_domain::key::{GenerateSpec, PrivateKey, SignatureAlgorithm, UserauthRequest};
+use keywright_domain::key::{GenerateSpec, KeyAlgorithm, PrivateKey, SignatureAlgorithm, UserauthRequest};
 use keywright_domain::reason::Reason;
 use keywright_proto::credential as proto;
 use keywright_runtime::failure::Failure;
@@ -124,7 +124,8 @@ impl proto::custody_service_server::CustodyService for Vault {
             return Err(refuse(Reason::CredentialNotFound));
         }
         let number = i32::try_from(state.versions.len()).unwrap() + 1;
-        let fresh = || Arc::new(PrivateKey::generate(GenerateSpec::Ed25519).unwrap());
+        let spec = GenerateSpec::of(KeyAlgorithm::parse(&asked.algorithm).unwrap(), 0).unwrap();
+        let fresh = || Arc::new(PrivateKey::generate(spec).unwrap());
         let key = state.keys.entry(asked.version_id.clone()).or_insert_with(fresh).clone();
         let (_, version) = state.versions.entry(asked.version_id.clone()).or_insert_with(|| {
             let version = proto::CredentialVersion {

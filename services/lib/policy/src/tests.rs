@@ -69,14 +69,29 @@ fn the_gateway_reaches_nothing_inside() {
         assert_eq!(policy.admits(&operator, action).unwrap_err().to_string(), "gateway-outside");
     }
     let carried = Caller { acting: Some(ServiceName::KeyLifecycle), ..operator.clone() };
-    assert_eq!(policy.admits(&carried, "custody.generate"), Ok(()));
+    assert_eq!(policy.admits(&carried, "directory.read"), Ok(()));
     let direct = Caller { acting: None, ..operator };
-    assert_eq!(policy.admits(&direct, "custody.generate").unwrap_err().to_string(), "limit-inside");
+    assert_eq!(policy.admits(&direct, "directory.read").unwrap_err().to_string(), "limit-inside");
     let gateway = Caller::background(ServiceName::Gateway, "");
     for action in ["token.exchange", "audit.append", "token.watch"] {
         assert_eq!(policy.admits(&gateway, action), Ok(()), "{action}");
     }
     assert!(policy.admits(&gateway, "tenant.list").is_err());
+}
+
+#[test]
+fn keys_are_made_by_recorded_work_alone() {
+    let policy = Policy::shipped().unwrap();
+    let tenant = TenantId::random().unwrap();
+    let carried =
+        Caller { acting: Some(ServiceName::KeyLifecycle), ..person(Role::TenantOwner, Some(&tenant)) };
+    for action in ["custody.create", "custody.generate", "custody.state"] {
+        assert_eq!(policy.admits(&Caller::background(ServiceName::KeyLifecycle, "rot_x"), action), Ok(()));
+        let other = Caller::background(ServiceName::ConnectivityProbe, "ctest_x");
+        for refused in [&carried, &other] {
+            assert_eq!(policy.admits(refused, action).unwrap_err().to_string(), "limit-custody");
+        }
+    }
 }
 
 #[test]

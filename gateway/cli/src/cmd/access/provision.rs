@@ -29,7 +29,7 @@ pub struct Provision {
     /// Create the account where it does not exist
     #[arg(long)]
     create_account: bool,
-    /// The kind of key; default ssh-ed25519
+    /// The kind of this key and of later ones; default as the policy says
     #[arg(long, value_name = "NAME", value_parser = ["ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa"])]
     key_algorithm: Option<String>,
     #[command(flatten)]

@@ -1,9 +1,10 @@
 //! Settings as they were sent, and the checks that make them settings. Every field that is wrong is named at once.
 
 use crate::model::{DriftAction, OwnSettings, WEEKDAYS, Window};
-use keywright_domain::authorized_keys::{LineOption, parse_policy_options};
+use keywright_domain::authorized_keys::{LineOption, from_contains, parse_policy_options};
 use keywright_domain::key::KeyAlgorithm;
 use keywright_runtime::failure::{Failure, Violation};
+use std::net::IpAddr;
 use std::time::Duration;
 
 const MINUTE: u64 = 60;
@@ -37,7 +38,8 @@ pub struct AskedWindow {
 }
 
 impl AskedSettings {
-    pub fn parse(self) -> Result<OwnSettings, Failure> {
+    /// `egress`: from where our proofs come, which every line has to let in.
+    pub fn parse(self, egress: &[IpAddr]) -> Result<OwnSettings, Failure> {
         let mut wrong = Wrong::default();
         let own = OwnSettings {
             key_algorithm: self.key_algorithm.and_then(|name| wrong.algorithm(&name)),
@@ -49,7 +51,7 @@ impl AskedSettings {
                 .and_then(|span| wrong.span("gracePeriod", span, 0..=7 * DAY, "must be from 0 to 7 days")),
             automatic_rotation: self.automatic_rotation,
             rotation_window: self.rotation_window.and_then(|window| wrong.window(&window)),
-            line_options: self.line_options.and_then(|options| wrong.options(&options)),
+            line_options: self.line_options.and_then(|options| wrong.options(&options, egress)),
             downloads_per_version: self.downloads_per_version.and_then(|count| wrong.downloads(count)),
             forget_after_download: self.forget_after_download,
             passphrase_required: self.passphrase_required,
@@ -134,14 +136,22 @@ impl Wrong {
         Some(days)
     }
 
-    fn options(&mut self, texts: &[String]) -> Option<Vec<LineOption>> {
-        match parse_policy_options(texts.iter().map(String::as_str)) {
-            Ok(options) => Some(options),
+    fn options(&mut self, texts: &[String], egress: &[IpAddr]) -> Option<Vec<LineOption>> {
+        let options = match parse_policy_options(texts.iter().map(String::as_str)) {
+            Ok(options) => options,
             Err((at, error)) => {
                 self.say(&format!("lineOptions.options[{at}]"), error.to_string());
-                None
+                return None;
+            }
+        };
+        for (at, option) in options.iter().enumerate() {
+            if let Some(address) = egress.iter().find(|address| !from_contains(option, **address)) {
+                let remedy = format!("must let in {address}, from where Keywright proves its keys: add it");
+                self.say(&format!("lineOptions.options[{at}]"), remedy);
+                return None;
             }
         }
+        Some(options)
     }
 }
 
@@ -160,7 +170,7 @@ mod tests {
     use super::*;
 
     fn fields(asked: AskedSettings) -> Vec<String> {
-        let failure = asked.parse().unwrap_err();
+        let failure = asked.parse(&[]).unwrap_err();
         failure.violations.into_iter().map(|violation| violation.field).collect()
     }
 
@@ -205,7 +215,7 @@ mod tests {
             rotation_window: Some(window(&["sun", "mon"], "23:59", 24 * 60)),
             ..Default::default()
         };
-        let own = asked.parse().unwrap();
+        let own = asked.parse(&[]).unwrap();
         let window = own.rotation_window.unwrap().unwrap();
         assert_eq!((window.weekdays, window.start_minute), (vec![0, 6], 1439));
         assert_eq!(own.downloads_per_version, Some(0));
@@ -217,7 +227,7 @@ mod tests {
     #[test]
     fn an_empty_window_is_always_open_and_half_a_window_is_none() {
         let any = AskedSettings { rotation_window: Some(AskedWindow::default()), ..Default::default() };
-        assert_eq!(any.parse().unwrap().rotation_window, Some(None));
+        assert_eq!(any.parse(&[]).unwrap().rotation_window, Some(None));
         for (wrong, field) in [
             (window(&["monday"], "02:00", 60), "policy.rotationWindow.weekdays"),
             (window(&["mon", "mon"], "02:00", 60), "policy.rotationWindow.weekdays"),
@@ -228,6 +238,27 @@ mod tests {
             (window(&[], "02:00", 1441), "policy.rotationWindow.length"),
         ] {
             assert_eq!(fields(AskedSettings { rotation_window: Some(wrong), ..Default::default() }), [field]);
+        }
+    }
+
+    #[test]
+    fn a_from_lets_our_own_addresses_in() {
+        let egress: Vec<IpAddr> = ["192.0.2.1", "2001:db8::1"].iter().map(|it| it.parse().unwrap()).collect();
+        let asked = |from: &str| AskedSettings {
+            line_options: Some(vec!["restrict".to_owned(), format!("from=\"{from}\"")]),
+            ..Default::default()
+        };
+        assert!(asked("192.0.2.0/24,2001:db8::/32").parse(&egress).is_ok());
+        assert!(asked("198.51.100.7").parse(&[]).is_ok(), "nobody said where we come from");
+        for (from, missing) in [
+            ("192.0.2.0/24", "2001:db8::1"),
+            ("*,!192.0.2.1", "192.0.2.1"),
+            ("*.example.org,2001:db8::1", "192.0.2.1"),
+        ] {
+            let failure = asked(from).parse(&egress).unwrap_err();
+            let violation = &failure.violations[0];
+            assert_eq!(violation.field, "policy.lineOptions.options[1]");
+            assert!(violation.description.contains(missing), "{from}: {}", violation.description);
         }
     }
 }

@@ -11,6 +11,7 @@ use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::{Db, Intent, Outcome};
+use std::net::IpAddr;
 use tracing::instrument;
 
 #[derive(Clone)]
@@ -19,6 +20,8 @@ pub struct UpdatePolicy {
     pub audit: Audit,
     pub guard: Guard,
     pub store: CredentialStore,
+    /// From which hosts see us come; none where nobody said them: then the edit of each host finds out.
+    pub egress: Vec<IpAddr>,
 }
 
 impl UpdatePolicy {
@@ -33,7 +36,7 @@ impl UpdatePolicy {
         let tenant = subject.tenant();
         self.guard.allow(caller, "policy.update", tenant, subject.target(), subject.missing()).await?;
         let asked = asked.ok_or_else(|| Failure::violation("policy", "is missing"))?;
-        let own = asked.parse()?;
+        let own = asked.parse(&self.egress)?;
         if let Subject::Tenant(tenant) = subject {
             self.store.require_tenant(caller, tenant).await?;
         }
