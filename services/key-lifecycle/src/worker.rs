@@ -35,6 +35,8 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// A refused beginning leaves a failed rotation behind: not too often.
 const CAMPAIGN_PAUSE: Duration = Duration::from_secs(10);
 const AT_ONCE: usize = 32;
+/// Further ones for revocations alone: none waits for rotations whose hosts do not answer.
+const ROOM_TO_REVOKE: usize = 16;
 const SWEEP_EVERY: u32 = 20;
 
 #[derive(Clone)]
@@ -77,6 +79,14 @@ impl Work {
             Self::Recovery => recovery::WORK,
         }
     }
+
+    /// It is begun while fewer than so many are under way.
+    const fn room(&self) -> usize {
+        match self {
+            Self::Revocation(_) => AT_ONCE + ROOM_TO_REVOKE,
+            _ => AT_ONCE,
+        }
+    }
 }
 
 impl Worker {
@@ -99,7 +109,7 @@ impl Worker {
             match self.due(sweep).await {
                 Ok(due) => {
                     for work in due {
-                        if held.len() < AT_ONCE && held.insert(work.clone()) {
+                        if held.len() < work.room() && held.insert(work.clone()) {
                             let (worker, stop) = (self.clone(), stop.clone());
                             running.spawn(async move {
                                 worker.hold(&work, &stop).await;

@@ -80,8 +80,13 @@ pub trait Hosts: Send + Sync {
     /// The key files of every account; `first` are looked at before all others, none is begun after `budget`.
     async fn scan(&self, door: &Door, first: &[AccountName], budget: Duration) -> Result<Seen, Failure>;
 
-    /// What the host's log has about these keys.
-    async fn log(&self, door: &Door, keys: &[Fingerprint]) -> Result<LogLines, Failure>;
+    /// What the host's log has about these keys of the account.
+    async fn log(
+        &self,
+        door: &Door,
+        account: &AccountName,
+        keys: &[Fingerprint],
+    ) -> Result<LogLines, Failure>;
 }
 
 /// The real ones.
@@ -189,10 +194,15 @@ impl Hosts for SshHosts {
         seen.map_err(failure)
     }
 
-    async fn log(&self, door: &Door, keys: &[Fingerprint]) -> Result<LogLines, Failure> {
-        let user = door.server.management.as_ref().map(|(_, user)| user.clone()).unwrap_or_default();
+    async fn log(
+        &self,
+        door: &Door,
+        account: &AccountName,
+        keys: &[Fingerprint],
+    ) -> Result<LogLines, Failure> {
+        let own = door.server.management.as_ref().map(|(_, user)| user.clone()).unwrap_or_default();
         let session = self.login.with_management_key(&door.server, &door.work).await?;
-        let lines = host::Host::new(&session, &self.clock).log(&user, keys).await;
+        let lines = host::Host::new(&session, &self.clock).log(&own, account, keys).await;
         session.close().await;
         lines.map_err(failure)
     }

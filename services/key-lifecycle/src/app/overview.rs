@@ -14,7 +14,7 @@ use keywright_runtime::audit::Guard;
 use keywright_runtime::failure::{Error, Failure};
 use keywright_runtime::page::{DEFAULT_SIZE, MOST, Page};
 use keywright_storage::Db;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use tracing::instrument;
 
 const ACTION: &str = "overview.read";
@@ -80,6 +80,9 @@ impl Overview {
         let bound = format!("{:?}.{:?}", wanted.status, wanted.due);
         let mut token = unbind(&wanted.token, &bound)?;
         let now = self.db.now().await?;
+        let mut reader = store::reader(&self.db).await?;
+        let everybody = Everybody::read(&mut reader, now).await?;
+        drop(reader);
         let mut views = Vec::new();
         for _ in 0..MOST_LOOKS {
             let left = size.saturating_sub(i32::try_from(views.len()).unwrap_or(i32::MAX));
@@ -88,9 +91,8 @@ impl Overview {
             }
             let page = self.store.tenants(&wanted.search, left, &token).await?;
             let mut reader = store::reader(&self.db).await?;
-            let frozen = store::campaign::frozen(&mut reader).await?;
             for tenant in page.items {
-                let view = tenant_view(&mut reader, tenant, &frozen, now).await?;
+                let view = tenant_view(&mut reader, tenant, &everybody).await?;
                 let fits = wanted.status.is_none_or(|status| view.status == Some(status))
                     && wanted.due.is_none_or(|due| view.due == Some(due));
                 views.extend(fits.then_some(view));
@@ -113,8 +115,8 @@ impl Overview {
         let tenant = found.ok_or_else(|| Failure::not_found(Reason::TenantNotFound, id.as_str()))?;
         let now = self.db.now().await?;
         let mut reader = store::reader(&self.db).await?;
-        let frozen = store::campaign::frozen(&mut reader).await?;
-        let view = tenant_view(&mut reader, tenant, &frozen, now).await?;
+        let everybody = Everybody::read(&mut reader, now).await?;
+        let view = tenant_view(&mut reader, tenant, &everybody).await?;
         let page = Page::parse(MOST, "", "")?;
         let mut accesses = Vec::new();
         for access in
@@ -161,15 +163,30 @@ fn unbind(token: &str, bound: &str) -> Result<String, Failure> {
     own.map(str::to_owned).ok_or_else(|| Failure::violation("pageToken", "is not a token of this list"))
 }
 
+/// What is read once, however many tenants are shown.
+struct Everybody {
+    now: Instant,
+    all_frozen: bool,
+    frozen: HashSet<TenantId>,
+    exposed: HashMap<TenantId, u32>,
+}
+
+impl Everybody {
+    async fn read(conn: &mut Connection, now: Instant) -> Result<Self, Error> {
+        let (all_frozen, frozen) = store::campaign::frozen(conn).await?;
+        let exposed = store::overview::exposed_by_tenant(conn, now).await?;
+        Ok(Self { now, all_frozen, frozen, exposed })
+    }
+}
+
 async fn tenant_view(
     conn: &mut Connection,
     tenant: Tenant,
-    (all_frozen, frozen): &(bool, HashSet<TenantId>),
-    now: Instant,
+    everybody: &Everybody,
 ) -> Result<TenantView, Error> {
     let mut view = TenantView {
-        frozen: *all_frozen || frozen.contains(&tenant.id),
-        exposed: store::overview::exposed_count(conn, &tenant.id, now).await?,
+        frozen: everybody.all_frozen || everybody.frozen.contains(&tenant.id),
+        exposed: everybody.exposed.get(&tenant.id).copied().unwrap_or_default(),
         accesses: 0,
         status: None,
         due: None,
@@ -179,19 +196,20 @@ async fn tenant_view(
     };
     let mut after = String::new();
     loop {
-        let page = store::overview::facts(conn, view.tenant.id.as_str(), &after, AT_ONCE).await?;
-        let Some(last) = page.last() else { return Ok(view) };
-        after = last.access.to_string();
-        for facts in page {
-            let settings = store::policy::effective(conn, &facts.tenant, Some(&facts.access)).await?;
-            let due_at = facts.due_at(settings.maximum_age);
-            count(&mut view, &facts, due_at, now);
+        let page = store::overview::facts_of_tenant(conn, &view.tenant.id, &after, AT_ONCE).await?;
+        for facts in &page {
+            count(&mut view, facts, everybody.now);
+        }
+        match page.last() {
+            Some(last) if i64::try_from(page.len()) == Ok(AT_ONCE) => after = last.access.to_string(),
+            _ => return Ok(view),
         }
     }
 }
 
 /// One more access.
-fn count(view: &mut TenantView, facts: &Facts, due_at: Option<Instant>, now: Instant) {
+fn count(view: &mut TenantView, facts: &Facts, now: Instant) {
+    let due_at = facts.due_at();
     let (status, due) = match due_at {
         _ if facts.revoked => (Status::Revoked, Due::No),
         Some(due) if due <= now => (Status::Expired, Due::Overdue),
@@ -231,6 +249,7 @@ mod tests {
             revoked,
             active_since: Some(now.minus(Duration::from_secs(age * 24 * 3600))),
             last_rotated_at: Some(now.minus(Duration::from_secs(age * 24 * 3600))),
+            maximum_age: Duration::from_secs(90 * 24 * 3600),
             client_made: false,
             rotating: false,
             grace_ends_at: None,
@@ -246,8 +265,7 @@ mod tests {
             frozen: false,
         };
         let mut add = |facts: Facts| {
-            let due_at = facts.due_at(Duration::from_secs(90 * 24 * 3600));
-            count(&mut view, &facts, due_at, now);
+            count(&mut view, &facts, now);
             (view.status, view.due)
         };
         assert_eq!(add(facts(false, 1)), (Some(Status::Active), Some(Due::No)));

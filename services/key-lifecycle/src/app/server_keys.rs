@@ -1,6 +1,7 @@
 //! Who can get into a server: as last seen, or as it is now; and who answers for a foreign key.
 
 use crate::adapters::credential_store::{CredentialStore, Server};
+use crate::adapters::hosts::Door;
 use crate::drift::{Scanner, WHILE_ASKED};
 use crate::model::{Adoption, KeyClass, ServerKey, ServerScan};
 use crate::recovery;
@@ -68,10 +69,8 @@ impl ServerKeys {
     }
 
     async fn look(&self, server: Server, intent: &Intent) -> Result<ServerScan, Failure> {
-        let look = self.scanner.begin(server).await?;
-        let result = self.scanner.scan(&look, WHILE_ASKED, Some(intent)).await;
-        self.scanner.end(look).await;
-        result
+        let scan = |door: Door| async move { self.scanner.scan(&door, WHILE_ASKED, Some(intent)).await };
+        self.scanner.look(server, scan).await
     }
 
     /// As the key is shown from now on.

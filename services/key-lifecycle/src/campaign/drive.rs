@@ -66,8 +66,8 @@ impl Driver {
         match plan::next(&standing) {
             Next::Begin => self.begin_again(campaign).await?,
             Next::OpenWave(wave) => self.open_wave(&task, wave).await?,
-            Next::Start => self.start_one(campaign, false).await?,
-            Next::StartAgain => self.start_one(campaign, true).await?,
+            Next::Start => self.start(&task, false).await?,
+            Next::StartAgain => self.start(&task, true).await?,
             Next::GiveUp => self.give_up(id).await?,
             Next::Soak(until) => self.change(id, |it| it.soak_until = Some(until)).await?,
             Next::Pause(reason) => self.pause_for(&task, reason).await?,
@@ -145,13 +145,16 @@ impl Driver {
         Ok(())
     }
 
-    /// Gives one target a place, and begins its rotation.
-    async fn start_one(&self, campaign: &Campaign, again: bool) -> Result<(), Failure> {
-        let placed = self.db.serialized(|| self.place(&campaign.id, again)).await?;
-        match placed {
-            Some(target) => self.begin(campaign, &target).await,
-            None => Ok(()),
+    /// Fills the places that are free; looks again first where one fails at once.
+    async fn start(&self, task: &Task, again: bool) -> Result<(), Failure> {
+        let campaign = &task.campaign;
+        for _ in task.counts.trying..campaign.plan.max_parallel {
+            match self.db.serialized(|| self.place(&campaign.id, again)).await? {
+                Some(target) if self.begin(campaign, &target).await? => {}
+                _ => break,
+            }
         }
+        Ok(())
     }
 
     /// Recorded before anything is begun, and only while the campaign runs and has room.
@@ -159,8 +162,8 @@ impl Driver {
         let mut tx = self.db.begin_internal("a campaign's target gets a place").await?;
         let now = tx.now();
         let Some(campaign) = store::campaign::find(tx.conn(), id).await? else { return Ok(None) };
-        let counts = store::campaign_target::counts(tx.conn(), id, campaign.wave, now).await?;
-        if campaign.state != CampaignState::Running || counts.trying >= campaign.plan.max_parallel {
+        let trying = store::campaign_target::trying(tx.conn(), id).await?;
+        if campaign.state != CampaignState::Running || trying >= campaign.plan.max_parallel {
             return Ok(None);
         }
         let next = if again {
@@ -180,20 +183,16 @@ impl Driver {
         Ok(Some(target))
     }
 
-    /// Answered with what was begun before, where that goes on.
-    async fn begin(&self, campaign: &Campaign, target: &CampaignTarget) -> Result<(), Failure> {
+    /// Answered with what was begun before, where that goes on. False where it failed.
+    async fn begin(&self, campaign: &Campaign, target: &CampaignTarget) -> Result<bool, Failure> {
         let origin = Origin::Campaign(campaign.id.clone());
         let begun = self.start.start_automatic(&target.access, campaign.grace, &origin).await;
-        let later = begun.as_ref().err().filter(|failure| self.is_later(failure)).cloned();
         self.db.serialized(|| self.begun(&campaign.id, target.position, &begun)).await?;
-        match later {
-            Some(failure) => Err(failure),
-            None => Ok(()),
+        let Err(failure) = begun else { return Ok(true) };
+        match plan::after_refusal(failure.reason) {
+            Verdict::Later => Err(failure),
+            verdict => Ok(verdict == Verdict::Skip),
         }
-    }
-
-    fn is_later(&self, failure: &Failure) -> bool {
-        plan::after_refusal(failure.reason) == Verdict::Later
     }
 
     async fn begun(
@@ -234,7 +233,7 @@ impl Driver {
         let before = store::rotation::of_campaign(&mut reader, &campaign.id, &target.access).await?;
         drop(reader);
         if campaign.state == CampaignState::Running {
-            return self.begin(campaign, &target).await;
+            return self.begin(campaign, &target).await.map(|_| ());
         }
         // Nothing further is begun; what was, is kept.
         let begun = before.filter(|rotation| !rotation.state.is_final()).map(|rotation| rotation.id);

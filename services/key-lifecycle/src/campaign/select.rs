@@ -30,8 +30,6 @@ pub struct Candidate {
     pub facts: Facts,
     pub due_at: Option<Instant>,
     pub servers: Vec<(ServerId, String)>,
-    /// Its user makes the key.
-    pub client_made: bool,
 }
 
 /// What a campaign would do.
@@ -69,7 +67,7 @@ impl Selection {
     }
 
     async fn candidates(&self, selector: &Selector, now: Instant) -> Result<Vec<Candidate>, Failure> {
-        let tenant = selector.tenant.as_deref().unwrap_or_default();
+        let tenant = selector.tenant.as_deref().map(gates::tenant).transpose()?;
         let mut named: Option<BTreeSet<&str>> = match &selector.which {
             Which::Named(ids) => Some(ids.iter().map(String::as_str).collect()),
             _ => None,
@@ -77,7 +75,12 @@ impl Selection {
         let (mut found, mut after) = (Vec::new(), String::new());
         loop {
             let mut reader = store::reader(&self.db).await?;
-            let page = store::overview::facts(&mut reader, tenant, &after, AT_ONCE).await?;
+            let page = match &tenant {
+                Some(tenant) => {
+                    store::overview::facts_of_tenant(&mut reader, tenant, &after, AT_ONCE).await?
+                }
+                None => store::overview::facts(&mut reader, &after, AT_ONCE).await?,
+            };
             let (Some(first), Some(last)) = (page.first(), page.last()) else { break };
             let hosts = store::overview::hosts(&mut reader, &first.access, &last.access).await?;
             after = last.access.to_string();
@@ -87,12 +90,9 @@ impl Selection {
                 {
                     continue;
                 }
-                let settings =
-                    store::policy::effective(&mut reader, &facts.tenant, Some(&facts.access)).await?;
-                let due_at = facts.due_at(settings.maximum_age);
+                let due_at = facts.due_at();
                 if is_wanted(&selector.which, &facts, due_at, now) {
-                    let client_made = facts.client_made || settings.client_made_required;
-                    found.push(Candidate { servers: of(&hosts, &facts.access), facts, due_at, client_made });
+                    found.push(Candidate { servers: of(&hosts, &facts.access), facts, due_at });
                 }
             }
             if found.len() > MOST {
@@ -198,7 +198,7 @@ fn obstacle(
         _ if facts.grace_ends_at.is_some_and(|end| end > now) => {
             (Reason::GraceInProgress, "The previous key is still in its grace period.")
         }
-        _ if candidate.client_made => {
+        _ if facts.client_made => {
             (Reason::PolicyForbids, "Its user makes the key, and Keywright never replaces it by itself.")
         }
         _ if facts.active_since.is_none() => (Reason::VersionNotFound, "The access has no key in use."),

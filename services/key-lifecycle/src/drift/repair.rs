@@ -2,7 +2,8 @@
 //!
 //! Invariant: only through the converger, which knows our lines by their blobs and leaves all others byte for byte.
 
-use super::scanner::{Look, Scanner};
+use super::scanner::Scanner;
+use crate::adapters::hosts::Door;
 use crate::model::{Access, DriftAction, ServerScan};
 use crate::store;
 use keywright_domain::caller::{Caller, ServiceName};
@@ -21,15 +22,15 @@ pub struct Repairer {
 
 impl Repairer {
     /// How many accesses were repaired.
-    #[instrument(skip_all, fields(server = %look.door.server.id))]
-    pub async fn run(&self, look: &Look, scan: &ServerScan) -> Result<usize, Failure> {
+    #[instrument(skip_all, fields(server = %door.server.id))]
+    pub async fn run(&self, door: &Door, scan: &ServerScan) -> Result<usize, Failure> {
         let named = scan.keys.iter().filter(|key| key.is_drift());
         let accesses: BTreeSet<AccessId> =
             named.filter_map(|key| AccessId::parse(&key.access).ok()).collect();
         let mut repaired = 0usize;
         for id in accesses {
-            let Some(access) = self.repairable(look, scan, &id).await? else { continue };
-            match self.repair(look, &access).await {
+            let Some(access) = self.repairable(door, scan, &id).await? else { continue };
+            match self.repair(door, &access).await {
                 Ok(()) => repaired = repaired.saturating_add(1),
                 Err(failure) => {
                     tracing::info!(access = %id, reason = failure.reason.as_str(), "a drift could not be repaired");
@@ -42,11 +43,11 @@ impl Repairer {
     /// The access, if it is one of this server's accounts, its policy wants it and nothing else is at it.
     async fn repairable(
         &self,
-        look: &Look,
+        door: &Door,
         scan: &ServerScan,
         id: &AccessId,
     ) -> Result<Option<Access>, Failure> {
-        let server = &look.door.server.id;
+        let server = &door.server.id;
         let mut reader = store::reader(&self.scanner.db).await?;
         let Some(access) = store::access::find(&mut reader, id).await? else { return Ok(None) };
         let hosts = store::access::hosts(&mut reader, id).await?;
@@ -63,19 +64,18 @@ impl Repairer {
         Ok((wanted && !busy && !frozen).then_some(access))
     }
 
-    async fn repair(&self, look: &Look, access: &Access) -> Result<(), Failure> {
-        let caller = Caller::background(ServiceName::KeyLifecycle, &look.door.work);
-        let entry =
-            Entry::new("host.repair").tenant(Some(&access.tenant)).target(look.door.server.id.as_str());
+    async fn repair(&self, door: &Door, access: &Access) -> Result<(), Failure> {
+        let caller = Caller::background(ServiceName::KeyLifecycle, &door.work);
+        let entry = Entry::new("host.repair").tenant(Some(&access.tenant)).target(door.server.id.as_str());
         let entry = entry.detail("accessId", access.id.as_str());
         let intent = self.audit.intend(&caller, entry).await?;
-        let result = self.converge(look, access, &intent).await;
+        let result = self.converge(door, access, &intent).await;
         self.audit.conclude(&self.scanner.db, &intent, &result).await;
         result
     }
 
-    async fn converge(&self, look: &Look, access: &Access, intent: &Intent) -> Result<(), Failure> {
-        self.scanner.converger.converge(&look.door, access).await?;
+    async fn converge(&self, door: &Door, access: &Access, intent: &Intent) -> Result<(), Failure> {
+        self.scanner.converger.converge(door, access).await?;
         self.audit.settle(&self.scanner.db, intent, Outcome::succeeded()).await
     }
 }

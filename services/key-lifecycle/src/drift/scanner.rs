@@ -7,6 +7,7 @@ use super::classify::{classify, named};
 use super::work;
 use crate::adapters::credential_store::Server;
 use crate::adapters::hosts::Door;
+use crate::held::{self, Span};
 use crate::model::{KeyClass, KeyFlag, Notice, Seen, ServerKey, ServerScan};
 use crate::recovery;
 use crate::rotation::Converger;
@@ -15,15 +16,14 @@ use keywright_domain::clock::Instant;
 use keywright_domain::ids::{AccessId, ServerId};
 use keywright_domain::reason::Reason;
 use keywright_runtime::failure::{Error, Failure};
-use keywright_storage::lease::{self, Lease};
 use keywright_storage::{Db, Intent, Outcome, Tx};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 use tracing::instrument;
 
-/// Longer than a look takes; nobody renews it.
-const LEASE: Duration = Duration::from_secs(600);
+/// After a kill the next look may begin soon.
+const SPAN: Span = Span { lease: Duration::from_secs(12), renew: Duration::from_secs(3) };
 /// How long a request waits for another look at the same server.
 const PATIENCE: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -43,19 +43,16 @@ pub struct Scanner {
     pub every: Duration,
 }
 
-/// The right to log in to a server and look.
-pub struct Look {
-    lease: Lease,
-    pub door: Door,
-}
-
 impl Scanner {
-    /// Waits a little while another looks; REQUEST_IN_PROGRESS then.
-    pub async fn begin(&self, server: Server) -> Result<Look, Failure> {
+    /// Under the right to log in to the server and look. Waits a little while another looks; REQUEST_IN_PROGRESS then.
+    pub async fn look<T, F>(&self, server: Server, doing: impl Fn(Door) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
         let until = tokio::time::Instant::now() + PATIENCE;
         loop {
-            if let Some(look) = self.try_begin(&server).await? {
-                return Ok(look);
+            if let Some(done) = self.try_look(&server, &doing).await? {
+                return Ok(done);
             }
             if tokio::time::Instant::now() >= until {
                 let what = "The server is being looked at by another request.";
@@ -66,35 +63,35 @@ impl Scanner {
     }
 
     /// None while another looks.
-    pub async fn try_begin(&self, server: &Server) -> Result<Option<Look>, Failure> {
+    pub async fn try_look<T, F>(
+        &self,
+        server: &Server,
+        doing: impl Fn(Door) -> F,
+    ) -> Result<Option<T>, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
         recovery::refuse_while_active(&self.db).await?;
-        let work = work(&server.id);
-        let lease = lease::acquire(&self.db, &work, &self.owner, LEASE).await?;
-        Ok(lease.map(|lease| Look { lease, door: Door { server: server.clone(), work } }))
-    }
-
-    pub async fn end(&self, look: Look) {
-        if lease::release(&self.db, &look.lease).await.is_err() {
-            tracing::debug!(work = look.lease.work, "the lease ends by itself");
-        }
+        let door = Door { server: server.clone(), work: work(&server.id) };
+        held::held(&self.db, &work(&server.id), &self.owner, SPAN, doing(door)).await
     }
 
     /// Looks, judges, records. With an intent its outcome goes into the same transaction.
-    #[instrument(skip_all, fields(server = %look.door.server.id))]
+    #[instrument(skip_all, fields(server = %door.server.id))]
     pub async fn scan(
         &self,
-        look: &Look,
+        door: &Door,
         budget: Duration,
         intent: Option<&Intent>,
     ) -> Result<ServerScan, Failure> {
-        let server = &look.door.server.id;
+        let server = &door.server.id;
         let mut reader = store::reader(&self.db).await?;
         let first = store::known_key::accounts(&mut reader, server).await?;
         let before = store::known_key::revisions(&mut reader, server).await?;
         drop(reader);
-        let seen = self.converger.hosts.scan(&look.door, &first, budget).await?;
+        let seen = self.converger.hosts.scan(door, &first, budget).await?;
         let scan = self.judge(server, &seen, &before).await?;
-        let saved = self.db.serialized(|| self.save(&look.door.server, &scan, intent)).await?;
+        let saved = self.db.serialized(|| self.save(&door.server, &scan, intent)).await?;
         tracing::info!(
             %server,
             accounts = saved.accounts.len(),

@@ -4,7 +4,8 @@
 //! looked at during a recovery, nothing is repaired under a brake.
 
 use super::repair::Repairer;
-use super::scanner::{BY_ITSELF, Look, Scanner};
+use super::scanner::{BY_ITSELF, Scanner};
+use crate::adapters::hosts::Door;
 use crate::recovery;
 use crate::store;
 use futures_util::StreamExt;
@@ -103,24 +104,22 @@ impl Watch {
         if !server.active {
             return Err(Failure::new(Reason::ServerInactive, "The server is deactivated."));
         }
-        let Some(look) = scanner.try_begin(&server).await? else { return Ok(()) };
-        let result = self.look_and_repair(&look).await;
-        scanner.end(look).await;
-        result
+        let looked = scanner.try_look(&server, |door| async move { self.look_and_repair(&door).await });
+        looked.await.map(|_| ())
     }
 
-    async fn look_and_repair(&self, look: &Look) -> Result<(), Failure> {
+    async fn look_and_repair(&self, door: &Door) -> Result<(), Failure> {
         let now = self.scanner().db.now().await?;
         let mut reader = store::reader(&self.scanner().db).await?;
         // Another replica may have looked between the question and the lease.
-        let due = store::server_scan::is_due(&mut reader, &look.door.server.id, now).await?;
+        let due = store::server_scan::is_due(&mut reader, &door.server.id, now).await?;
         drop(reader);
         if !due {
             return Ok(());
         }
-        let scan = self.scanner().scan(look, BY_ITSELF, None).await?;
-        if scan.drift > 0 && self.repairer.run(look, &scan).await? > 0 {
-            self.scanner().scan(look, BY_ITSELF, None).await?;
+        let scan = self.scanner().scan(door, BY_ITSELF, None).await?;
+        if scan.drift > 0 && self.repairer.run(door, &scan).await? > 0 {
+            self.scanner().scan(door, BY_ITSELF, None).await?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Asks the hosts of an access and records what their logs say; and does so by itself before a grace ends.
 
 use super::evidence::Log;
+use crate::adapters::hosts::Door;
 use crate::drift::Scanner;
 use crate::model::{Access, Evidence, KeyUse, Version};
 use crate::recovery;
@@ -90,16 +91,16 @@ impl UseReader {
         let server = self.scanner.converger.store.server(server).await?;
         let prints: Vec<_> =
             live.iter().filter_map(|version| Some(version.public_key.as_ref()?.fingerprint())).collect();
-        let look = self.scanner.begin(server).await?;
-        let lines = self.scanner.converger.hosts.log(&look.door, &prints).await;
-        let (id, management) = (look.door.server.id.clone(), look.door.server.management.clone());
-        self.scanner.end(look).await;
-        let user = management.map(|(_, user)| user).unwrap_or_default();
-        let log = Log::new(&lines?, &user);
+        let id = server.id.clone();
+        let user = server.management.as_ref().map(|(_, user)| user.clone()).unwrap_or_default();
+        let hosts = &self.scanner.converger.hosts;
+        let (account, prints) = (&access.account, &prints);
+        let read = |door: Door| async move { hosts.log(&door, account, prints).await };
+        let log = Log::new(&self.scanner.look(server, read).await?, &user);
         let read_at = self.db.now().await?;
         let mut reader = store::reader(&self.db).await?;
         let own = store::key_use::own_logins(&mut reader, &id, &access.id).await?;
-        let each = live.iter().zip(&prints).map(|(version, print)| {
+        let each = live.iter().zip(prints).map(|(version, print)| {
             let found = log.of(&access.account, version, print, &own);
             KeyUse {
                 server: id.clone(),

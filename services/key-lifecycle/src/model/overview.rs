@@ -16,7 +16,9 @@ pub struct Facts {
     pub revoked: bool,
     /// Since when its key is in use; None without one.
     pub active_since: Option<Instant>,
-    /// Its holder made it.
+    /// By its policy.
+    pub maximum_age: Duration,
+    /// Its holder made it, or has to make the next.
     pub client_made: bool,
     pub last_rotated_at: Option<Instant>,
     /// A rotation runs or converges.
@@ -26,9 +28,9 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// When its key reaches this age; None for a revoked one.
-    pub fn due_at(&self, maximum_age: Duration) -> Option<Instant> {
-        self.active_since.filter(|_| !self.revoked).map(|since| since.plus(maximum_age))
+    /// When its key reaches its maximum age; None for a revoked one.
+    pub fn due_at(&self) -> Option<Instant> {
+        self.active_since.filter(|_| !self.revoked).map(|since| since.plus(self.maximum_age))
     }
 }
 

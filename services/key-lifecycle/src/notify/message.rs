@@ -35,8 +35,8 @@ pub fn letter(delivery: &Delivery) -> Letter {
     let mut body = format!("{text}\n\n");
     let mut line = |name: &str, value: &str| {
         if !value.is_empty() {
-            // Writing to a text does not fail.
-            let _ = writeln!(body, "{name}: {value}");
+            // No value can look like a line of ours; writing to a text does not fail.
+            let _ = writeln!(body, "{name}: {}", value.replace(char::is_control, " "));
         }
     };
     line("event", &delivery.event);
@@ -82,5 +82,6 @@ mod tests {
         let letter = letter(&delivery);
         assert_eq!(letter.subject, "[Keywright] A key rotation failed");
         assert!(letter.text.contains("about: rot_x\n"), "{}", letter.text);
+        assert!(letter.text.contains("server: web  Bcc: you@example.com\n"), "{}", letter.text);
     }
 }

@@ -27,7 +27,7 @@ use fan_out::FanOut;
 use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::Db;
 pub use message::Letter;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -35,8 +35,10 @@ use tokio_util::sync::CancellationToken;
 const WORK: &str = "notifications";
 const POLL: Duration = Duration::from_millis(500);
 const SPAN: Span = Span { lease: Duration::from_secs(10), renew: Duration::from_secs(3) };
-/// Messages under way at once, each to another recipient.
+/// Messages under way at once, each to another recipient; and those to targets whose last message failed: however many of
+/// them hang, nobody else waits.
 const AT_ONCE: usize = 32;
+const AT_ONCE_FAILING: usize = 16;
 /// In polls: about once an hour.
 const PURGE_EVERY: u32 = 7_200;
 /// In polls: about every five minutes.
@@ -113,23 +115,17 @@ impl Notifier {
     /// Until nothing is due and nothing is under way.
     async fn work(&self) -> Result<(), Failure> {
         let mut running: JoinSet<Recipient> = JoinSet::new();
-        let mut busy: HashSet<Recipient> = HashSet::new();
+        // With whether each was failing when its message was begun.
+        let mut busy: HashMap<Recipient, bool> = HashMap::new();
         loop {
             self.fan_out.run().await?;
-            for delivery in self.due(&busy).await? {
-                if busy.len() < AT_ONCE && busy.insert(delivery.to.clone()) {
-                    let deliverer = self.deliverer.clone();
-                    running.spawn(async move {
-                        let to = delivery.to.clone();
-                        if let Err(failure) = deliverer.run(delivery, true).await {
-                            tracing::warn!(
-                                reason = failure.reason.as_str(),
-                                "a message's fate could not be recorded"
-                            );
-                            tokio::time::sleep(POLL).await;
-                        }
-                        to
-                    });
+            for (failing, room) in [(false, AT_ONCE), (true, AT_ONCE_FAILING)] {
+                for delivery in self.due(failing, &busy).await? {
+                    let under_way = busy.values().filter(|other| **other == failing).count();
+                    if under_way < room && !busy.contains_key(&delivery.to) {
+                        busy.insert(delivery.to.clone(), failing);
+                        running.spawn(send(self.deliverer.clone(), delivery));
+                    }
                 }
             }
             if running.is_empty() {
@@ -145,12 +141,12 @@ impl Notifier {
         }
     }
 
-    async fn due(&self, busy: &HashSet<Recipient>) -> Result<Vec<Delivery>, Failure> {
+    async fn due(&self, failing: bool, busy: &HashMap<Recipient, bool>) -> Result<Vec<Delivery>, Failure> {
         let now = self.db.now().await?;
         let mut reader = store::reader(&self.db).await?;
         // The oldest of one that is busy is the one under way.
         let limit = i64::try_from(AT_ONCE.saturating_add(busy.len())).unwrap_or(i64::MAX);
-        Ok(store::delivery::due(&mut reader, now, limit).await?)
+        Ok(store::delivery::due(&mut reader, now, failing, limit).await?)
     }
 
     async fn purge(&self) -> Result<(), Error> {
@@ -162,4 +158,14 @@ impl Notifier {
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Answers to whom, when that is over.
+async fn send(deliverer: Deliverer, delivery: Delivery) -> Recipient {
+    let to = delivery.to.clone();
+    if let Err(failure) = deliverer.run(delivery, true).await {
+        tracing::warn!(reason = failure.reason.as_str(), "a message's fate could not be recorded");
+        tokio::time::sleep(POLL).await;
+    }
+    to
 }

@@ -235,6 +235,17 @@ pub async fn watched(conn: &mut Connection, campaign: &CampaignId) -> Result<Vec
     rows.iter().map(read).collect()
 }
 
+/// How many have one of the places.
+pub async fn trying(conn: &mut Connection, campaign: &CampaignId) -> Result<u32, Error> {
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS trying FROM campaign_target WHERE campaign_id = $1 AND trying_at IS NOT NULL",
+    )
+    .bind(campaign.as_str())
+    .fetch_one(conn)
+    .await?;
+    row.int("trying")
+}
+
 /// As the plan counts them.
 pub async fn counts(
     conn: &mut Connection,

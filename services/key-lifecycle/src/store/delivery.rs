@@ -62,18 +62,26 @@ pub async fn update(tx: &mut Tx, delivery: &Delivery) -> Result<(), Error> {
     Ok(())
 }
 
-/// The oldest due message of each recipient: one that does not answer holds up nobody else.
-pub async fn due(conn: &mut Connection, now: Instant, limit: i64) -> Result<Vec<Delivery>, Error> {
+/// The oldest due message of each recipient: of those whose last message failed, or of all others.
+pub async fn due(
+    conn: &mut Connection,
+    now: Instant,
+    failing: bool,
+    limit: i64,
+) -> Result<Vec<Delivery>, Error> {
     let rows = sqlx::query(
-        "SELECT id, target_id, contact, dedup, event, tenant_id, subject, details, occurred_at, state, attempts,
-                created_at, delivered_at, next_at, error
+        "SELECT oldest.id, target_id, contact, dedup, event, oldest.tenant_id, subject, details, occurred_at, state,
+                attempts, oldest.created_at, delivered_at, next_at, error
            FROM (SELECT id, target_id, contact, dedup, event, tenant_id, subject, details, occurred_at, state, attempts,
                         created_at, delivered_at, next_at, error,
                         ROW_NUMBER() OVER (PARTITION BY target_id, contact ORDER BY created_at, id) AS place
                    FROM notification_delivery WHERE next_at <= $1) oldest
-          WHERE place = 1 ORDER BY next_at, id LIMIT $2",
+           LEFT JOIN notification_target t ON t.id = oldest.target_id
+          WHERE place = 1 AND CASE WHEN t.failing_since IS NULL THEN 0 ELSE 1 END = $2
+          ORDER BY next_at, oldest.id LIMIT $3",
     )
     .bind(now.micros())
+    .bind(i64::from(failing))
     .bind(limit)
     .fetch_all(conn)
     .await?;

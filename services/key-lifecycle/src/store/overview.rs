@@ -1,35 +1,58 @@
 //! What campaigns and operators see of many accesses at once, and the keys that are exposed. Reads only.
 
 use super::Connection;
-use crate::model::{Exposed, Facts};
+use crate::model::{Effective, Exposed, Facts, Level, OwnSettings};
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::{AccessId, ServerId, TenantId};
 use keywright_runtime::page::Page;
 use keywright_storage::{Columns, Error};
 use sqlx::any::AnyRow;
+use std::collections::HashMap;
+use std::time::Duration;
 
-/// Accesses that are not given up, of one tenant or (empty text) of all, in the order of their ids after `after`.
-pub async fn facts(conn: &mut Connection, tenant: &str, after: &str, size: i64) -> Result<Vec<Facts>, Error> {
-    let rows = sqlx::query(
-        "SELECT a.id, a.tenant_id, a.account, a.revoked_at,
-                (SELECT MAX(v.promoted_at) FROM key_version v WHERE v.access_id = a.id AND v.state = 'ACTIVE')
-                    AS active_since,
-                (SELECT COUNT(*) FROM key_version v
-                  WHERE v.access_id = a.id AND v.state = 'ACTIVE' AND v.client_key IS NOT NULL) AS client_made,
-                (SELECT MAX(v.promoted_at) FROM key_version v WHERE v.access_id = a.id) AS last_rotated_at,
-                (SELECT COUNT(*) FROM rotation r WHERE r.access_id = a.id AND r.state IN ('RUNNING', 'CONVERGING'))
-                    AS running,
-                (SELECT MAX(r.grace_ends_at) FROM rotation r JOIN key_version v ON v.id = r.old_version_id
-                  WHERE r.access_id = a.id AND v.state = 'GRACE') AS grace_ends_at
-           FROM access a
-          WHERE a.closed_at IS NULL AND a.deprovision_at IS NULL AND ($1 = '' OR a.tenant_id = $1) AND a.id > $2
-          ORDER BY a.id LIMIT $3",
-    )
-    .bind(tenant)
-    .bind(after)
-    .bind(size)
-    .fetch_all(conn)
-    .await?;
+/// How accesses stand that are not given up; what their policies say comes along, level by level.
+macro_rules! facts {
+    ($whose:literal) => {
+        concat!(
+            "SELECT a.id, a.tenant_id, a.account, a.revoked_at,
+                    (SELECT MAX(v.promoted_at) FROM key_version v WHERE v.access_id = a.id AND v.state = 'ACTIVE')
+                        AS active_since,
+                    (SELECT COUNT(*) FROM key_version v
+                      WHERE v.access_id = a.id AND v.state = 'ACTIVE' AND v.client_key IS NOT NULL) AS client_made,
+                    (SELECT MAX(v.promoted_at) FROM key_version v WHERE v.access_id = a.id) AS last_rotated_at,
+                    (SELECT COUNT(*) FROM rotation r WHERE r.access_id = a.id AND r.state IN ('RUNNING', 'CONVERGING'))
+                        AS running,
+                    (SELECT MAX(r.grace_ends_at) FROM rotation r JOIN key_version v ON v.id = r.old_version_id
+                      WHERE r.access_id = a.id AND v.state = 'GRACE') AS grace_ends_at,
+                    p0.maximum_age_secs AS age_0, p0.client_made_required AS client_0,
+                    p1.maximum_age_secs AS age_1, p1.client_made_required AS client_1,
+                    p2.maximum_age_secs AS age_2, p2.client_made_required AS client_2
+               FROM access a
+               LEFT JOIN policy p0 ON p0.subject = ''
+               LEFT JOIN policy p1 ON p1.subject = a.tenant_id
+               LEFT JOIN policy p2 ON p2.subject = a.id
+              WHERE a.closed_at IS NULL AND a.deprovision_at IS NULL AND ",
+            $whose,
+            " ORDER BY a.id LIMIT $2"
+        )
+    };
+}
+
+/// Everybody's, in the order of their ids after `after`.
+pub async fn facts(conn: &mut Connection, after: &str, size: i64) -> Result<Vec<Facts>, Error> {
+    let query = sqlx::query(facts!("a.id > $1")).bind(after).bind(size);
+    query.fetch_all(conn).await?.iter().map(facts_of).collect()
+}
+
+/// One tenant's, in the order of their ids after `after`.
+pub async fn facts_of_tenant(
+    conn: &mut Connection,
+    tenant: &TenantId,
+    after: &str,
+    size: i64,
+) -> Result<Vec<Facts>, Error> {
+    let query = sqlx::query(facts!("a.tenant_id = $1 AND a.id > $3"));
+    let rows = query.bind(tenant.as_str()).bind(size).bind(after).fetch_all(conn).await?;
     rows.iter().map(facts_of).collect()
 }
 
@@ -67,9 +90,9 @@ pub async fn exposures(
                         v.tenant_id, v.access_id, a.account, h.server_id, h.server_name, v.id AS work_id,
                         v.requested_at AS since, h.reason, h.attempts, v.id || '.' || h.server_id AS place
                    FROM revocation_host h
-                   JOIN revocation v ON v.id = h.revocation_id
+                  CROSS JOIN revocation v
                    JOIN access a ON a.id = v.access_id
-                  WHERE h.proven_at IS NULL
+                  WHERE v.id = h.revocation_id AND h.proven_at IS NULL
                   UNION ALL
                  SELECT 'GRACE_ENDED' AS kind, r.tenant_id, r.access_id, a.account, s.server_id,
                         COALESCE((SELECT h.server_name FROM access_host h
@@ -100,29 +123,31 @@ pub async fn exposures(
     rows.iter().map(exposed).collect()
 }
 
-/// How many keys of the tenant are exposed on how many hosts, as pairs.
-pub async fn exposed_count(conn: &mut Connection, tenant: &TenantId, now: Instant) -> Result<u32, Error> {
-    let row = sqlx::query(
-        "SELECT (SELECT COUNT(*) FROM revocation_host h JOIN revocation v ON v.id = h.revocation_id
-                  WHERE v.tenant_id = $1 AND h.proven_at IS NULL)
-              + (SELECT COUNT(*) FROM rotation r
+/// How many keys are exposed on how many hosts, as pairs, for each tenant that has any.
+pub async fn exposed_by_tenant(conn: &mut Connection, now: Instant) -> Result<HashMap<TenantId, u32>, Error> {
+    let rows = sqlx::query(
+        "SELECT tenant_id, COUNT(*) AS exposed
+           FROM (SELECT v.tenant_id FROM revocation_host h CROSS JOIN revocation v
+                  WHERE v.id = h.revocation_id AND h.proven_at IS NULL
+                  UNION ALL
+                 SELECT r.tenant_id FROM rotation r
                    JOIN rotation_step s ON s.rotation_id = r.id AND s.name = 'prove_refused' AND s.state <> 'DONE'
-                  WHERE r.tenant_id = $1 AND r.grace_ends_at <= $2 AND r.grace_ended_at IS NULL
-                    AND r.next_at IS NOT NULL AND r.state <> 'SUPERSEDED') AS exposed",
+                  WHERE r.grace_ends_at <= $1 AND r.grace_ended_at IS NULL AND r.next_at IS NOT NULL
+                    AND r.state <> 'SUPERSEDED') AS exposed
+          GROUP BY tenant_id",
     )
-    .bind(tenant.as_str())
     .bind(now.micros())
-    .fetch_one(conn)
+    .fetch_all(conn)
     .await?;
-    row.int("exposed")
+    rows.iter().map(|row| Ok((row.text("tenant_id")?, row.int("exposed")?))).collect()
 }
 
 /// Of all tenants, and since when the longest.
 pub async fn exposed_in_all(conn: &mut Connection, now: Instant) -> Result<(u64, Option<Instant>), Error> {
     let row = sqlx::query(
         "SELECT COUNT(*) AS exposed, MIN(since) AS first
-           FROM (SELECT v.requested_at AS since FROM revocation_host h JOIN revocation v ON v.id = h.revocation_id
-                  WHERE h.proven_at IS NULL
+           FROM (SELECT v.requested_at AS since FROM revocation_host h CROSS JOIN revocation v
+                  WHERE v.id = h.revocation_id AND h.proven_at IS NULL
                   UNION ALL
                  SELECT r.grace_ends_at AS since FROM rotation r
                    JOIN rotation_step s ON s.rotation_id = r.id AND s.name = 'prove_refused' AND s.state <> 'DONE'
@@ -144,14 +169,29 @@ pub async fn outcomes(conn: &mut Connection) -> Result<Vec<(String, u64)>, Error
 }
 
 fn facts_of(row: &AnyRow) -> Result<Facts, Error> {
+    let mut policy = Effective::default();
+    let levels = [
+        (Level::Platform, "age_0", "client_0"),
+        (Level::Tenant, "age_1", "client_1"),
+        (Level::Access, "age_2", "client_2"),
+    ];
+    for (level, age, client) in levels {
+        let own = OwnSettings {
+            maximum_age: row.opt_int::<u64>(age)?.map(Duration::from_secs),
+            client_made_required: row.opt_int::<i64>(client)?.map(|said| said != 0),
+            ..OwnSettings::default()
+        };
+        policy.apply(level, &own);
+    }
     Ok(Facts {
         access: row.text("id")?,
         tenant: row.text("tenant_id")?,
         account: row.text("account")?,
         revoked: row.opt_int::<i64>("revoked_at")?.is_some(),
         active_since: row.opt_int("active_since")?,
+        maximum_age: policy.settings.maximum_age,
+        client_made: policy.settings.client_made_required || row.int::<i64>("client_made")? > 0,
         last_rotated_at: row.opt_int("last_rotated_at")?,
-        client_made: row.int::<i64>("client_made")? > 0,
         rotating: row.int::<i64>("running")? > 0,
         grace_ends_at: row.opt_int("grace_ends_at")?,
     })

@@ -152,13 +152,18 @@ pub async fn is_open_on(conn: &mut Connection, access: &AccessId, server: &Serve
     Ok(row.is_some())
 }
 
-/// What is to be driven now.
+/// What is to be driven now and nobody drives.
 pub async fn due(conn: &mut Connection, now: Instant, limit: i64) -> Result<Vec<RevocationId>, Error> {
-    let rows = sqlx::query("SELECT id FROM revocation WHERE next_at <= $1 ORDER BY next_at LIMIT $2")
-        .bind(now.micros())
-        .bind(limit)
-        .fetch_all(conn)
-        .await?;
+    let rows = sqlx::query(
+        "SELECT id FROM revocation
+          WHERE next_at <= $1
+            AND NOT EXISTS (SELECT 1 FROM lease l WHERE l.id = revocation.id AND l.lease_until >= $1)
+          ORDER BY next_at LIMIT $2",
+    )
+    .bind(now.micros())
+    .bind(limit)
+    .fetch_all(conn)
+    .await?;
     rows.iter().map(|row| row.text("id")).collect()
 }
 

@@ -192,7 +192,7 @@ impl Hosts for Range {
         Ok(Seen { accounts: accounts.collect(), settings_read: true, ..Seen::default() })
     }
 
-    async fn log(&self, door: &Door, _: &[Fingerprint]) -> Result<LogLines, Failure> {
+    async fn log(&self, door: &Door, _: &AccountName, _: &[Fingerprint]) -> Result<LogLines, Failure> {
         let mut state = self.state.lock().unwrap();
         Self::enter(&mut state, "log", door.server.id.as_str())
             .map_err(|reason| Failure::new(reason, "It failed."))?;

@@ -1,7 +1,7 @@
 # What the SSH server logged about these keys, and about this connection; changes nothing. Only lines that name one of
 # the keys or the account of this connection leave the host.
-# Parameters: account (of this connection), port (ours, as the host may see it, or empty), fingerprints (separated by
-# blanks).
+# Parameters: account (of this connection), user (whose log-ins), port (ours, as the host may see it, or empty),
+# fingerprints (separated by blanks).
 guard 25
 printf 'now=%s\noffset=%s\n' "$(date +%s)" "$(date +%z)"
 wanted=$(printf '%s\n' $fingerprints)
@@ -41,6 +41,10 @@ journal() {
 }
 text_of() { if [ "$1" = journal ]; then journal; else tail -c "$most" "$1"; fi; }
 own_lines() { grep -a "Accepted [a-z/-]* for $account from \|auth succeeded for '$account'" | tail -n 5; }
+# Whole lines about the user alone: nothing that a stranger has the server say pushes them out.
+accepted="]: Accepted publickey for $user from [^ ]* port [0-9]* ssh2: [^ ]* SHA256:[^ ]*\$"
+succeeded="Pubkey auth succeeded for '$user' with [^ ]* key SHA256:[^ ]* from [^ ]*\$"
+log_ins() { grep -aF -e "$wanted" | grep -a -e "$accepted" -e "$succeeded" | tail -n 2000; }
 heard=no
 if [ -n "$port" ]; then
   for round in 1 2 3; do
@@ -52,11 +56,14 @@ if [ -n "$port" ]; then
     sleep 0.5 2>/dev/null || sleep 1
   done
 fi
-for source in journal $log_files; do
+# An account can have lines of its own making written into the files: they are read only where the journal is not told.
+sources="journal $log_files"
+[ -z "$(journal | own_lines)" ] || sources=journal
+for source in $sources; do
   first=$(text_of "$source" | head -n 2)
   [ -n "$first" ] || continue
   printf '%s\n' "$first" | sed 's/^/first=/'
-  text_of "$source" | grep -aF -e "$wanted" | tail -n 2000 | cut -c 1-600 | sed 's/^/line=/'
+  text_of "$source" | log_ins | cut -c 1-600 | sed 's/^/line=/'
   text_of "$source" | own_lines | cut -c 1-600 | sed 's/^/own=/'
 done
 result done

@@ -137,22 +137,75 @@ async fn hundreds_of_accounts_and_ten_thousand_lines_are_seen_within_the_limits(
     assert!(!seen.truncated && lines == 9_900, "{lines} lines, truncated: {}", seen.truncated);
 }
 
+const KEY: &str = "SHA256:uNiVztksCsDhcc0u9e8BrrJXVGDaJdfh5uKbRGGhBqs";
+
+async fn log(shell: &LocalShell) -> crate::model::LogLines {
+    let wanted = [keywright_domain::fingerprint::Fingerprint::parse(KEY).unwrap()];
+    let alice = AccountName::parse("alice").unwrap();
+    Host::local(shell, &CLOCK).log("root", &alice, &wanted).await.unwrap()
+}
+
 #[tokio::test]
 async fn a_log_is_read_for_the_keys_that_were_asked_for_alone() {
-    let key = "SHA256:uNiVztksCsDhcc0u9e8BrrJXVGDaJdfh5uKbRGGhBqs";
     for shell in each_shell().await {
-        let log = format!(
+        let log_of_host = format!(
             "Mar  1 10:00:00 web kernel: first\nMar  1 11:00:00 web sshd[9]: Accepted publickey for bob from 192.0.2.9 port 1 ssh2: ED25519 SHA256:{}\n\
-             Mar  1 12:00:00 web sshd[9]: Accepted publickey for alice from 192.0.2.9 port 1 ssh2: ED25519 {key}\n\
+             Mar  1 11:30:00 web sshd[9]: Accepted publickey for bob from 192.0.2.9 port 1 ssh2: ED25519 {KEY}\n\
+             Mar  1 12:00:00 web sshd[9]: Accepted publickey for alice from 192.0.2.9 port 1 ssh2: ED25519 {KEY}\n\
+             [7] Mar 01 12:00:00 Pubkey auth succeeded for 'alice' with ssh-ed25519 key {KEY} from 192.0.2.9:4\n\
              Mar  1 12:00:01 web sshd[9]: Accepted publickey for root from 192.0.2.1 port 2 ssh2: ED25519 SHA256:{}\n",
             "A".repeat(43),
             "B".repeat(43)
         );
-        std::fs::write(shell.host().outside("/var/log/auth.log"), log).unwrap();
-        let wanted = [keywright_domain::fingerprint::Fingerprint::parse(key).unwrap()];
-        let lines = Host::local(&shell, &CLOCK).log("root", &wanted).await.unwrap();
-        assert_eq!((lines.keys.len(), lines.own.len()), (1, 1), "{lines:?}");
-        assert!(lines.keys[0].contains("alice") && lines.own[0].contains("root"));
+        std::fs::write(shell.host().outside("/var/log/auth.log"), log_of_host).unwrap();
+        let lines = log(&shell).await;
+        assert_eq!((lines.keys.len(), lines.own.len()), (2, 1), "{lines:?}");
+        assert!(lines.keys.iter().all(|line| line.contains("alice")) && lines.own[0].contains("root"));
         assert!(lines.first[0].starts_with("Mar  1 10:00:00") && lines.host_time.is_some());
     }
+}
+
+#[tokio::test]
+async fn no_flood_of_names_pushes_a_log_in_out_of_sight() {
+    for shell in each_shell().await {
+        let accepted = |user: &str| {
+            format!(
+                "Mar  1 12:00:00 web sshd[9]: Accepted publickey for {user} from 192.0.2.9 port 1 ssh2: ED25519 {KEY}\n"
+            )
+        };
+        let stranger = accepted("alice")
+            .replace("Accepted", "Invalid user x]: Accepted")
+            .replace('\n', " from 198.51.100.1 port 9\n");
+        let log_of_host =
+            format!("{}{}", accepted("alice"), [stranger, accepted("bob")].concat().repeat(2_500));
+        std::fs::write(shell.host().outside("/var/log/auth.log"), log_of_host).unwrap();
+        assert_eq!(log(&shell).await.keys, [accepted("alice").trim_end()]);
+    }
+}
+
+/// Where the journal is told of log-ins, what an account can have written into a file is not looked at.
+#[tokio::test]
+async fn the_journal_alone_is_believed_where_it_knows_us() {
+    let journalctl =
+        HostOptions::default().program("/usr/local/bin/journalctl", "#!/bin/sh\ncat /run/journal\n");
+    let shell = LocalShell::new(TestHost::openssh(journalctl).await.unwrap(), &["dash"]);
+    shell.host().add_user("alice");
+    let over = "[ ! -e /usr/bin/journalctl ] || mount --bind /usr/local/bin/journalctl /usr/bin/journalctl";
+    shell.host().exec(&["sh", "-c", over]).await.success();
+    let forged = format!(
+        "Mar  1 12:00:00 web sshd[9]: Accepted publickey for alice from 192.0.2.9 port 1 ssh2: ED25519 {KEY}\n"
+    );
+    std::fs::write(shell.host().outside("/var/log/auth.log"), forged).unwrap();
+    let tell = |line: &str| {
+        let text = format!("1772366300.1 web sshd[1]: Server listening on 0.0.0.0 port 22.\n{line}\n");
+        std::fs::write(shell.host().outside("/run/journal"), text).unwrap();
+    };
+    tell("1772366400.5 web sshd[1]: Received signal 15; terminating.");
+    assert_eq!(log(&shell).await.keys.len(), 1, "a journal that hears nothing of log-ins is none");
+    tell(
+        "1772366400.5 web sshd[1]: Accepted publickey for root from 192.0.2.1 port 7 ssh2: ED25519 SHA256:x",
+    );
+    let lines = log(&shell).await;
+    assert_eq!((lines.keys.len(), lines.own.len()), (0, 1), "{lines:?}");
+    assert!(lines.first[0].starts_with("1772366300"), "{lines:?}");
 }
