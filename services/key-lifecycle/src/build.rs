@@ -237,6 +237,7 @@ pub(crate) fn assemble(
         store: store.clone(),
         rotate: rotate.clone(),
         owner: owner.clone(),
+        told: Arc::default(),
     };
     let notifier = notifier(parts, &store, &owner);
     let routes = routes(parts, &rotate, &store, &uses, wake.clone());

@@ -40,11 +40,12 @@ impl Authority {
         self.folder.path().join("ca.pem")
     }
 
-    /// A certificate for 127.0.0.1, good for a server and for a client.
+    /// A certificate for 127.0.0.1 and the name, good for a server and for a client.
     pub fn issue(&self, name: &str) -> Issued {
         let folder = self.folder.path();
-        let extensions =
-            "subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth,clientAuth\n";
+        let extensions = format!(
+            "subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:{name}\nextendedKeyUsage=serverAuth,clientAuth\n"
+        );
         std::fs::write(folder.join("extensions"), extensions).unwrap();
         openssl(
             folder,

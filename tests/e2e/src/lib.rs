@@ -12,6 +12,7 @@
 //! | [`authorization`] | every RPC by every role |
 //! | [`authorized_keys`] | the account's file: ours and foreign lines |
 //! | [`certificates`] | certificates of an authority of the test's own |
+//! | [`crowd`] | thousands of tenants and accesses, as rows |
 //! | [`exchanged`] | tokens of 60 seconds, as they travel between services |
 //! | [`backup`] | backups by the server's own command, opened by the `age` tool |
 //! | [`http`] | requests that are not well-formed |
@@ -40,6 +41,7 @@ pub mod authorization;
 pub mod authorized_keys;
 pub mod backup;
 pub mod certificates;
+pub mod crowd;
 pub mod document;
 pub mod exchanged;
 pub mod http;

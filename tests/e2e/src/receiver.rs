@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tokio::process::Child;
 
 use crate::LIMIT;
+use crate::certificates::Issued;
 
 #[derive(Debug)]
 pub struct Receiver {
@@ -20,11 +21,24 @@ pub struct Receiver {
 impl Receiver {
     /// Answers 200 to everything.
     pub async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// Also with HTTPS, and mail that is encrypted.
+    pub async fn encrypted(certificate: &Issued) -> Self {
+        Self::start_with(Some(certificate)).await
+    }
+
+    async fn start_with(certificate: Option<&Issued>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("manner"), "200").unwrap();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/receiver.py");
         let mut command = python("python-receivers").unwrap();
-        let server = command.arg(script).arg(folder.path()).kill_on_drop(true).spawn().unwrap();
+        command.arg(script).arg(folder.path());
+        if let Some(Issued { certificate, key }) = certificate {
+            command.arg(certificate).arg(key);
+        }
+        let server = command.kill_on_drop(true).spawn().unwrap();
         let file = folder.path().join("ports");
         assert!(eventually(LIMIT, async || file.exists()).await, "the receiver does not start");
         let ports = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
@@ -35,12 +49,17 @@ impl Receiver {
         format!("http://127.0.0.1:{}/hook", self.ports["http"])
     }
 
+    /// `http`, `smtp`; where it is encrypted also `https`, `smtps`, `starttls`.
+    pub fn port(&self, of: &str) -> u64 {
+        self.ports[of].as_u64().unwrap()
+    }
+
     /// As `--smtp-url` takes it.
     pub fn smtp(&self) -> String {
         format!("smtp://127.0.0.1:{}", self.ports["smtp"])
     }
 
-    /// A status, or `hold`.
+    /// As `python/receiver.py` has it.
     pub fn behaves(&self, manner: &str) {
         std::fs::write(self.folder.path().join("manner"), manner).unwrap();
     }

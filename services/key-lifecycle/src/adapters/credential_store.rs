@@ -36,14 +36,6 @@ pub struct Server {
     pub binding: Option<(CredentialId, String)>,
 }
 
-#[derive(Debug, Clone)]
-pub struct Tenant {
-    /// Something new may be done for it.
-    pub open: bool,
-    /// Its IANA name.
-    pub time_zone: String,
-}
-
 /// A saved credential, to log in with once.
 #[derive(Debug, Clone)]
 pub struct Saved {
@@ -106,15 +98,6 @@ impl CredentialStore {
             )),
             _ => Ok(()),
         }
-    }
-
-    /// What the schedule needs to know of it.
-    pub async fn tenant(&self, id: &TenantId) -> Result<Tenant, Failure> {
-        let message = proto::GetTenantRequest { tenant_id: id.to_string() };
-        let request = self.own(None, message)?;
-        let answer = TenantServiceClient::new(self.outbound.peer(STORE)).get_tenant(request).await?;
-        let tenant = answer.into_inner().tenant.unwrap_or_default();
-        Ok(Tenant { open: tenant.state() != proto::TenantState::Suspended, time_zone: tenant.time_zone })
     }
 
     /// Idempotent by id.

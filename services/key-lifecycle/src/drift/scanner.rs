@@ -23,7 +23,7 @@ use std::time::Duration;
 use tracing::instrument;
 
 /// After a kill the next look may begin soon.
-const SPAN: Span = Span { lease: Duration::from_secs(12), renew: Duration::from_secs(3) };
+const SPAN: Span = Span { lease: Duration::from_secs(6), renew: Duration::from_secs(2) };
 /// How long a request waits for another look at the same server.
 const PATIENCE: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(200);

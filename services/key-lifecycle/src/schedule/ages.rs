@@ -3,16 +3,17 @@
 use super::caps::{self, Caps};
 use super::window::{Lot, may_begin, planned, zone};
 use super::{Aged, Scheduler, told};
-use crate::adapters::credential_store::Tenant;
-use crate::model::{Origin, RotationState, VersionState};
+use crate::adapters::directory::TenantState;
+use crate::model::{Origin, RotationState, Settings, VersionState};
 use crate::store;
+use crate::store::policy::Policies;
 use crate::store::schedule::{After, InUse};
 use jiff::tz::TimeZone;
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::TenantId;
 use keywright_domain::reason::Reason;
 use keywright_runtime::failure::{Error, Failure};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 /// Between the notice and what it tells of.
@@ -23,7 +24,7 @@ const PAGE: i64 = 200;
 const FIRST_PAUSE: Duration = Duration::from_secs(3600);
 const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
 
-/// The tenants of one round; None where nothing is done for one now.
+/// The tenants of one round; None where one is suspended, or cannot be asked for.
 type Tenants = HashMap<TenantId, Option<TimeZone>>;
 
 impl Scheduler {
@@ -31,6 +32,7 @@ impl Scheduler {
         let mut reader = store::reader(&self.db).await?;
         let shortest = store::policy::shortest_maximum_age(&mut reader).await?;
         let mut caps = Caps::read(&mut reader).await?;
+        let policies = Policies::read(&mut reader).await?;
         drop(reader);
         let older = now.minus(shortest.saturating_sub(EARLIEST));
         let (mut tenants, mut after) = (Tenants::new(), After::default());
@@ -40,8 +42,15 @@ impl Scheduler {
             drop(reader);
             let Some(last) = page.last() else { return Ok(()) };
             after = After::key(last);
-            for key in page {
-                self.look(key, now, &mut tenants, &mut caps).await?;
+            let with_policy = page.into_iter().map(|key| {
+                let settings = policies.effective(&key.tenant, &key.access);
+                (key, settings)
+            });
+            let is_near = |(key, settings): &(InUse, Settings)| now >= end(key, settings).minus(EARLIEST);
+            let due: Vec<(InUse, Settings)> = with_policy.filter(is_near).collect();
+            self.learn(&due, &mut tenants).await;
+            for (key, settings) in due {
+                self.look(key, &settings, now, &tenants, &mut caps).await?;
             }
         }
     }
@@ -49,22 +58,17 @@ impl Scheduler {
     async fn look(
         &self,
         key: InUse,
+        settings: &Settings,
         now: Instant,
-        tenants: &mut Tenants,
+        tenants: &Tenants,
         caps: &mut Caps,
     ) -> Result<(), Failure> {
-        let mut reader = store::reader(&self.db).await?;
-        let settings = store::policy::effective(&mut reader, &key.tenant, Some(&key.access)).await?;
-        drop(reader);
-        let end = key.promoted_at.plus(settings.maximum_age);
-        if now < end.minus(EARLIEST) {
-            return Ok(());
-        }
-        let Some(zone) = self.zone(&key.tenant, tenants).await else { return Ok(()) };
+        let end = end(&key, settings);
+        let Some(Some(zone)) = tenants.get(&key.tenant) else { return Ok(()) };
         let lot = Lot::of(key.access.as_str());
         let automatic = settings.automatic_rotation && !settings.client_made_required && !key.client_made;
         let window = settings.rotation_window.as_ref();
-        let aged = Aged { end, planned: automatic.then(|| planned(end, window, &zone, lot)), key };
+        let aged = Aged { end, planned: automatic.then(|| planned(end, window, zone, lot)), key };
         if now >= aged.planned.unwrap_or(end).minus(NOTICE) {
             self.tell(&told::due(&aged)).await?;
         }
@@ -72,28 +76,25 @@ impl Scheduler {
             self.tell(&told::expired(&aged)).await?;
         }
         match aged.planned {
-            Some(planned) if may_begin(now, planned, window, &zone, lot) => {
-                self.begin(&aged, now, caps).await
-            }
+            Some(planned) if may_begin(now, planned, window, zone, lot) => self.begin(&aged, now, caps).await,
             _ => Ok(()),
         }
     }
 
-    /// None where the tenant is suspended or cannot be asked for.
-    async fn zone(&self, tenant: &TenantId, tenants: &mut Tenants) -> Option<TimeZone> {
-        if let Some(known) = tenants.get(tenant) {
-            return known.clone();
+    /// The time zones of those whom this round has not met yet.
+    async fn learn(&self, of: &[(InUse, Settings)], tenants: &mut Tenants) {
+        let new: BTreeSet<&TenantId> =
+            of.iter().map(|(key, _)| &key.tenant).filter(|tenant| !tenants.contains_key(*tenant)).collect();
+        let new: Vec<TenantId> = new.into_iter().cloned().collect();
+        let found = self.store.tenants_named(&new).await.unwrap_or_else(|failure| {
+            tracing::info!(reason = failure.reason.as_str(), "the schedule passes tenants over");
+            Vec::new()
+        });
+        tenants.extend(new.into_iter().map(|tenant| (tenant, None)));
+        for tenant in found {
+            let open = tenant.state == TenantState::Active;
+            tenants.insert(tenant.id, open.then(|| zone(&tenant.time_zone)));
         }
-        let found = match self.store.tenant(tenant).await {
-            Ok(Tenant { open: true, time_zone }) => Some(zone(&time_zone)),
-            Ok(Tenant { open: false, .. }) => None,
-            Err(failure) => {
-                tracing::info!(%tenant, reason = failure.reason.as_str(), "the schedule passes a tenant over");
-                None
-            }
-        };
-        tenants.insert(tenant.clone(), found.clone());
-        found
     }
 
     async fn begin(&self, aged: &Aged, now: Instant, caps: &mut Caps) -> Result<(), Failure> {
@@ -154,6 +155,10 @@ impl Scheduler {
         tx.commit().await?;
         Ok(())
     }
+}
+
+fn end(key: &InUse, settings: &Settings) -> Instant {
+    key.promoted_at.plus(settings.maximum_age)
 }
 
 /// Nothing is done with its keys, no older key is in its grace, and nothing is stuck on a host, which waits for people.

@@ -28,6 +28,8 @@ use keywright_domain::reason::Reason;
 use keywright_runtime::audit::Audit;
 use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::{Db, lease};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +37,8 @@ const WORK: &str = "schedule";
 const EVERY: Duration = Duration::from_secs(10);
 /// Longer than a round; who dies in one leaves the next to another after this time.
 const LEASE: Duration = Duration::from_secs(60);
+/// Notices that a process remembers.
+const REMEMBERED: usize = 100_000;
 
 #[derive(Clone)]
 pub struct Scheduler {
@@ -44,6 +48,8 @@ pub struct Scheduler {
     pub rotate: StartRotation,
     /// Who holds the leases of this process.
     pub owner: String,
+    /// What this process knows to be told: most of what is due was due in the last round.
+    pub told: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Scheduler {
@@ -85,11 +91,28 @@ impl Scheduler {
 
     /// Told once, however often it is seen.
     async fn tell(&self, notice: &Notice) -> Result<(), Failure> {
-        let mut reader = store::reader(&self.db).await?;
-        if store::notice::was_told(&mut reader, &notice.dedup).await? {
+        if self.told().contains(&notice.dedup) {
             return Ok(());
         }
+        let mut reader = store::reader(&self.db).await?;
+        let was_told = store::notice::was_told(&mut reader, &notice.dedup).await?;
         drop(reader);
+        if !was_told {
+            self.write_notice(notice).await?;
+        }
+        let mut told = self.told();
+        if told.len() >= REMEMBERED {
+            told.clear();
+        }
+        told.insert(notice.dedup.clone());
+        Ok(())
+    }
+
+    fn told(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn write_notice(&self, notice: &Notice) -> Result<(), Failure> {
         let told = self.db.serialized(|| async {
             let mut tx = self.db.begin_internal("the age of a key is told").await?;
             store::notice::write(&mut tx, notice).await?;

@@ -12,13 +12,13 @@ use sqlx::any::AnyRow;
 /// compromised one. For a tenant, of its own accesses and servers.
 pub async fn keys(conn: &mut Connection, scope: &Scope) -> Result<Vec<PublicKey>, Error> {
     let rows = sqlx::query(
-        "SELECT DISTINCT v.public_key FROM key_version v JOIN access a ON a.id = v.access_id
-          WHERE v.public_key IS NOT NULL AND ($2 = '' OR a.tenant_id = $2)
-            AND (v.compromised_at IS NOT NULL
-                 OR (v.state = 'REVOKED'
-                     AND v.access_id IN (SELECT l.access_id FROM host_line l
-                                           JOIN server_group g ON g.server_id = l.server_id
-                                          WHERE g.group_name = $1 AND ($2 = '' OR g.tenant_id = $2))))",
+        "SELECT v.public_key FROM key_version v JOIN access a ON a.id = v.access_id
+          WHERE v.public_key IS NOT NULL AND ($2 = '' OR a.tenant_id = $2) AND v.compromised_at IS NOT NULL
+          UNION
+         SELECT v.public_key FROM key_version v JOIN access a ON a.id = v.access_id
+          WHERE v.public_key IS NOT NULL AND ($2 = '' OR a.tenant_id = $2) AND v.state = 'REVOKED'
+            AND v.access_id IN (SELECT l.access_id FROM host_line l JOIN server_group g ON g.server_id = l.server_id
+                                 WHERE g.group_name = $1 AND ($2 = '' OR g.tenant_id = $2))",
     )
     .bind(&scope.group)
     .bind(scope.tenant())
@@ -31,15 +31,18 @@ pub async fn keys(conn: &mut Connection, scope: &Scope) -> Result<Vec<PublicKey>
 /// The same rows, counted.
 pub async fn state(conn: &mut Connection, scope: &Scope) -> Result<ListState, Error> {
     let row = sqlx::query(
-        "SELECT COUNT(DISTINCT v.public_key) AS number,
-                COALESCE(MAX(CASE WHEN v.compromised_at IS NULL THEN v.revoked_at ELSE v.compromised_at END), 0) AS changed_at
-           FROM key_version v JOIN access a ON a.id = v.access_id
-          WHERE v.public_key IS NOT NULL AND ($2 = '' OR a.tenant_id = $2)
-            AND (v.compromised_at IS NOT NULL
-                 OR (v.state = 'REVOKED'
-                     AND v.access_id IN (SELECT l.access_id FROM host_line l
-                                           JOIN server_group g ON g.server_id = l.server_id
-                                          WHERE g.group_name = $1 AND ($2 = '' OR g.tenant_id = $2))))",
+        "SELECT COUNT(DISTINCT public_key) AS number, COALESCE(MAX(since), 0) AS changed_at
+           FROM (SELECT v.public_key, v.compromised_at AS since
+                   FROM key_version v JOIN access a ON a.id = v.access_id
+                  WHERE v.public_key IS NOT NULL AND ($2 = '' OR a.tenant_id = $2) AND v.compromised_at IS NOT NULL
+                  UNION ALL
+                 SELECT v.public_key, v.revoked_at AS since
+                   FROM key_version v JOIN access a ON a.id = v.access_id
+                  WHERE v.public_key IS NOT NULL AND ($2 = '' OR a.tenant_id = $2) AND v.compromised_at IS NULL
+                    AND v.state = 'REVOKED'
+                    AND v.access_id IN (SELECT l.access_id FROM host_line l
+                                          JOIN server_group g ON g.server_id = l.server_id
+                                         WHERE g.group_name = $1 AND ($2 = '' OR g.tenant_id = $2))) AS listed",
     )
     .bind(&scope.group)
     .bind(scope.tenant())

@@ -7,6 +7,7 @@ use keywright_domain::ids::{AccessId, TenantId};
 use keywright_storage::{Columns, Error, Tx};
 use sqlx::Row;
 use sqlx::any::AnyRow;
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// The platform's row.
@@ -58,6 +59,36 @@ pub async fn holds(
         }
     }
     Ok(effective)
+}
+
+/// Every level of everybody, for whoever asks about many accesses.
+pub struct Policies(HashMap<String, OwnSettings>);
+
+impl Policies {
+    pub async fn read(conn: &mut Connection) -> Result<Self, Error> {
+        let rows = sqlx::query(
+            "SELECT subject, key_algorithm, maximum_age_secs, grace_period_secs, automatic_rotation, rotation_window,
+                    line_options, downloads_per_version, forget_after_download, passphrase_required,
+                    client_made_required, promote_with_outstanding, drift_action, revision, updated_at, updated_by
+               FROM policy",
+        )
+        .fetch_all(conn)
+        .await?;
+        let levels = rows.iter().map(|row| Ok((row.text("subject")?, policy(row)?.own)));
+        Ok(Self(levels.collect::<Result<_, Error>>()?))
+    }
+
+    pub fn effective(&self, tenant: &TenantId, access: &AccessId) -> Settings {
+        let levels =
+            [(Level::Platform, PLATFORM), (Level::Tenant, tenant.as_str()), (Level::Access, access.as_str())];
+        let mut effective = Effective::default();
+        for (level, subject) in levels {
+            if let Some(own) = self.0.get(subject) {
+                effective.apply(level, own);
+            }
+        }
+        effective.settings
+    }
 }
 
 /// What the access, else the tenant, else the platform says by itself; None if it never said anything.

@@ -311,6 +311,7 @@ async fn a_window_in_the_tenants_zone_is_kept_and_a_missed_one_is_caught_up() {
     let tenant = keywright_proto::credential::Tenant {
         id: world.tenant.to_string(),
         time_zone: "Europe/Berlin".to_owned(),
+        state: keywright_proto::credential::TenantState::Active.into(),
         ..Default::default()
     };
     world.vault.state.lock().unwrap().tenants.push(tenant);
