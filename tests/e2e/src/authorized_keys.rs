@@ -25,7 +25,12 @@ pub fn lines_of(host: &TestHost, account: &str, public_key: &str) -> Vec<String>
 
 /// What is left of the account's file without Keywright's lines and its own comment line.
 pub fn without_ours(world: &World, account: &str) -> String {
-    let bytes = world.host.read_authorized_keys(account).unwrap_or_default();
+    foreign_on(&world.host, account)
+}
+
+/// The same of any host.
+pub fn foreign_on(host: &TestHost, account: &str) -> String {
+    let bytes = host.read_authorized_keys(account).unwrap_or_default();
     let text = String::from_utf8(bytes).unwrap();
     text.split_inclusive('\n').filter(|line| !line.contains("keywright:acc_")).collect()
 }

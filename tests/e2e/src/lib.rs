@@ -1,7 +1,7 @@
 //! What the end-to-end scenarios stand on: the shipped binaries, a real SSH server, a tenant with its owner.
 //!
-//! Invariant: nothing here looks inside Keywright. All goes through REST or the `keywright` command, and what is
-//! true of a host is asked of the host itself or of OpenSSH's client.
+//! Invariant: nothing here looks inside Keywright but [`gates`]. All goes through REST or the `keywright` command, and
+//! what is true of a host is asked of the host itself or of OpenSSH's client.
 //!
 //! | module | is about |
 //! |---|---|
@@ -9,6 +9,7 @@
 //! | [`access`] | what an owner does with an SSH access, and what the host then says |
 //! | [`agent`] | `keywright agent`, and OpenSSH's programs that use it |
 //! | [`key_file`] | a downloaded private key |
+//! | [`gates`] | writes of the lifecycle engine that are refused while a test says so |
 //! | [`authorization`] | every RPC by every role |
 //! | [`authorized_keys`] | the account's file: ours and foreign lines |
 //! | [`certificates`] | certificates of an authority of the test's own |
@@ -44,6 +45,7 @@ pub mod certificates;
 pub mod crowd;
 pub mod document;
 pub mod exchanged;
+pub mod gates;
 pub mod http;
 pub mod key_file;
 pub mod measured;

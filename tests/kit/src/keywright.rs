@@ -5,6 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -185,6 +186,22 @@ impl Keywright {
     pub fn logs(&self) -> String {
         let bytes = std::fs::read(self.log_file()).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// What it printed after so many bytes.
+    pub fn logs_after(&self, bytes: u64) -> String {
+        let mut rest = Vec::new();
+        if let Ok(mut log) = File::open(self.log_file())
+            && log.seek(SeekFrom::Start(bytes)).is_ok()
+        {
+            log.read_to_end(&mut rest).unwrap();
+        }
+        String::from_utf8_lossy(&rest).into_owned()
+    }
+
+    /// How many bytes it has printed.
+    pub fn printed(&self) -> u64 {
+        self.log_file().metadata().map_or(0, |log| log.len())
     }
 
     /// The process id of the server while it runs.

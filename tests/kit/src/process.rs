@@ -119,6 +119,11 @@ pub(crate) fn unique(prefix: &str) -> String {
 
 /// Straight to loopback, whatever proxies the environment names.
 pub(crate) fn http_client() -> Result<reqwest::Client, KitError> {
-    let built = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build();
+    let built = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        // Sooner than the server hangs up: a request that meets its hanging up is lost.
+        .pool_idle_timeout(Duration::from_secs(5))
+        .build();
     built.map_err(|source| KitError::Http { what: "nobody yet", source })
 }

@@ -259,6 +259,9 @@ impl Drive {
     async fn undo(&self, task: &Task, step: &Step) -> Result<(), Failure> {
         let intent = self.intend_work(task, "host.restore", step).await?;
         let result = self.restore(task, step).await;
+        if let Err(failure) = &result {
+            tracing::info!(reason = failure.reason.as_str(), "a host could not be restored");
+        }
         let recorded = self.db.serialized(|| self.record_undo(task, step, &intent, &result)).await;
         let recorded = recorded.map_err(Failure::from);
         self.audit.conclude(&self.db, &intent, &recorded).await;

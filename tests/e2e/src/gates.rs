@@ -1,0 +1,136 @@
+//! Gates in the product's own database: a write of the lifecycle engine that is refused for as long as a test says.
+//!
+//! Invariant: the shipped binaries know nothing of gates. One is a trigger that raises an error, so the engine stands
+//! exactly between an effect and its record, says so in its log, and tries again until the gate is open. This is the one
+//! place that looks inside Keywright.
+
+use keywright_kit::{Keywright, eventually};
+use sqlx::any::AnyPoolOptions;
+use sqlx::{AnyPool, AssertSqlSafe, Row};
+
+use crate::{LIMIT, World};
+
+/// A write of the engine.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    pub name: String,
+    /// `UPDATE OF column ON table`
+    on: &'static str,
+    /// Of the row as it would be.
+    when: String,
+    /// Only while this step of the access is at work.
+    during: Option<&'static str>,
+}
+
+impl Gate {
+    /// The record of a step. `STARTED` is made before the effect, `DONE` after it.
+    pub fn record(step: &'static str, state: &str) -> Self {
+        let when = format!("NEW.name = '{step}' AND NEW.state = '{state}'");
+        let name = format!("{step} {state}");
+        Self { name, on: "UPDATE OF state ON rotation_step", when, during: None }
+    }
+
+    pub fn write(name: &str, on: &'static str, when: &str) -> Self {
+        Self { name: name.to_owned(), on, when: when.to_owned(), during: None }
+    }
+
+    pub fn within(step: &'static str, name: &str, on: &'static str, when: &str) -> Self {
+        Self { name: format!("{step}: {name}"), on, when: when.to_owned(), during: Some(step) }
+    }
+
+    /// Whether the row is of this account's access, and it is the time.
+    fn condition(&self, account: &str) -> String {
+        let access = match self.on.rsplit(' ').next() {
+            Some("access") => "NEW.id",
+            Some("rotation_step") => "(SELECT access_id FROM rotation WHERE id = NEW.rotation_id)",
+            Some("revocation_host") => "(SELECT access_id FROM revocation WHERE id = NEW.revocation_id)",
+            _ => "NEW.access_id",
+        };
+        let mut condition = format!(
+            "{} AND EXISTS (SELECT 1 FROM access WHERE id = {access} AND account = '{account}')",
+            self.when
+        );
+        if let Some(step) = self.during {
+            condition.push_str(&format!(
+                " AND EXISTS (SELECT 1 FROM rotation_step AS at_work
+                               WHERE at_work.name = '{step}' AND at_work.state = 'STARTED'
+                                 AND at_work.rotation_id IN (SELECT id FROM rotation WHERE access_id = {access}))"
+            ));
+        }
+        condition
+    }
+
+    /// As the database knows it.
+    fn trigger(&self, account: &str) -> String {
+        let name: String = self
+            .name
+            .chars()
+            .map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' })
+            .collect();
+        format!("gate_{account}_{}", name.to_lowercase())
+    }
+}
+
+/// The database of key-lifecycle.
+#[derive(Debug)]
+pub struct Gates {
+    pool: AnyPool,
+    is_postgres: bool,
+}
+
+impl Gates {
+    pub async fn of(world: &World) -> Self {
+        sqlx::any::install_default_drivers();
+        let url = match &world.database {
+            Some(url) => format!("{url}?options=-c%20search_path%3Dlifecycle"),
+            None => format!("sqlite://{}", world.keywright.data_dir().join("lifecycle.db").display()),
+        };
+        let pool = AnyPoolOptions::new().max_connections(2).connect(&url).await.unwrap();
+        Self { pool, is_postgres: world.database.is_some() }
+    }
+
+    pub async fn close(&self, account: &str, gate: &Gate) {
+        let (trigger, condition, on) = (gate.trigger(account), gate.condition(account), gate.on);
+        let sql = if self.is_postgres {
+            format!(
+                "CREATE FUNCTION {trigger}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                   IF {condition} THEN RAISE EXCEPTION 'the gate is closed'; END IF; RETURN NULL; END $$;
+                 CREATE TRIGGER {trigger} AFTER {on} FOR EACH ROW EXECUTE FUNCTION {trigger}()"
+            )
+        } else {
+            format!(
+                "CREATE TRIGGER {trigger} AFTER {on} WHEN {condition}
+                 BEGIN SELECT RAISE(ABORT, 'the gate is closed'); END"
+            )
+        };
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&self.pool).await.unwrap();
+    }
+
+    pub async fn open(&self, account: &str, gate: &Gate) {
+        let trigger = gate.trigger(account);
+        let sql = if self.is_postgres {
+            format!("DROP FUNCTION {trigger}() CASCADE")
+        } else {
+            format!("DROP TRIGGER {trigger}")
+        };
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&self.pool).await.unwrap();
+    }
+
+    /// How many key versions of the account's access are such.
+    pub async fn versions(&self, account: &str, such: &str) -> usize {
+        let sql = format!(
+            "SELECT COUNT(*) FROM key_version JOIN access ON access.id = key_version.access_id
+              WHERE access.account = $1 AND access.closed_at IS NULL AND access.deprovisioned_at IS NULL AND {such}"
+        );
+        let row = sqlx::query(AssertSqlSafe(sql)).bind(account).fetch_one(&self.pool).await.unwrap();
+        usize::try_from(row.get::<i64, _>(0)).unwrap()
+    }
+}
+
+/// Waits until the engine has been refused a record of this work (`rot_…`, `rev_…`), by what it printed after so many
+/// bytes.
+pub async fn held(keywright: &Keywright, work: &str, after: u64) {
+    let met = |line: &str| line.contains(work) && line.contains("STORAGE_UNAVAILABLE");
+    let held = eventually(LIMIT, async || keywright.logs_after(after).lines().any(met)).await;
+    assert!(held, "{work} never came to its gate\n{}", keywright.logs());
+}
