@@ -56,7 +56,10 @@ impl Case {
         match it.moment.operation {
             Operation::Regenerate => drop(access.revoke(json!({})).await),
             Operation::EndGrace => {
-                it.earlier = Some(text(&access.rotate("3600s").await, "/id"));
+                let body = json!({"gracePeriod": "3600s", "idempotencyKey": scene.new_key()});
+                let started = scene.asked(async || access.try_rotate(body.clone()).await).await.success();
+                access.finished(&text(&started, "/id")).await;
+                it.earlier = Some(text(&started, "/id"));
                 it.old = it.key.replace(scene.download(&access).await);
             }
             _ => {}
@@ -105,22 +108,25 @@ impl Case {
             return Begun { path: format!("/api/rotations/{work}"), access, work, after };
         }
         let access = Access::new(&scene.world, &self.before);
-        let confirmation = json!({"confirmation": {"accessId": access.id}});
         let (owner, operator) = (scene.world.owner(), scene.world.keywright.operator());
-        let answer = match self.moment.operation {
+        let (key, host) = (scene.new_key(), access.path(&format!("/hosts/{}", scene.far_server)));
+        let confirmed = || json!({"confirmation": {"accessId": access.id}, "idempotencyKey": key});
+        let request = async || match self.moment.operation {
             Operation::Provision | Operation::Rotate | Operation::EndGrace | Operation::TurnBack => {
-                access.try_rotate(json!({"gracePeriod": "3600s", "dropGraceKey": true})).await
+                let body = json!({"gracePeriod": "3600s", "dropGraceKey": true, "idempotencyKey": key});
+                access.try_rotate(body).await
             }
-            Operation::Regenerate => owner.post(&access.path("/regenerate"), confirmation).await,
+            Operation::Regenerate => owner.post(&access.path("/regenerate"), confirmed()).await,
             Operation::AddHost => {
-                operator.post(&access.path("/hosts"), json!({"serverId": scene.far_server})).await
+                let body = json!({"serverId": scene.far_server, "idempotencyKey": key});
+                operator.post(&access.path("/hosts"), body).await
             }
-            Operation::RemoveHost => {
-                let path = access.path(&format!("/hosts/{}", scene.far_server));
-                operator.delete(&path, confirmation).await
+            Operation::RemoveHost => operator.delete(&host, confirmed()).await,
+            Operation::Deprovision => {
+                operator.delete(&access.path(""), json!({"confirmation": {"accessId": access.id}})).await
             }
-            Operation::Deprovision => operator.delete(&access.path(""), confirmation).await,
         };
+        let answer = scene.asked(request).await;
         let id = text(&answer.success(), "/id");
         let kind = if id.starts_with("rev_") { "revocations" } else { "rotations" };
         let path = format!("/api/{kind}/{id}");

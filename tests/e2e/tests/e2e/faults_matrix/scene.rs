@@ -12,7 +12,7 @@ use keywright_e2e::gates::Gates;
 use keywright_e2e::secrets::Needles;
 use keywright_e2e::world::{files_below, manage, register, start_host};
 use keywright_e2e::{Access, KeyFile, LIMIT, Sshd, Stores, World};
-use keywright_kit::{KeyType, TestHost, eventually, keygen, ssh};
+use keywright_kit::{Answer, KeyType, TestHost, eventually, keygen, ssh};
 use serde_json::{Value, json};
 
 use super::case::{Begun, Case, step};
@@ -45,6 +45,7 @@ pub struct Scene {
     pub gates: Gates,
     foreign: String,
     accounts: Cell<usize>,
+    requests: Cell<usize>,
     secrets: RefCell<Needles>,
 }
 
@@ -58,8 +59,9 @@ impl Scene {
         let friend = keygen(KeyType::Ed25519, "").await.unwrap();
         let foreign = foreign_lines(&friend.public_line(), sshd);
         let gates = Gates::of(&world).await;
-        let (accounts, secrets) = (Cell::new(0), RefCell::new(Needles::default()));
-        Self { world, far, far_server, gates, foreign, accounts, secrets }
+        let (accounts, requests) = (Cell::new(0), Cell::new(0));
+        let secrets = RefCell::new(Needles::default());
+        Self { world, far, far_server, gates, foreign, accounts, requests, secrets }
     }
 
     pub fn add_account(&self, account: &str) {
@@ -74,10 +76,16 @@ impl Scene {
         format!("user{}", self.accounts.get())
     }
 
+    /// Of a request that may have to be repeated.
+    pub fn new_key(&self) -> String {
+        self.requests.set(self.requests.get() + 1);
+        format!("request-{}", self.requests.get())
+    }
+
     pub async fn provision(&self, account: &str, servers: &[String]) -> Value {
         let path = format!("/api/tenants/{}/ssh-access", self.world.tenant);
-        let body = json!({"serverIds": servers, "account": account});
-        self.world.keywright.post(&path, body).await.success()
+        let body = json!({"serverIds": servers, "account": account, "idempotencyKey": self.new_key()});
+        self.asked(async || self.world.keywright.post(&path, body.clone()).await).await.success()
     }
 
     /// Must be found nowhere.
@@ -98,20 +106,25 @@ impl Scene {
         opens.unwrap()
     }
 
-    /// As soon as Keywright has an answer.
-    pub async fn download(&self, access: &Access<'_>) -> KeyFile {
-        let mut answer = access.try_download().await;
-        eventually(LIMIT, async || {
+    /// Asks again as long as the database has too much to do, as the answer says.
+    pub async fn asked(&self, request: impl AsyncFn() -> Answer) -> Answer {
+        let mut answer = request().await;
+        let busy = eventually(LIMIT, async || {
             if answer.status == 503 {
-                answer = access.try_download().await;
+                answer = request().await;
             }
             answer.status != 503
-        })
-        .await;
+        });
+        busy.await;
+        answer
+    }
+
+    pub async fn download(&self, access: &Access<'_>) -> KeyFile {
+        let answer = self.asked(async || access.try_download().await).await;
         assert_eq!(answer.status, 200, "{}", answer.json);
         let claim = answer.headers["keywright-claim-id"].to_str().unwrap();
-        let path = access.path(&format!("/download/{claim}/acknowledge"));
-        self.world.owner().post(&path, json!({})).await.success();
+        let (owner, path) = (self.world.owner(), access.path(&format!("/download/{claim}/acknowledge")));
+        self.asked(async || owner.post(&path, json!({})).await).await.success();
         KeyFile::new(&answer.bytes)
     }
 
