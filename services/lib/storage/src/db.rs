@@ -157,7 +157,11 @@ impl Db {
             (Dialect::Postgres, Isolation::Serializable) => "BEGIN ISOLATION LEVEL SERIALIZABLE",
             (Dialect::Postgres, Isolation::Claim) => "BEGIN",
         };
-        let mut inner = self.write.begin_with(begin).await?;
+        // In a task of its own: were the caller cancelled while the database begins, sqlx would give the connection back
+        // inside of a transaction, and whoever got it next would fail for as long as it lives.
+        let pool = self.write.clone();
+        let begun = tokio::spawn(async move { pool.begin_with(begin).await }).await;
+        let mut inner = begun.map_err(|_| sqlx::Error::WorkerCrashed)??;
         let now = match &self.clock {
             Clock::Manual(_) => self.clock.now(),
             Clock::System => self.database_time(&mut inner).await?,
