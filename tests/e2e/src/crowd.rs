@@ -43,7 +43,7 @@ pub fn crowd(size: usize, make: impl Fn(usize) -> Member) -> Vec<Member> {
                 key.push(b'a' + (left % 26) as u8);
                 left /= 26;
             }
-            let key = format!("{}{number:b}", String::from_utf8(key).unwrap());
+            let key = format!("{}{number:o}", String::from_utf8(key).unwrap());
             let key: String =
                 key.chars().map(|c| if c.is_ascii_digit() { char::from(c as u8 + 50) } else { c }).collect();
             Member { key: format!("{key:a<26}"), ..make(number) }
