@@ -5,3 +5,4 @@ ordinary() {
 }
 allow() { reads_keys_from "$1" || result failed; }
 allow_changes() { ordinary && allow "$1"; }
+itself() { [ "$account" = "${SUDO_USER-}" ] || result account_not_allowed; }

@@ -2,6 +2,16 @@
 # the keys or the account of this connection leave the host.
 # Parameters: account (of this connection), user (whose log-ins), port (ours, as the host may see it, or empty),
 # fingerprints (separated by blanks).
+itself
+# Nothing but fingerprints: with other words it would be a way to read whatever stands in a log.
+[ -n "$fingerprints" ] || result failed
+for print in $fingerprints; do
+  case $print in
+    SHA256:*[!A-Za-z0-9+/]*) result failed ;;
+    SHA256:???????????????????????????????????????????) ;;
+    *) result failed ;;
+  esac
+done
 guard 25
 printf 'now=%s\noffset=%s\n' "$(date +%s)" "$(date +%z)"
 wanted=$(printf '%s\n' $fingerprints)
@@ -10,14 +20,16 @@ most=67108864
 # The server's own log where it was told to write one: its standard error, or what it holds open.
 listener= pid=$$ depth=0
 while [ "$depth" -lt 24 ] && [ "${pid:-0}" -gt 0 ] && [ -r "/proc/$pid/status" ]; do
-  name= parent=0
+  name= parent=0 whose=
   while read -r key value; do
     case $key in
       Name:) name=$value ;;
-      PPid:) parent=$value && break ;;
+      PPid:) parent=$value ;;
+      Uid:) whose=${value%%[!0-9]*} && break ;;
     esac
   done <"/proc/$pid/status"
-  case $name in sshd | dropbear) listener=$pid ;; esac
+  # An account may call its own program sshd, and hold open what it likes.
+  case $whose:$name in 0:sshd | 0:dropbear) listener=$pid ;; esac
   pid=$parent depth=$((depth + 1))
 done
 log_files=

@@ -28,7 +28,7 @@ while IFS= read -r line && [ -n "$line" ]; do
   case " $parameters " in *" $name "*) ;; *) result failed ;; esac
   case $name in
     path) case $value in *[[:cntrl:]\']* | [!/]*) result failed ;; esac ;;
-    account | tag | token) case $value in *[!a-z0-9_-]* | -*) result failed ;; esac ;;
+    account | user | tag | token) case $value in *[!a-z0-9_-]* | -*) result failed ;; esac ;;
     epoch | until | size | rev | overruled | port)
       case $value in *[!0-9]* | 0?* | ????????????????????*) result failed ;; esac
       ;;
@@ -105,14 +105,15 @@ $1" ;;
   esac
 }
 
-# Whether a directory (no links in its path) and all above it can be changed by root alone.
+# Whether a directory (no links in its path) and all above it can be changed by root alone. Where there is an access
+# list (`+`) the bits do not say who may.
 physical_is_roots() {
   dir=$1
   while :; do
     set -- $(ls -ldn "${dir:-/}" 2>/dev/null)
     [ "${3-}" = 0 ] || return 1
     case $1 in
-      d???????w*) return 1 ;;
+      *+ | d???????w*) return 1 ;;
       d????w*) [ "$4" = 0 ] || return 1 ;;
       d*) ;;
       *) return 1 ;;
@@ -137,7 +138,7 @@ only_root_changes() {
       set -- $(ls -ldn "$done_part")
       [ "${3-}" = 0 ] || return 1
       case $1 in
-        d???????w*) return 1 ;;
+        *+ | d???????w*) return 1 ;;
         d????w*) [ "$4" = 0 ] || return 1 ;;
       esac
     elif [ -e "$done_part" ]; then

@@ -1,7 +1,8 @@
 # The SSH server that serves us: its kind, its settings for the account, the key files it reads.
 
 # Sets server, config (its configuration file, where it was named) and seen (our address as the server knows it), from
-# our ancestors.
+# our ancestors. To root only a process of root's is a server: an account may call its own program sshd, and name it a
+# configuration of its own.
 find_server() {
   server=unknown config= seen= pid=$$ depth=0
   while [ "$depth" -lt 24 ] && [ "${pid:-0}" -gt 0 ] && [ -r "/proc/$pid/status" ]; do
@@ -9,7 +10,11 @@ find_server() {
     while read -r key value; do
       case $key in
         Name:) name=$value ;;
-        PPid:) parent=$value && break ;;
+        PPid:) parent=$value ;;
+        Uid:)
+          [ "$me" != 0 ] || [ "${value%%[!0-9]*}" = 0 ] || name=
+          break
+          ;;
       esac
     done <"/proc/$pid/status"
     if [ -z "$seen" ]; then

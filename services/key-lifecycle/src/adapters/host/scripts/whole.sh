@@ -2,3 +2,4 @@
 ordinary() { :; }
 allow() { :; }
 allow_changes() { :; }
+itself() { :; }

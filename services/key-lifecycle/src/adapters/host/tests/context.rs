@@ -64,3 +64,23 @@ async fn a_context_that_cannot_be_kept_matters_where_it_is_enforced() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_directory_with_an_access_list_is_not_roots_alone() {
+    let mut shell = one_shell().await;
+    let config = "AuthorizedKeysFile /etc/ssh/keys.d/%u\n";
+    std::fs::write(shell.host().outside("/etc/ssh/sshd_config"), config).unwrap();
+    std::fs::create_dir(shell.host().outside("/etc/ssh/keys.d")).unwrap();
+    converge(&shell, &wanted(1, vec![key(BLOB_A, 1)])).await.unwrap();
+    assert!(shell.host().outside("/etc/ssh/keys.d/alice").exists());
+    // As `ls` tells it of a directory that some account may change besides.
+    let folder = shell.host().outside("/tmp/fakes");
+    std::fs::create_dir_all(&folder).unwrap();
+    let listing = folder.join("ls");
+    std::fs::write(&listing, "#!/bin/sh\n/bin/ls \"$@\" | sed 's/^\\(d[^ ]*\\)/\\1+/'\n").unwrap();
+    std::fs::set_permissions(listing, std::fs::Permissions::from_mode(0o755)).unwrap();
+    shell.replace("PATH=/usr/sbin:", "PATH=/tmp/fakes:/usr/sbin:");
+    let said = converge(&shell, &wanted(2, vec![])).await;
+    assert_eq!(reason(said), Reason::HostFileOwner);
+    assert!(shell.host().outside("/etc/ssh/keys.d/alice").exists());
+}

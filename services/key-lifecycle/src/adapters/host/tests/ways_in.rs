@@ -138,6 +138,9 @@ async fn whoever_has_the_rule_gets_no_more_than_the_program_does() {
         ("keywright 1 inspect\naccount=alice\nguard_pid=1\n\n".to_owned(), "failed"),
         ("keywright 1 inspect\naccount=alice\nepoch until=1\n\n".to_owned(), "failed"),
         ("keywright 1 inspect\naccount=alice\nPATH=/tmp\n\n".to_owned(), "failed"),
+        ("keywright 1 log\naccount=root\nfingerprints=x\n\n".to_owned(), "account_not_allowed"),
+        ("keywright 1 log\naccount=keywright\nfingerprints=root:\n\n".to_owned(), "failed"),
+        ("keywright 1 log\naccount=keywright\nfingerprints=\n\n".to_owned(), "failed"),
         ("keywright 1 shell\naccount=alice\n\n".to_owned(), "helper_outdated"),
         ("keywright 2 inspect\naccount=alice\n\n".to_owned(), "helper_outdated"),
         (String::new(), "helper_outdated"),
@@ -156,6 +159,41 @@ async fn whoever_has_the_rule_gets_no_more_than_the_program_does() {
     let root = AccountName::parse("root").unwrap();
     assert_eq!(reason(work.converge(&root, &wanted(1, vec![])).await), Reason::AccountNotAllowed);
     assert!(work.inspect(&root, None).await.unwrap().account.unwrap().is_system());
+}
+
+/// The account runs the program below a shell that it calls `sshd`, and gives that a configuration of its own.
+async fn below_a_server_of_its_own(program: &str) -> (TestHost, [Output; 2]) {
+    let options = HostOptions::default().sudoers(RULE).program(HELPER, program);
+    let host = with_people(TestHost::openssh(options).await.unwrap()).await;
+    let pair = keygen(KeyType::Ed25519, "").await.unwrap();
+    host.write_authorized_keys("keywright", pair.public_line() + "\n");
+    let attack = async |keys_file: &str, input: &str| {
+        let input = input.replace('\'', r"'\''");
+        let command = format!(
+            "cp /bin/sh ./sshd; printf %s '{input}' >./asked; ssh-keygen -q -t ed25519 -N '' -f ./key <&-; \
+             echo \"HostKey $HOME/key\" >./config; echo 'AuthorizedKeysFile {keys_file}' >>./config; \
+             ./sshd -c 'sudo -n {HELPER} <./asked; exit' own -f \"$HOME/config\""
+        );
+        ssh(&host, "keywright", &pair.private_file(), &command).await
+    };
+    let edited = attack("/etc/got/x", &asked_to_edit("alice", "/etc/got/x")).await;
+    let read = attack("/etc/shadow", "keywright 1 read\naccount=alice\npath=/etc/shadow\n\n").await;
+    (host, [edited, read])
+}
+
+#[tokio::test]
+async fn a_server_that_an_account_made_up_opens_no_file_of_roots() {
+    let (host, said) = below_a_server_of_its_own(PROGRAM).await;
+    for said in said {
+        assert!(said.stdout.contains("result=failed\n") && !said.stdout.contains("base64="), "{said:?}");
+    }
+    assert!(!host.outside("/etc/got").exists());
+    // Shows that the attack is one: it wins where every process is believed.
+    let judged = r#"[ "$me" != 0 ] || [ "${value%%[!0-9]*}" = 0 ] || name="#;
+    assert!(PROGRAM.contains(judged));
+    let (host, [edited, read]) = below_a_server_of_its_own(&PROGRAM.replace(judged, ":")).await;
+    assert!(host.outside("/etc/got/x").exists(), "{edited:?}");
+    assert!(read.stdout.contains("base64="), "{read:?}");
 }
 
 #[tokio::test]
