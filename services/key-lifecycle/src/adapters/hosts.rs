@@ -14,6 +14,10 @@ use keywright_domain::reason::Reason;
 use keywright_runtime::failure::Failure;
 use std::time::Duration;
 
+/// All reading and editing for one account. A host that answers each question just before its time is over would hold one
+/// of the places of all work for a quarter of an hour.
+const LONGEST_EDIT: Duration = Duration::from_secs(120);
+
 /// A server and the work under which it is entered.
 #[derive(Debug, Clone)]
 pub struct Door {
@@ -131,9 +135,14 @@ impl Hosts for SshHosts {
         let session =
             self.login.with_management_key(&door.server, &door.work).await.map_err(Trouble::Failed)?;
         let host = host::Host::new(&session, &self.clock);
-        let done = host.converge(account, wanted).await;
+        // The scripts end by themselves: what was cut off is done again, as after a connection that broke.
+        let done = tokio::time::timeout(LONGEST_EDIT, host.converge(account, wanted)).await;
         session.close().await;
-        let done = done.map_err(|error| match error {
+        let slow = |_| {
+            let what = "The server answers too slowly to be worked on.";
+            Trouble::Failed(Failure::new(Reason::HostUnreachable, what))
+        };
+        let done = done.map_err(slow)?.map_err(|error| match error {
             HostFailure::Superseded { found } => Trouble::Superseded { found },
             error => Trouble::Failed(failure(error)),
         })?;

@@ -1,6 +1,7 @@
 //! What a script said: `key=value` lines between a first and a last line of ours.
 //!
-//! Invariant: whatever a login shell prints before is skipped; without the last line there is no answer.
+//! Invariants: whatever a login shell prints before is skipped; without the last line there is no answer; a host that says
+//! a million short things does not get a million times the room that they took on the way.
 
 use keywright_domain::reason::Reason;
 
@@ -8,6 +9,8 @@ use super::failure::{HostFailure, reason_of};
 
 const BEGIN: &str = "@@keywright";
 const END: &str = "@@end";
+/// Lines; more than any script of ours says of a host with a thousand accounts.
+const MOST: usize = 65_536;
 
 #[derive(Debug, Default)]
 pub(super) struct Answer(Vec<(String, String)>);
@@ -32,6 +35,9 @@ impl Answer {
         for line in lines {
             if line == END {
                 return Ok(Self(pairs));
+            }
+            if pairs.len() >= MOST {
+                return Err(HostFailure::refused(Reason::HostEditFailed));
             }
             if let Some((key, value)) = line.split_once('=') {
                 pairs.push((key.to_owned(), value.to_owned()));
@@ -98,6 +104,13 @@ mod tests {
         assert_eq!(reason("login=0\n@@keywright\nresult=done\n"), Reason::HostEditFailed);
         assert_eq!(reason("@@keywright\n@@end\n"), Reason::HostEditFailed);
         assert_eq!(reason("@@keywright\nresult=disk_full\n@@end\n"), Reason::HostFileDiskFull);
+    }
+
+    #[test]
+    fn a_host_that_says_too_much_is_no_answer() {
+        let said = |lines: usize| format!("@@keywright\n{}result=done\n@@end\n", "a=\n".repeat(lines));
+        assert!(Answer::parse(said(MOST - 1).as_bytes()).is_ok());
+        assert_eq!(reason(&said(MOST)), Reason::HostEditFailed);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use keywright_domain::account::AccountName;
 use keywright_domain::clock::Instant;
+use keywright_domain::reason::Reason;
 use std::net::IpAddr;
 use tracing::instrument;
 
@@ -19,6 +20,10 @@ pub(super) static INSPECT: Operation = Operation {
     ..Operation::new("inspect", include_str!("scripts/inspect.sh"))
 };
 const DEFAULT_FILE: &str = ".ssh/authorized_keys";
+/// Files of one account. Each is read and edited: a host that names more would be worked on for ever.
+const MOST_FILES: usize = 32;
+/// Of a file's path: it stands in errors.
+const LONGEST_PATH: usize = 1024;
 const SECOND_DEFAULT_FILE: &str = ".ssh/authorized_keys2";
 
 impl Host<'_> {
@@ -33,6 +38,9 @@ impl Host<'_> {
         let answer = self.shell.run(&script, b"").await?.done()?;
         let mut facts = facts(account, &answer, before, self.clock.now(), self.shell.server_version());
         facts.seen = facts.seen.or_else(|| self.shell.local_address().parse().ok());
+        if facts.files.len() > MOST_FILES {
+            return Err(HostFailure::refused(Reason::HostEditFailed));
+        }
         Ok(facts)
     }
 }
@@ -94,6 +102,9 @@ fn files(name: &AccountName, account: &Account, answer: &Answer, server: ServerK
     };
     let mut files: Vec<KeysFile> = Vec::new();
     for path in patterns.iter().filter_map(|pattern| expand(pattern, name, account)) {
+        if files.len() > MOST_FILES {
+            break;
+        }
         if !files.iter().any(|file| file.path == path) {
             files.push(KeysFile { path });
         }
@@ -121,7 +132,8 @@ fn expand(pattern: &str, name: &AccountName, account: &Account) -> Option<String
         path = format!("{}/{path}", account.home);
     }
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
-    let straight = path.starts_with('/') && parts.len() > 1 && !parts.contains(&"..");
+    let plain = path.len() <= LONGEST_PATH && !path.chars().any(char::is_control);
+    let straight = plain && path.starts_with('/') && parts.len() > 1 && !parts.contains(&"..");
     straight.then(|| format!("/{}", parts.join("/")))
 }
 
@@ -178,9 +190,19 @@ mod tests {
         assert_eq!(expand(".ssh/authorized_keys").unwrap(), "/home/alice/.ssh/authorized_keys");
         assert_eq!(expand("%h/.ssh//keys").unwrap(), "/home/alice/.ssh/keys");
         assert_eq!(expand("/etc/ssh/keys/%u.%U%%").unwrap(), "/etc/ssh/keys/alice.1007%");
-        for crooked in ["/etc/../%u", "%k", "/", "../x", "%"] {
+        let long = "x".repeat(LONGEST_PATH);
+        for crooked in ["/etc/../%u", "%k", "/", "../x", "%", "/etc/\u{1b}[2J", long.as_str()] {
             assert_eq!(expand(crooked), None, "{crooked}");
         }
+    }
+
+    #[test]
+    fn a_host_that_names_a_million_files_is_not_followed() {
+        let name = AccountName::parse("alice").unwrap();
+        let account = Account { uid: 1007, gid: 1007, home: "/home/alice".into(), shell: "/bin/sh".into() };
+        let patterns: Vec<String> = (0..500_000).map(|number| format!("k{number}")).collect();
+        let said = answer(&format!("sshd_authorizedkeysfile={}", patterns.join(" ")));
+        assert_eq!(files(&name, &account, &said, ServerKind::OpenSsh).len(), MOST_FILES + 1);
     }
 
     #[test]

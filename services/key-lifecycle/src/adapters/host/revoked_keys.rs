@@ -19,6 +19,8 @@ pub(super) static REVOKED_KEYS: Operation = Operation {
     ..Operation::new("revoked_keys", include_str!("scripts/revoked_keys.sh"))
 };
 
+const LONGEST_PATH: usize = 1024;
+
 /// A file that is ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RevokedKeysFile {
@@ -67,7 +69,9 @@ fn script(mode: &str) -> Script {
 }
 
 fn found(answer: Answer) -> Result<Option<RevokedKeysFile>, HostFailure> {
-    let path = answer.get("file").unwrap_or_default().to_owned();
+    // It is kept and shown, and the host may say what it likes.
+    let plain = |path: &&str| path.len() <= LONGEST_PATH && !path.chars().any(char::is_control);
+    let path = answer.get("file").filter(plain).unwrap_or_default().to_owned();
     let answer =
         answer.done().map_err(|failure| if path.is_empty() { failure } else { failure.at(&path) })?;
     if !answer.is("found", "yes") || path.is_empty() {

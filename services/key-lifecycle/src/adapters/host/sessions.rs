@@ -5,6 +5,7 @@ use keywright_domain::fingerprint::Fingerprint;
 use tracing::instrument;
 
 use super::Host;
+use super::answer::Answer;
 use super::failure::HostFailure;
 use super::script::{Operation, Script};
 
@@ -30,6 +31,10 @@ pub enum SessionCount {
         ended: u32,
     },
 }
+
+/// As the script shows of them.
+const MOST_PROCESSES: usize = 50;
+const LONGEST_NAME: usize = 64;
 
 /// A process that goes on, by its command name alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,21 +69,44 @@ impl Host<'_> {
             }
         };
         let script = Script::new(account, &END).with("all", all).with("fingerprints", &fingerprints);
-        let answer = self.shell.run(&script, b"").await?.done()?;
-        let ended = answer.number("ended").unwrap_or(0);
-        let sessions = match answer.number::<u32>("unknown") {
-            Some(0) => SessionCount::Ended(ended),
-            _ => SessionCount::Unknown { ended },
-        };
-        let process = |line: &str| {
-            let (pid, name) = line.split_once(' ')?;
-            Some(Process { pid: pid.parse().ok()?, name: name.to_owned() })
-        };
-        Ok(EndedSessions {
-            sessions,
-            processes: answer.all("process").filter_map(process).collect(),
-            process_count: answer.number("processes").unwrap_or(0),
-            crontab: answer.is("crontab", "yes"),
+        Ok(ended(&self.shell.run(&script, b"").await?.done()?))
+    }
+}
+
+/// Bounded and in plain characters here too: it is kept and shown, and the host may say what it likes.
+fn ended(answer: &Answer) -> EndedSessions {
+    let ended = answer.number("ended").unwrap_or(0);
+    let sessions = match answer.number::<u32>("unknown") {
+        Some(0) => SessionCount::Ended(ended),
+        _ => SessionCount::Unknown { ended },
+    };
+    let process = |line: &str| {
+        let (pid, name) = line.split_once(' ')?;
+        let plain = |c: &char| c.is_ascii_alphanumeric() || "._:/+-".contains(*c);
+        Some(Process {
+            pid: pid.parse().ok()?,
+            name: name.chars().filter(plain).take(LONGEST_NAME).collect(),
         })
+    };
+    EndedSessions {
+        sessions,
+        processes: answer.all("process").filter_map(process).take(MOST_PROCESSES).collect(),
+        process_count: answer.number("processes").unwrap_or(0),
+        crontab: answer.is("crontab", "yes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_host_says_of_processes_is_bounded_and_plain() {
+        let lines = "process=7 evil\u{1b}[2J name\n".repeat(5_000);
+        let answer = format!("@@keywright\n{lines}ended=1\nunknown=0\nprocesses=5000\nresult=done\n@@end\n");
+        let found = ended(&Answer::parse(answer.as_bytes()).unwrap());
+        assert_eq!((found.processes.len(), found.process_count), (MOST_PROCESSES, 5_000));
+        assert_eq!(found.processes[0], Process { pid: 7, name: "evil2Jname".to_owned() });
+        assert_eq!(found.sessions, SessionCount::Ended(1));
     }
 }
