@@ -9,6 +9,10 @@ use crate::store;
 use keywright_domain::reason::Reason;
 use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::Db;
+use std::time::Duration;
+
+/// Longer than any request for a key, with its repetitions on the way.
+const MAY_STILL_COME: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
 pub struct Custody {
@@ -58,10 +62,18 @@ impl Custody {
         };
         match self.store.set_state(work, &access.credential, &change).await {
             Ok(()) => {}
-            // It was never generated: there is nothing to destroy.
+            // It was never generated: there is nothing to destroy. Or it is being generated at this moment, for whoever
+            // asked before it ended here: then it is said again.
             Err(failure)
                 if matches!(failure.reason, Reason::VersionNotFound | Reason::CredentialNotFound)
-                    && !version.state.is_live() => {}
+                    && !version.state.is_live() =>
+            {
+                if version.public_key.is_none()
+                    && self.db.now().await? < version.created_at.plus(MAY_STILL_COME)
+                {
+                    return Ok(());
+                }
+            }
             // After a restore credential-store may be ahead: its copy was taken after ours.
             Err(failure) if failure.is(Reason::RevisionMismatch) && is_ending(version) => {
                 self.end_as_it_is(access, &change, work, failure).await?;

@@ -225,7 +225,7 @@ impl Worker {
     async fn perform(&self, work: &Work, lease: Option<&Lease>) -> Result<(), Failure> {
         match work {
             Work::Rotation(id) => self.drive.run(id, lease).await,
-            Work::Revocation(id) => self.revoker.run(id).await,
+            Work::Revocation(id) => self.revoker.run(id, lease).await,
             Work::Management(id) => self.keys.run(id).await,
             Work::Release(id) => self.releaser.resume(id).await,
             Work::Offboarding(id) => self.offboarder.run(id).await,

@@ -304,6 +304,15 @@ pub async fn set_management(tx: &mut Tx, id: &ServerId, management: &Management)
     Ok(())
 }
 
+/// The server that has this credential for its management key, if any.
+pub async fn managed_by(tx: &mut Tx, credential: &CredentialId) -> Result<Option<ServerId>, Error> {
+    let row = sqlx::query("SELECT id FROM server WHERE management_credential_id = $1 LIMIT 1")
+        .bind(credential.as_str())
+        .fetch_optional(tx.conn())
+        .await?;
+    row.map(|row| row.text("id")).transpose()
+}
+
 pub async fn clear_management(tx: &mut Tx, id: &ServerId) -> Result<(), Error> {
     sqlx::query(
         "UPDATE server SET management_credential_id = NULL, management_username = NULL, revision = revision + 1

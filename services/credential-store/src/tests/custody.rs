@@ -215,6 +215,33 @@ async fn moves(world: World) {
 }
 
 #[tokio::test]
+async fn the_management_key_of_a_server_does_not_end_as_long_as_the_server_has_it() {
+    let world = World::new().await;
+    let tenant = world.tenant().await;
+    let server = world.server(&owner(&tenant), "web").await;
+    let (first, version) = world.managed(None, &[Active]).await;
+    let (second, _) = world.managed(None, &[Active]).await;
+    let lifecycle = Caller::background(ServiceName::KeyLifecycle, "");
+    let name = async |credential: &str| {
+        let named = proto::SetManagementKeyRequest {
+            server_id: server.id.clone(),
+            credential_id: credential.to_owned(),
+            username: "root".to_owned(),
+        };
+        world.directory(&lifecycle).set_management_key(named).await.unwrap();
+    };
+    name(&first).await;
+    for state in [Failed, Retired] {
+        let refused = world.move_to(&first, &version.id, state, true, false).await.unwrap_err();
+        assert_eq!(refused.reason, Reason::RevisionMismatch, "{state:?}");
+    }
+    assert!(world.move_to(&first, &version.id, Active, true, false).await.is_err(), "nor is it destroyed");
+    name(&second).await;
+    let retired = world.move_to(&first, &version.id, Retired, true, false).await.unwrap();
+    assert!(retired.material_destroyed);
+}
+
+#[tokio::test]
 async fn a_revocation_is_accepted_while_the_audit_log_is_down() {
     let world = World::new().await;
     let tenant = world.tenant().await;

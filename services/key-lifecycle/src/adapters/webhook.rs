@@ -62,6 +62,12 @@ impl Endpoint {
             path: path.to_owned(),
         })
     }
+
+    /// Where it is, without what may be a secret: many receivers know their senders by the path alone.
+    pub fn origin(&self) -> String {
+        let scheme = if self.encrypted { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority)
+    }
 }
 
 /// What is sent.

@@ -84,7 +84,7 @@ impl DeprovisionAccess {
 async fn record(tx: &mut Tx, wanted: &Wanted) -> Result<RevocationId, Error> {
     let access = gates::find(tx.conn(), &wanted.tenant, &wanted.access).await?;
     store::access::deprovision(tx, &access.id).await?;
-    let Some(last) = before(tx, &access, wanted).await? else {
+    let Some(last) = before(tx.conn(), &access, wanted).await? else {
         return begin(tx, &access, wanted).await;
     };
     let stands = store::revocation::find(tx.conn(), &last).await?;

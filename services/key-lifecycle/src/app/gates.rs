@@ -112,6 +112,7 @@ pub async fn join(
     position: i64,
     create_account: bool,
 ) -> Result<(), Error> {
+    stays_managed(tx.conn(), &server.id).await?;
     if store::access::of_account(tx.conn(), &server.id, access.account.as_str()).await?.is_some() {
         let failure = Failure::new(Reason::AlreadyExists, "An access to this account of the server exists.");
         return Err(failure.with("serverId", server.id.as_str()).into());
@@ -127,6 +128,18 @@ pub async fn join(
         leaving: false,
     };
     Ok(store::access::insert_host(tx, &access.id, position, &host).await?)
+}
+
+/// In the transaction that begins something on the server: it is not being released. What came to it then could never be
+/// taken off it again.
+pub async fn stays_managed(conn: &mut Connection, server: &ServerId) -> Result<(), Error> {
+    match store::release::running_on(conn, server).await? {
+        None => Ok(()),
+        Some(_) => {
+            let failure = Failure::new(Reason::ServerNotManaged, "The server is being released.");
+            Err(failure.with("serverId", server.as_str()).into())
+        }
+    }
 }
 
 /// New work may begin on the server.

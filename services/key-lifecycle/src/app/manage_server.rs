@@ -5,6 +5,7 @@
 //! could not be removed any more (the bootstrap is gone) opens nothing. What it replaces stays for a while, as after a
 //! rotation.
 
+use super::gates;
 use crate::adapters::bootstrap::{Bootstrap, Bootstrapper, Entered};
 use crate::adapters::credential_store::{Change, CredentialStore, Server};
 use crate::adapters::probe::{KeyToProve, Probe};
@@ -82,6 +83,7 @@ impl ManageServer {
                     Failure::new(Reason::RequestInProgress, "A management key is being installed there.");
                 return Err(Error::from(failure.with("managementId", running.id.as_str())));
             }
+            gates::stays_managed(tx.conn(), &server.id).await?;
             if store::access::of_account(tx.conn(), &server.id, username).await?.is_some() {
                 return Err(
                     Failure::new(Reason::AccountNotAllowed, "A tenant's access uses this account.").into()

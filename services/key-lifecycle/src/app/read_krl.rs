@@ -42,7 +42,10 @@ impl ReadKrl {
         let tenant = caller.principal.tenant.as_ref();
         self.guard.allow(caller, "krl.list", tenant, "", Reason::GroupNotFound).await?;
         let page = Page::parse(size, token, "groups")?;
-        if let Err(failure) = self.groups.look_up_all().await {
+        // Not for every page of it.
+        if token.is_empty()
+            && let Err(failure) = self.groups.look_up_all().await
+        {
             tracing::info!(reason = failure.reason.as_str(), "groups as they are remembered");
         }
         let after = data_encoding::HEXLOWER.decode(page.key().1.as_bytes()).unwrap_or_default();

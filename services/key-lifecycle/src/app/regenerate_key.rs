@@ -2,7 +2,7 @@
 
 use super::possession::{ClientKey, Offered};
 use super::start::{Plan, Recorded, earlier};
-use super::start_rotation::{refuse_while_running, require_usable};
+use super::start_rotation::{hosts_now, refuse_while_running, require_usable};
 use super::{Starter, gates};
 use crate::adapters::credential_store::CredentialStore;
 use crate::model::RotationKind;
@@ -10,7 +10,7 @@ use crate::recovery;
 use crate::store;
 use keywright_domain::caller::Caller;
 use keywright_domain::ids::shown;
-use keywright_domain::ids::{AccessId, RotationId, ServerId, TenantId};
+use keywright_domain::ids::{AccessId, RotationId, TenantId};
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
@@ -44,7 +44,6 @@ struct Wanted {
     access: AccessId,
     comment: String,
     scope: Option<Scope>,
-    servers: Vec<ServerId>,
     client_key: Option<ClientKey>,
 }
 
@@ -74,9 +73,8 @@ impl RegenerateKey {
         gates::confirmed(asked.confirmation.as_deref(), &access)?;
         let hosts = store::access::staying_hosts(&mut reader, &access).await?;
         drop(reader);
-        let servers =
-            require_usable(&self.store, hosts.into_iter().map(|host| host.server).collect()).await?;
-        Ok(Wanted { tenant, access, comment: asked.comment, scope, servers, client_key })
+        require_usable(&self.store, hosts).await?;
+        Ok(Wanted { tenant, access, comment: asked.comment, scope, client_key })
     }
 
     async fn start(&self, wanted: &Wanted, intent: &Intent) -> Result<RotationId, Failure> {
@@ -95,6 +93,7 @@ impl RegenerateKey {
             return Err(Failure::new(Reason::AccessNotRevoked, "The access is not revoked.").into());
         }
         refuse_while_running(&mut tx, &access).await?;
+        let servers = hosts_now(&mut tx, &access).await?;
         let plan = Plan {
             access: &access,
             kind: RotationKind::Regenerate,
@@ -102,7 +101,7 @@ impl RegenerateKey {
             grace: Duration::ZERO,
             drops: None,
             comment: &wanted.comment,
-            servers: &wanted.servers,
+            servers: &servers,
             origin: None,
             client_key: wanted.client_key.as_ref(),
         };

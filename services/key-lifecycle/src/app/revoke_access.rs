@@ -2,7 +2,7 @@
 
 use super::gates;
 use crate::model::{Access, Notice, Revocation, RevocationHost, RevocationState, SessionsToEnd};
-use crate::store;
+use crate::store::{self, Connection};
 use keywright_domain::caller::Caller;
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::shown;
@@ -59,6 +59,19 @@ impl RevokeAccess {
         result
     }
 
+    /// The revocation after which nothing has come to life again and that ends all sessions, if there is one.
+    pub async fn standing(&self, access: &Access) -> Result<Option<RevocationId>, Failure> {
+        let wanted = Wanted {
+            tenant: access.tenant.clone(),
+            access: access.id.clone(),
+            compromised: false,
+            sessions: SessionsToEnd::All,
+            comment: String::new(),
+        };
+        let mut reader = store::reader(&self.db).await?;
+        Ok(before(&mut reader, access, &wanted).await?)
+    }
+
     async fn parse(&self, tenant: TenantId, access: AccessId, asked: Revoke) -> Result<Wanted, Failure> {
         gates::comment(&asked.comment)?;
         if asked.keep_sessions && asked.end_all_sessions {
@@ -78,7 +91,7 @@ impl RevokeAccess {
     async fn record(&self, wanted: &Wanted, intent: &Intent) -> Result<RevocationId, Error> {
         let mut tx = self.db.begin(intent).await?;
         let access = gates::find(tx.conn(), &wanted.tenant, &wanted.access).await?;
-        let id = match before(&mut tx, &access, wanted).await? {
+        let id = match before(tx.conn(), &access, wanted).await? {
             Some(id) => id,
             None => begin(&mut tx, &access, wanted).await?,
         };
@@ -90,14 +103,14 @@ impl RevokeAccess {
 
 /// The last revocation, if nothing has come to life since and it does all that is asked for now.
 pub(super) async fn before(
-    tx: &mut Tx,
+    conn: &mut Connection,
     access: &Access,
     wanted: &Wanted,
 ) -> Result<Option<RevocationId>, Error> {
-    let Some(last) = store::revocation::last(tx.conn(), &access.id).await? else { return Ok(None) };
-    let versions = store::version::of(tx.conn(), &access.id).await?;
+    let Some(last) = store::revocation::last(conn, &access.id).await? else { return Ok(None) };
+    let versions = store::version::of(conn, &access.id).await?;
     let alive = versions.iter().any(|version| version.state.is_live());
-    let open = store::rotation::running(tx.conn(), &access.id).await?.is_some();
+    let open = store::rotation::running(conn, &access.id).await?.is_some();
     let weaker = (wanted.compromised && !last.compromised)
         || (wanted.sessions == SessionsToEnd::All && last.sessions != SessionsToEnd::All);
     Ok((!alive && !open && !weaker).then_some(last.id))

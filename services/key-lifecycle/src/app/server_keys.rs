@@ -3,12 +3,12 @@
 use crate::adapters::credential_store::{CredentialStore, Server};
 use crate::adapters::hosts::Door;
 use crate::drift::{Scanner, WHILE_ASKED};
-use crate::model::{Adoption, KeyClass, ServerKey, ServerScan};
+use crate::model::{Adoption, KeyClass, KeyFlag, ServerKey, ServerScan};
 use crate::recovery;
-use crate::store;
+use crate::store::{self, Connection};
 use keywright_domain::caller::Caller;
 use keywright_domain::fingerprint::Fingerprint;
-use keywright_domain::ids::{ServerId, shown};
+use keywright_domain::ids::{AccessId, ServerId, shown};
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
@@ -45,6 +45,7 @@ impl ServerKeys {
         let scan = store::server_scan::find(&mut reader, &server.id).await?;
         let mut scan = scan.unwrap_or_else(|| ServerScan::never(&server.id));
         let adopted = store::server_scan::adopted(&mut reader, &server.id).await?;
+        hide_others(&mut reader, caller, &server, &mut scan).await?;
         track(&mut scan.keys, &adopted);
         Ok(scan)
     }
@@ -64,6 +65,7 @@ impl ServerKeys {
         let mut scan = result?;
         let mut reader = store::reader(&self.db).await?;
         let adopted = store::server_scan::adopted(&mut reader, &server.id).await?;
+        hide_others(&mut reader, caller, &server, &mut scan).await?;
         track(&mut scan.keys, &adopted);
         Ok(scan)
     }
@@ -144,6 +146,38 @@ impl ServerKeys {
         self.guard.allow(caller, action, Some(&server.tenant), id.as_str(), Reason::ServerNotFound).await?;
         Ok(server)
     }
+}
+
+/// For a tenant's people a key of another tenant's access is a foreign key like any other: whose it is does not exist for
+/// them.
+async fn hide_others(
+    conn: &mut Connection,
+    caller: &Caller,
+    server: &Server,
+    scan: &mut ServerScan,
+) -> Result<(), Failure> {
+    if !caller.principal.is_tenant_bound() {
+        return Ok(());
+    }
+    let mut own: HashMap<String, bool> = HashMap::new();
+    for key in scan.keys.iter_mut().filter(|key| !key.access.is_empty()) {
+        if !own.contains_key(&key.access) {
+            let known = match AccessId::parse(&key.access) {
+                Ok(id) => store::access::find(conn, &id).await?,
+                Err(_) => None,
+            };
+            own.insert(key.access.clone(), known.is_some_and(|access| access.tenant == server.tenant));
+        }
+        if !own.get(&key.access).copied().unwrap_or_default() {
+            key.class = KeyClass::Foreign;
+            key.flags.retain(|flag| *flag != KeyFlag::Compromised);
+            // The comment names the access, too.
+            (key.access, key.version, key.comment) = (String::new(), 0, String::new());
+        }
+    }
+    let drift = scan.keys.iter().filter(|key| key.is_drift()).count();
+    scan.drift = u32::try_from(drift).unwrap_or(u32::MAX);
+    Ok(())
 }
 
 /// Foreign keys for which somebody answers.

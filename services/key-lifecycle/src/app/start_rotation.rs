@@ -4,7 +4,7 @@ use super::possession::{ClientKey, Offered};
 use super::start::{Plan, Recorded, earlier};
 use super::{Starter, gates};
 use crate::adapters::credential_store::CredentialStore;
-use crate::model::{Access, Origin, RotationKind, RotationState, Version, VersionState};
+use crate::model::{Access, CampaignState, Host, Origin, RotationKind, RotationState, Version, VersionState};
 use crate::recovery;
 use crate::store;
 use keywright_domain::caller::{Caller, ServiceName};
@@ -52,7 +52,6 @@ struct Wanted {
     drop_grace_key: bool,
     comment: String,
     scope: Option<Scope>,
-    servers: Vec<ServerId>,
     origin: Option<Origin>,
     client_key: Option<ClientKey>,
 }
@@ -86,8 +85,7 @@ impl StartRotation {
         let settings = store::policy::effective(&mut reader, &found.tenant, Some(access)).await?;
         let hosts = store::access::staying_hosts(&mut reader, access).await?;
         drop(reader);
-        let servers =
-            require_usable(&self.store, hosts.into_iter().map(|host| host.server).collect()).await?;
+        require_usable(&self.store, hosts).await?;
         let wanted = Wanted {
             tenant: found.tenant,
             access: found.id,
@@ -97,7 +95,6 @@ impl StartRotation {
             drop_grace_key: false,
             comment: String::new(),
             scope: None,
-            servers,
             origin: Some(origin.clone()),
             client_key: None,
         };
@@ -134,20 +131,9 @@ impl StartRotation {
         let grace = grace.unwrap_or(settings.grace_period);
         let hosts = store::access::staying_hosts(&mut reader, &access).await?;
         drop(reader);
-        let servers =
-            require_usable(&self.store, hosts.into_iter().map(|host| host.server).collect()).await?;
+        require_usable(&self.store, hosts).await?;
         let (drop_grace_key, comment) = (asked.drop_grace_key, asked.comment);
-        Ok(Wanted {
-            tenant,
-            access,
-            grace,
-            drop_grace_key,
-            comment,
-            scope,
-            servers,
-            origin: None,
-            client_key,
-        })
+        Ok(Wanted { tenant, access, grace, drop_grace_key, comment, scope, origin: None, client_key })
     }
 
     async fn start(&self, wanted: &Wanted, intent: &Intent) -> Result<RotationId, Failure> {
@@ -167,6 +153,7 @@ impl StartRotation {
                 tx.commit().await?;
                 return Ok(Recorded::Before(before));
             }
+            refuse_if_stopped(&mut tx, origin).await?;
             if store::freeze::is_frozen(tx.conn(), &wanted.tenant).await? {
                 return Err(Failure::new(Reason::Frozen, "Automatic work is stopped.").into());
             }
@@ -183,6 +170,7 @@ impl StartRotation {
             return Err(Failure::new(Reason::PolicyForbids, what).into());
         }
         let (grace, drops) = during_grace(&mut tx, &access, &versions, active, wanted).await?;
+        let servers = hosts_now(&mut tx, &access).await?;
         let plan = Plan {
             access: &access,
             kind: RotationKind::Rotate,
@@ -190,7 +178,7 @@ impl StartRotation {
             grace,
             drops,
             comment: &wanted.comment,
-            servers: &wanted.servers,
+            servers: &servers,
             origin: wanted.origin.as_ref(),
             client_key: wanted.client_key.as_ref(),
         };
@@ -255,13 +243,28 @@ pub(super) async fn refuse_while_running(tx: &mut Tx, access: &Access) -> Result
     }
 }
 
-/// The servers, if new work may begin on all of them.
-pub(super) async fn require_usable(
-    store: &CredentialStore,
-    servers: Vec<ServerId>,
-) -> Result<Vec<ServerId>, Failure> {
-    for server in &servers {
-        gates::usable(&store.server(server).await?)?;
+/// New work may begin on all of them.
+pub(super) async fn require_usable(store: &CredentialStore, hosts: Vec<Host>) -> Result<(), Failure> {
+    for host in &hosts {
+        gates::usable(&store.server(&host.server).await?)?;
     }
-    Ok(servers)
+    Ok(())
+}
+
+/// Those that the rotation is for, as they are in its own transaction: one that came meanwhile must not keep the old key
+/// alone, which ends.
+pub(super) async fn hosts_now(tx: &mut Tx, access: &Access) -> Result<Vec<ServerId>, Error> {
+    let hosts = store::access::staying_hosts(tx.conn(), &access.id).await?;
+    Ok(hosts.into_iter().map(|host| host.server).collect())
+}
+
+/// A campaign that was paused or cancelled meanwhile begins nothing more.
+async fn refuse_if_stopped(tx: &mut Tx, origin: &Origin) -> Result<(), Error> {
+    let Some(id) = origin.campaign() else { return Ok(()) };
+    match store::campaign::find(tx.conn(), id).await? {
+        Some(campaign) if campaign.state != CampaignState::Running => {
+            Err(Failure::new(Reason::RequestInProgress, "The campaign does not run.").into())
+        }
+        _ => Ok(()),
+    }
 }

@@ -47,7 +47,8 @@ impl Files {
         }
         let (file, list) = self.read(door).await?;
         let result = self.hosts.write_revoked_keys(door, &list.binary()).await;
-        self.remember(&file, &list.etag(), result.map(|path| (path, true))).await
+        // The background may have been about to write an older list: it looks at what stands there now.
+        self.remember(&file, &list.etag(), result.map(|path| (path, true)), Duration::ZERO).await
     }
 
     /// In the background: looks first, and writes what differs.
@@ -55,7 +56,7 @@ impl Files {
     pub async fn refresh(&self, door: &Door) -> Result<(), Failure> {
         let (file, list) = self.read(door).await?;
         let result = self.replace_if_other(door, &list).await;
-        self.remember(&file, &list.etag(), result).await
+        self.remember(&file, &list.etag(), result, LOOK_AGAIN).await
     }
 
     /// It could not even be tried.
@@ -64,7 +65,7 @@ impl Files {
         let file = store::krl::file(&mut reader, server).await?;
         drop(reader);
         match file {
-            Some(file) => self.remember(&file, "", Err(failure)).await,
+            Some(file) => self.remember(&file, "", Err(failure), LOOK_AGAIN).await,
             None => Ok(()),
         }
     }
@@ -102,6 +103,7 @@ impl Files {
         before: &ListFile,
         etag: &str,
         result: Result<(Option<String>, bool), Failure>,
+        next_look: Duration,
     ) -> Result<(), Failure> {
         let (mut file, mut written) = (before.clone(), false);
         let pause = match &result {
@@ -111,7 +113,7 @@ impl Files {
                 file.etag = if path.is_some() { etag.to_owned() } else { String::new() };
                 file.reason.clear();
                 file.attempts = 0;
-                LOOK_AGAIN
+                next_look
             }
             Err(failure) => {
                 failure.reason.as_str().clone_into(&mut file.reason);

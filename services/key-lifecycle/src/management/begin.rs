@@ -2,10 +2,11 @@
 
 use super::drive::Keys;
 use crate::adapters::credential_store::Server;
+use crate::app::gates;
 use crate::model::{Management, ManagementKind, ManagementState};
 use crate::recovery;
 use crate::store;
-use keywright_domain::caller::Caller;
+use keywright_domain::caller::{Caller, PrincipalKind};
 use keywright_domain::ids::{CredentialId, ManagementId, VersionId};
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::Entry;
@@ -31,7 +32,8 @@ impl Keys {
             let begun = Management::new(id, server_id, keys, username, ManagementKind::Rotate, tx.now());
             Management { tenant: Some(server.tenant.clone()), comment: comment.to_owned(), ..begun }
         };
-        let begun = self.db.serialized(|| self.record(server, &intent, &fresh)).await;
+        let automatic = caller.principal.kind == PrincipalKind::System;
+        let begun = self.db.serialized(|| self.record(server, automatic, &intent, &fresh)).await;
         let begun = begun.map_err(Failure::from);
         self.audit.conclude(&self.db, &intent, &begun).await;
         begun
@@ -40,11 +42,15 @@ impl Keys {
     async fn record(
         &self,
         server: &Server,
+        automatic: bool,
         intent: &Intent,
         fresh: &impl Fn(String, &Tx) -> Management,
     ) -> Result<ManagementId, Error> {
         let mut tx = self.db.begin(intent).await?;
         recovery::refuse_in(tx.conn()).await?;
+        if automatic && store::freeze::is_frozen(tx.conn(), &server.tenant).await? {
+            return Err(Failure::new(Reason::Frozen, "Automatic work is stopped.").into());
+        }
         let known = store::management::of(tx.conn(), &server.id).await?;
         let id = match known.iter().find(|key| key.state == ManagementState::Running) {
             Some(running) if running.kind == ManagementKind::Rotate => running.id.clone(),
@@ -54,6 +60,7 @@ impl Keys {
                 return Err(failure.with("managementId", running.id.as_str()).into());
             }
             None => {
+                gates::stays_managed(tx.conn(), &server.id).await?;
                 let Some((_, username)) = &server.management else {
                     return Err(
                         Failure::new(Reason::ServerNotManaged, "The server has no management key.").into()

@@ -117,7 +117,7 @@ impl Keys {
         let done = self.db.serialized(|| async {
             let mut tx = self.db.begin_internal("a management key was generated").await?;
             store::management::generated(&mut tx, &it.id, &key).await?;
-            store::management::begin_step(&mut tx, &it.id, ManagementStep::Install).await?;
+            store::management::begin_step(&mut tx, &it.id, it.step, ManagementStep::Install).await?;
             tx.commit().await?;
             Ok::<(), Error>(())
         });
@@ -137,7 +137,7 @@ impl Keys {
         let done = self.db.serialized(|| async {
             let mut tx = self.db.begin_internal("a management key was proven").await?;
             store::management::proven(&mut tx, &it.id, &receipt).await?;
-            store::management::begin_step(&mut tx, &it.id, ManagementStep::Promote).await?;
+            store::management::begin_step(&mut tx, &it.id, it.step, ManagementStep::Promote).await?;
             tx.commit().await?;
             Ok::<(), Error>(())
         });
@@ -145,7 +145,7 @@ impl Keys {
     }
 
     /// From the first call on the key may count: only forward.
-    async fn promote(&self, it: &Management) -> Result<(), Failure> {
+    pub(super) async fn promote(&self, it: &Management) -> Result<(), Failure> {
         self.bootstrap.set_state(it, VersionState::Active).await?;
         let work = it.id.as_str();
         self.store.set_management_key(work, &it.server, &it.credential, &it.username).await?;
@@ -163,10 +163,12 @@ impl Keys {
         let done = self.db.serialized(|| async {
             let mut tx = self.db.begin_internal("a management key will not count").await?;
             let (reason, message) = (failure.reason.as_str(), failure.message.as_str());
-            store::management::turned_back(&mut tx, &it.id, reason, message).await?;
-            let notice = Notice::new("rotation.failed", None, it.server.as_str()).occasion(it.id.as_str());
-            let notice = notice.detail("key", "management").detail("reason", reason);
-            store::notice::write(&mut tx, &notice).await?;
+            if store::management::turned_back(&mut tx, &it.id, reason, message).await? {
+                let notice = Notice::new("rotation.failed", None, it.server.as_str());
+                let notice = notice.occasion(it.id.as_str());
+                let notice = notice.detail("key", "management").detail("reason", reason);
+                store::notice::write(&mut tx, &notice).await?;
+            }
             tx.commit().await?;
             Ok::<(), Error>(())
         });
@@ -176,7 +178,7 @@ impl Keys {
     async fn begin_step(&self, it: &Management, step: ManagementStep) -> Result<(), Failure> {
         let done = self.db.serialized(|| async {
             let mut tx = self.db.begin_internal("a management key's next step").await?;
-            store::management::begin_step(&mut tx, &it.id, step).await?;
+            store::management::begin_step(&mut tx, &it.id, it.step, step).await?;
             tx.commit().await?;
             Ok::<(), Error>(())
         });

@@ -1,7 +1,7 @@
 //! Takes the line of a key that does not count (any more) off its host, and destroys the key.
 //!
 //! Invariant: in the same pass the key in use has just logged in; a key that was in use is destroyed only after its line
-//! was proven gone.
+//! was proven gone; the one in use never is, whatever was recorded of it.
 
 use super::drive::{Keys, in_use};
 use crate::adapters::credential_store::Server;
@@ -15,11 +15,22 @@ impl Keys {
     /// Nobody has logged in with it but its own proof: it is destroyed first, so that it opens nothing while its line
     /// still stands on a host that is down.
     pub(super) async fn clean_up(&self, it: &Management) -> Result<(), Failure> {
+        if self.is_in_use(it).await? {
+            return self.promote(it).await;
+        }
         self.bootstrap.discard(it).await?;
         if it.public_key.is_none() {
             return self.forget(it).await;
         }
         self.take_off(it).await
+    }
+
+    /// As credential-store says it, who has the last word.
+    async fn is_in_use(&self, it: &Management) -> Result<bool, Failure> {
+        match self.store.server(&it.server).await {
+            Err(failure) if failure.is(Reason::ServerNotFound) => Ok(false),
+            server => Ok(server?.management.is_some_and(|(credential, _)| credential == it.credential)),
+        }
     }
 
     pub(super) async fn end(&self, it: &Management) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ use crate::model::{Access, OffboardingState};
 use crate::release::Line;
 use crate::store;
 use keywright_domain::caller::{Caller, ServiceName};
-use keywright_domain::ids::{AccessId, TenantId};
+use keywright_domain::ids::{AccessId, RevocationId, TenantId};
 use keywright_domain::reason::Reason;
 use keywright_runtime::failure::{Error, Failure};
 use std::time::Duration;
@@ -85,17 +85,7 @@ impl Offboarder {
 
     /// Revoked on every host, and then closed.
     async fn access(&self, tenant: &TenantId, id: &AccessId, waits: &mut Waits) -> Result<(), Failure> {
-        let caller = Caller::background(ServiceName::KeyLifecycle, tenant.as_str());
-        let asked = Revoke {
-            tenant: tenant.to_string(),
-            access: id.to_string(),
-            confirmation: Some(id.to_string()),
-            compromised: false,
-            end_all_sessions: true,
-            keep_sessions: false,
-            comment: "The tenant is offboarded.".to_owned(),
-        };
-        let revocation = self.revoke.run(&caller, asked).await?;
+        let revocation = self.revoked(tenant, id).await?;
         let mut reader = store::reader(&self.db).await?;
         let hosts = store::revocation::hosts(&mut reader, &revocation).await?;
         let found = store::revocation::find(&mut reader, &revocation).await?;
@@ -119,6 +109,29 @@ impl Offboarder {
         }
     }
 
+    /// One that stands is not asked for again: a dead host would fill the log with it, pass after pass.
+    async fn revoked(&self, tenant: &TenantId, id: &AccessId) -> Result<RevocationId, Failure> {
+        let mut reader = store::reader(&self.db).await?;
+        let access = store::access::find(&mut reader, id).await?;
+        drop(reader);
+        if let Some(access) = access
+            && let Some(standing) = self.revoke.standing(&access).await?
+        {
+            return Ok(standing);
+        }
+        let caller = Caller::background(ServiceName::KeyLifecycle, tenant.as_str());
+        let asked = Revoke {
+            tenant: tenant.to_string(),
+            access: id.to_string(),
+            confirmation: Some(id.to_string()),
+            compromised: false,
+            end_all_sessions: true,
+            keep_sessions: false,
+            comment: "The tenant is offboarded.".to_owned(),
+        };
+        self.revoke.run(&caller, asked).await
+    }
+
     /// Its private halves are destroyed before anything lets go of it.
     async fn close(&self, access: &Access) -> Result<(), Failure> {
         let work = access.tenant.as_str();
@@ -132,6 +145,13 @@ impl Offboarder {
         self.store.let_go_of_credential(work, &access.credential, access.id.as_str()).await?;
         let done = self.db.serialized(|| async {
             let mut tx = self.db.begin_internal("an offboarded access is closed").await?;
+            // Whoever passed the tenant's door before it was closed may have begun a new key since.
+            let versions = store::version::of(tx.conn(), &access.id).await?;
+            let alive = versions.iter().any(|version| version.state.is_live());
+            if alive || store::rotation::running(tx.conn(), &access.id).await?.is_some() {
+                let again = "A rotation began meanwhile: the access is revoked once more.";
+                return Err(Failure::new(Reason::RotationInProgress, again).into());
+            }
             store::access::close(&mut tx, &access.id).await?;
             tx.commit().await?;
             Ok::<(), Error>(())

@@ -5,7 +5,9 @@ use crate::adapters::hosts::{Door, Sessions};
 use crate::adapters::probe::Probe;
 use crate::custody::Custody;
 use crate::krl::Files;
-use crate::model::{Access, LineState, Revocation, RevocationHost, SessionsToEnd, Version, VersionState};
+use crate::model::{
+    Access, Line, LineState, Revocation, RevocationHost, SessionsToEnd, Version, VersionState,
+};
 use crate::rotation::{Converger, plan};
 use crate::store;
 use futures_util::StreamExt;
@@ -16,7 +18,8 @@ use keywright_domain::ids::{RevocationId, ServerId};
 use keywright_domain::reason::{Reason, Retry};
 use keywright_runtime::audit::{Audit, Entry};
 use keywright_runtime::failure::{Error, Failure};
-use keywright_storage::{Db, Intent, Outcome};
+use keywright_storage::lease::{self, Lease};
+use keywright_storage::{Db, Intent, Outcome, Tx};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,30 +44,49 @@ struct Task {
     revocation: Revocation,
     access: Access,
     hosts: Vec<RevocationHost>,
+    /// Under which it is driven: whoever has lost it writes nothing any more.
+    lease: Option<Lease>,
+}
+
+impl Task {
+    async fn refuse_if_lost(&self, tx: &mut Tx) -> Result<(), Error> {
+        refuse_if_lost(tx, self.lease.as_ref()).await
+    }
+}
+
+/// What was seen before another process took the work over is older than what that has recorded.
+async fn refuse_if_lost(tx: &mut Tx, lease: Option<&Lease>) -> Result<(), Error> {
+    match lease {
+        Some(lease) if !lease::holds(tx, lease).await? => {
+            let taken = "Another process has taken this work over.";
+            Err(Failure::new(Reason::RevisionMismatch, taken).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 impl Revoker {
-    /// Every host that is due, until none is.
+    /// Every host that is due, until none is. REVISION_MISMATCH: another process has taken it over.
     #[instrument(skip_all, fields(revocation = %id))]
-    pub async fn run(&self, id: &RevocationId) -> Result<(), Failure> {
-        let Some(task) = self.load(id).await? else { return Ok(()) };
+    pub async fn run(&self, id: &RevocationId, lease: Option<&Lease>) -> Result<(), Failure> {
+        let Some(task) = self.load(id, lease).await? else { return Ok(()) };
         // The sweep says it again if the store cannot hear it now.
         let destroyed = self.custody.push(&task.access, Some(id.as_str()));
-        let (destroyed, hosts) = futures_util::future::join(destroyed, self.hosts(id)).await;
+        let (destroyed, hosts) = futures_util::future::join(destroyed, self.hosts(id, lease)).await;
         if let Err(failure) = destroyed {
             tracing::info!(reason = failure.reason.as_str(), "revoked material waits for its destruction");
         }
         hosts?;
         super::release::after(&self.db, &self.converger.store, &task.revocation).await?;
-        self.db.serialized(|| self.settle(id)).await.map_err(Failure::from)
+        self.db.serialized(|| self.settle(id, lease)).await.map_err(Failure::from)
     }
 
     /// A host that answers waits for none that does not: each is taken when its time has come, those that failed least
     /// first.
-    async fn hosts(&self, id: &RevocationId) -> Result<(), Failure> {
+    async fn hosts(&self, id: &RevocationId, lease: Option<&Lease>) -> Result<(), Failure> {
         let (mut running, mut busy) = (FuturesUnordered::new(), HashSet::new());
         loop {
-            let Some(task) = self.load(id).await? else { return Ok(()) };
+            let Some(task) = self.load(id, lease).await? else { return Ok(()) };
             let now = self.db.now().await?;
             let is_due = |host: &&RevocationHost| {
                 host.proven_at.is_none() && host.not_before <= now && !busy.contains(&host.server)
@@ -91,18 +113,19 @@ impl Revoker {
         }
     }
 
-    async fn load(&self, id: &RevocationId) -> Result<Option<Task>, Failure> {
+    async fn load(&self, id: &RevocationId, lease: Option<&Lease>) -> Result<Option<Task>, Failure> {
         let mut reader = store::reader(&self.db).await?;
         let Some(revocation) = store::revocation::find(&mut reader, id).await? else { return Ok(None) };
         let Some(access) = store::access::find(&mut reader, &revocation.access).await? else {
             return Ok(None);
         };
         let hosts = store::revocation::hosts(&mut reader, id).await?;
-        Ok(Some(Task { revocation, access, hosts }))
+        Ok(Some(Task { revocation, access, hosts, lease: lease.cloned() }))
     }
 
-    async fn settle(&self, id: &RevocationId) -> Result<(), Error> {
+    async fn settle(&self, id: &RevocationId, lease: Option<&Lease>) -> Result<(), Error> {
         let mut tx = self.db.begin_internal("how a revocation stands").await?;
+        refuse_if_lost(&mut tx, lease).await?;
         let hosts = store::revocation::hosts(tx.conn(), id).await?;
         let Some(revocation) = store::revocation::find(tx.conn(), id).await? else { return Ok(()) };
         let now = tx.now();
@@ -162,6 +185,7 @@ impl Revoker {
             Some(intent) => self.db.begin(intent).await?,
             None => self.db.begin_internal("what a revocation did on a host").await?,
         };
+        task.refuse_if_lost(&mut tx).await?;
         let mut host = host.clone();
         host.attempts = host.attempts.saturating_add(1);
         let outcome = match result {
@@ -205,8 +229,8 @@ impl Revoker {
             host.crontabs = ended.crontabs;
         }
         let mut proven_at = self.db.now().await?;
-        for (version, state) in &keys {
-            if *state != LineState::RemovedProven {
+        for (version, line) in &keys {
+            if !is_proven_since(line, task.revocation.requested_at) {
                 proven_at = self.prove_refused(task, &host.server, version).await?;
             }
         }
@@ -214,14 +238,14 @@ impl Revoker {
     }
 
     /// The revoked versions that ever had a line on the host, and whatever else was about to leave it.
-    async fn revoked_on(&self, task: &Task, server: &ServerId) -> Result<Vec<(Version, LineState)>, Failure> {
+    async fn revoked_on(&self, task: &Task, server: &ServerId) -> Result<Vec<(Version, Line)>, Failure> {
         let mut reader = store::reader(&self.db).await?;
         let versions = store::version::of(&mut reader, &task.access.id).await?;
         let lines = store::line::of(&mut reader, &task.access.id).await?;
         let with_line = versions.into_iter().filter_map(|version| {
             let line = lines.iter().find(|line| line.server == *server && line.version == version.id)?;
             let leaving = version.state == VersionState::Revoked || line.state == LineState::RemovalPending;
-            leaving.then_some((version, line.state))
+            leaving.then(|| (version, line.clone()))
         });
         Ok(with_line.collect())
     }
@@ -230,7 +254,7 @@ impl Revoker {
         &self,
         task: &Task,
         door: &Door,
-        keys: &[(Version, LineState)],
+        keys: &[(Version, Line)],
     ) -> Result<Sessions, Failure> {
         let prints: Vec<_> =
             keys.iter().filter_map(|(version, _)| Some(version.public_key.as_ref()?.fingerprint())).collect();
@@ -261,6 +285,7 @@ impl Revoker {
         let state = if receipt.accepted { LineState::RemovalPending } else { LineState::RemovedProven };
         let done = self.db.serialized(|| async {
             let mut tx = self.db.begin_internal("where a revoked line stands").await?;
+            task.refuse_if_lost(&mut tx).await?;
             store::line::set_state(&mut tx, server, &version.id, state).await?;
             store::line::set_receipt(&mut tx, server, &version.id, &receipt).await?;
             tx.commit().await?;
@@ -272,4 +297,11 @@ impl Revoker {
         }
         Ok(receipt.proven_at())
     }
+}
+
+/// What an earlier revocation proved says nothing of now: somebody may have put the key back since.
+fn is_proven_since(line: &Line, requested_at: Instant) -> bool {
+    let refused = line.receipt.as_ref().filter(|receipt| !receipt.accepted);
+    line.state == LineState::RemovedProven
+        && refused.is_some_and(|receipt| receipt.proven_at() >= requested_at)
 }

@@ -18,7 +18,10 @@ pub async fn keys(conn: &mut Connection, scope: &Scope) -> Result<Vec<PublicKey>
          SELECT v.public_key FROM key_version v JOIN access a ON a.id = v.access_id
           WHERE v.public_key IS NOT NULL AND ($2 = '' OR a.tenant_id = $2) AND v.state = 'REVOKED'
             AND v.access_id IN (SELECT l.access_id FROM host_line l JOIN server_group g ON g.server_id = l.server_id
-                                 WHERE g.group_name = $1 AND ($2 = '' OR g.tenant_id = $2))",
+                                 WHERE g.group_name = $1 AND ($2 = '' OR g.tenant_id = $2)
+                                 UNION
+                                SELECT access_id FROM group_access
+                                 WHERE group_name = $1 AND ($2 = '' OR tenant_id = $2))",
     )
     .bind(&scope.group)
     .bind(scope.tenant())
@@ -42,7 +45,10 @@ pub async fn state(conn: &mut Connection, scope: &Scope) -> Result<ListState, Er
                     AND v.state = 'REVOKED'
                     AND v.access_id IN (SELECT l.access_id FROM host_line l
                                           JOIN server_group g ON g.server_id = l.server_id
-                                         WHERE g.group_name = $1 AND ($2 = '' OR g.tenant_id = $2))) AS listed",
+                                         WHERE g.group_name = $1 AND ($2 = '' OR g.tenant_id = $2)
+                                         UNION
+                                        SELECT access_id FROM group_access
+                                         WHERE group_name = $1 AND ($2 = '' OR tenant_id = $2))) AS listed",
     )
     .bind(&scope.group)
     .bind(scope.tenant())

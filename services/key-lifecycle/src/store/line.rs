@@ -108,8 +108,20 @@ pub async fn remove_all_on(tx: &mut Tx, access: &AccessId, server: &ServerId) ->
     Ok(())
 }
 
-/// The host has none of the access's lines, and is none of its hosts.
+/// The host has none of the access's lines, and is none of its hosts. Its groups remember the access: what is in a
+/// revocation list never leaves it.
 pub async fn forget_on(tx: &mut Tx, access: &AccessId, server: &ServerId) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO group_access (group_name, access_id, tenant_id)
+         SELECT DISTINCT g.group_name, l.access_id, g.tenant_id
+           FROM host_line l JOIN server_group g ON g.server_id = l.server_id
+          WHERE l.access_id = $1 AND l.server_id = $2
+             ON CONFLICT (group_name, access_id) DO NOTHING",
+    )
+    .bind(access.as_str())
+    .bind(server.as_str())
+    .execute(tx.conn())
+    .await?;
     sqlx::query("DELETE FROM host_line WHERE access_id = $1 AND server_id = $2")
         .bind(access.as_str())
         .bind(server.as_str())

@@ -41,11 +41,17 @@ pub async fn generated(tx: &mut Tx, id: &ManagementId, key: &PublicKey) -> Resul
     Ok(())
 }
 
-/// The next step begins.
-pub async fn begin_step(tx: &mut Tx, id: &ManagementId, step: ManagementStep) -> Result<(), Error> {
-    sqlx::query("UPDATE management SET step = $2 WHERE id = $1 AND state = 'RUNNING'")
+/// The step after `done` begins; nothing happens where another process has gone further.
+pub async fn begin_step(
+    tx: &mut Tx,
+    id: &ManagementId,
+    done: ManagementStep,
+    next: ManagementStep,
+) -> Result<(), Error> {
+    sqlx::query("UPDATE management SET step = $3 WHERE id = $1 AND state = 'RUNNING' AND step = $2")
         .bind(id.as_str())
-        .bind(step.as_str())
+        .bind(done.as_str())
+        .bind(next.as_str())
         .execute(tx.conn())
         .await?;
     Ok(())
@@ -105,12 +111,12 @@ pub async fn counts(tx: &mut Tx, id: &ManagementId, server: &ServerId, until: In
     Ok(())
 }
 
-/// It will not count; what it left is cleaned up at once.
-pub async fn turned_back(tx: &mut Tx, id: &ManagementId, reason: &str, message: &str) -> Result<(), Error> {
+/// It will not count; what it left is cleaned up at once. False where its promotion has begun: it may count already.
+pub async fn turned_back(tx: &mut Tx, id: &ManagementId, reason: &str, message: &str) -> Result<bool, Error> {
     let now = tx.now().micros();
-    sqlx::query(
+    let done = sqlx::query(
         "UPDATE management SET state = 'FAILED', reason = $2, message = $3, finished_at = $4, next_at = $4, attempts = 0
-          WHERE id = $1 AND state = 'RUNNING'",
+          WHERE id = $1 AND state = 'RUNNING' AND step <> 'PROMOTE'",
     )
     .bind(id.as_str())
     .bind(reason)
@@ -118,7 +124,7 @@ pub async fn turned_back(tx: &mut Tx, id: &ManagementId, reason: &str, message: 
     .bind(now)
     .execute(tx.conn())
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
 /// None: nothing is left to be done about it.

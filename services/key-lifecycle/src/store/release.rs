@@ -93,6 +93,15 @@ pub async fn find(conn: &mut Connection, id: &ManagementId) -> Result<Option<Rel
     row.as_ref().map(release).transpose()
 }
 
+/// The release of the server that has begun and not ended, if any: it only goes forward.
+pub async fn running_on(conn: &mut Connection, server: &ServerId) -> Result<Option<ManagementId>, Error> {
+    let row = sqlx::query("SELECT id FROM server_release WHERE server_id = $1 AND state = 'RUNNING' LIMIT 1")
+        .bind(server.as_str())
+        .fetch_optional(conn)
+        .await?;
+    row.map(|row| row.text("id")).transpose()
+}
+
 /// The last of the server.
 pub async fn last(conn: &mut Connection, server: &ServerId) -> Result<Option<Release>, Error> {
     let row = sqlx::query(

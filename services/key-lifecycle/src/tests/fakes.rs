@@ -2,6 +2,8 @@
 
 use super::range::Range;
 use super::vault::Vault;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use keywright_domain::clock::Clock;
 use keywright_domain::key::{PrivateKey, PublicKey};
 use keywright_domain::reason::Reason;
@@ -15,11 +17,29 @@ use tonic::{Request, Response, Status};
 
 pub type Answer<T> = Result<Response<T>, Status>;
 
+/// What others do, once, while the service waits for an answer.
+#[derive(Clone, Default)]
+pub struct Meanwhile(Arc<Mutex<Option<BoxFuture<'static, ()>>>>);
+
+impl Meanwhile {
+    pub fn set(&self, doing: impl Future<Output = ()> + Send + 'static) {
+        *self.0.lock().unwrap() = Some(doing.boxed());
+    }
+
+    pub async fn pass(&self) {
+        let doing = self.0.lock().unwrap().take();
+        if let Some(doing) = doing {
+            doing.await;
+        }
+    }
+}
+
 /// Keeps every intent; refuses them all while `down`.
 #[derive(Clone, Default)]
 pub struct Log {
     pub intents: Arc<Mutex<Vec<audit::RecordIntentRequest>>>,
     pub down: Arc<AtomicBool>,
+    pub meanwhile: Meanwhile,
 }
 
 impl Log {
@@ -38,6 +58,7 @@ impl audit::audit_intake_service_server::AuditIntakeService for Log {
             return Err(Status::unavailable("down"));
         }
         self.intents.lock().unwrap().push(request.into_inner());
+        self.meanwhile.pass().await;
         Ok(Response::new(audit::RecordIntentResponse::default()))
     }
 

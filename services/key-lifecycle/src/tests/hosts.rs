@@ -491,7 +491,7 @@ async fn an_access_that_is_given_up_lets_go_when_every_host_is_proven() {
     up(&world, &servers[1]);
     world.vault.state.lock().unwrap().failing.insert("let_go", 2);
     for _ in 0..10 {
-        world.worker.revoker.run(&revocation.clone().try_into().unwrap()).await.unwrap_or_default();
+        world.worker.revoker.run(&revocation.clone().try_into().unwrap(), None).await.unwrap_or_default();
         world.pass(Duration::from_secs(60));
     }
     let after = world.view(&access.id).await;

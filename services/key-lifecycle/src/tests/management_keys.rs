@@ -261,7 +261,7 @@ async fn rewind(world: &World, id: &ManagementId) {
         ManagementStep::Prove => ManagementStep::Install,
         ManagementStep::Promote => ManagementStep::Prove,
     };
-    store::management::begin_step(&mut tx, id, before).await.unwrap();
+    store::management::begin_step(&mut tx, id, now.step, before).await.unwrap();
     tx.commit().await.unwrap();
 }
 

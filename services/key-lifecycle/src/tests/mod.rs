@@ -14,6 +14,7 @@ mod management_keys;
 mod notify;
 mod offboarding;
 mod policies;
+mod races;
 mod range;
 mod real;
 mod recovery;

@@ -454,3 +454,14 @@ async fn old_messages_go_and_what_was_told_stays_told() {
     world.notifier.settle().await;
     assert_eq!(receiver.got().len(), 1);
 }
+
+#[tokio::test]
+async fn the_log_knows_where_a_webhook_is_and_not_the_path_that_is_its_secret() {
+    let world = World::new().await;
+    world.server();
+    let asked = webhook(world.tenant.as_str(), "https://192.0.2.1:8443/services/T0/B0/s3cret?token=x", &[]);
+    answer(world.notifications(&world.owner).create_notification_target(asked).await).unwrap();
+    let intents = world.log.intents.lock().unwrap().clone();
+    let created = intents.iter().find(|intent| intent.action == "notification.create").unwrap();
+    assert_eq!(created.details["address"], "https://192.0.2.1:8443");
+}

@@ -1,5 +1,6 @@
 //! Simulated hosts: files with a marker, lines with an end, and whatever a test lets fail.
 
+use super::fakes::Meanwhile;
 use crate::adapters::host::{DesiredKeys, RevokedKeysFile};
 use crate::adapters::hosts::{Door, Edited, Hosts, Sessions, Trouble};
 use crate::model::{Enforcer, LogLines, Seen, SeenAccount, SeenFile};
@@ -45,11 +46,13 @@ pub struct State {
 pub struct Range {
     pub state: Arc<Mutex<State>>,
     pub clock: Clock,
+    /// While a file is edited.
+    pub meanwhile: Meanwhile,
 }
 
 impl Range {
     pub fn new(clock: Clock) -> Self {
-        Self { state: Arc::default(), clock }
+        Self { state: Arc::default(), clock, meanwhile: Meanwhile::default() }
     }
 
     pub fn fail(&self, action: &str, times: usize, reason: Reason) {
@@ -118,6 +121,7 @@ impl Hosts for Range {
         account: &AccountName,
         wanted: &DesiredKeys,
     ) -> Result<Edited, Trouble> {
+        self.meanwhile.pass().await;
         let mut state = self.state.lock().unwrap();
         let server = door.server.id.as_str();
         let failed = |reason| Trouble::Failed(Failure::new(reason, "It failed."));

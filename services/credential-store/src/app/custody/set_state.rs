@@ -1,7 +1,8 @@
 //! Moves a managed version to a state, and destroys its private half where asked.
 //!
-//! Invariant: a revocation is accepted with the audit log and the secret store down; from its commit on the version is
-//! neither signed with nor released.
+//! Invariants: a revocation is accepted with the audit log and the secret store down; from its commit on the version is
+//! neither signed with nor released. The management key of a server does not end as long as the server has it: of two
+//! that are at it, the one that was held up for long cannot take the last way in.
 
 use super::shelf::Shelf;
 use crate::app::find;
@@ -104,6 +105,9 @@ impl SetVersionState {
                 .with("wanted", wanted.state.as_str())
                 .into());
         }
+        if owner.tenant.is_none() && (wanted.destroy || !wanted.state.is_live()) {
+            refuse_in_use(tx, credential).await?;
+        }
         if version.state != wanted.state {
             store::version::set_state(tx, id, wanted.state).await?;
         }
@@ -123,4 +127,10 @@ impl SetVersionState {
         }
         Ok(())
     }
+}
+
+async fn refuse_in_use(tx: &mut Tx, credential: &CredentialId) -> Result<(), Error> {
+    let Some(server) = store::server::managed_by(tx, credential).await? else { return Ok(()) };
+    let refusal = Failure::new(Reason::RevisionMismatch, "The key is the management key of a server.");
+    Err(refusal.with("serverId", server.as_str()).into())
 }

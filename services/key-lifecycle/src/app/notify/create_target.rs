@@ -52,7 +52,7 @@ impl CreateTarget {
         };
         self.authorize(caller, tenant.as_ref()).await?;
         let kind = asked.kind.ok_or_else(|| Failure::violation("kind", "must be webhook or email"))?;
-        let address = self.parse_address(kind, asked.address.trim()).await?;
+        let (address, told) = self.parse_address(kind, asked.address.trim()).await?;
         let events = parse_events(asked.events)?;
         if let Some(tenant) = &tenant {
             self.store.require_tenant(caller, tenant).await?;
@@ -66,7 +66,7 @@ impl CreateTarget {
             .tenant(tenant.as_ref())
             .target(id.as_str())
             .detail("kind", kind.as_str())
-            .detail("address", address.as_str());
+            .detail("address", told);
         let intent = self.audit.intend(caller, entry).await?;
         let target = Target {
             id,
@@ -102,11 +102,17 @@ impl CreateTarget {
         self.guard.allow(caller, "notification.create", tenant, target, Reason::TenantNotFound).await
     }
 
-    async fn parse_address(&self, kind: NotificationKind, address: &str) -> Result<String, Failure> {
+    /// The address, and what the log may know of it.
+    async fn parse_address(
+        &self,
+        kind: NotificationKind,
+        address: &str,
+    ) -> Result<(String, String), Failure> {
         match kind {
             NotificationKind::Webhook => {
                 let endpoint = Endpoint::parse(address).map_err(|why| Failure::violation("address", why))?;
                 self.webhooks.check(&endpoint).await?;
+                return Ok((address.to_owned(), endpoint.origin()));
             }
             NotificationKind::Email if !self.mails => {
                 return Err(Failure::violation(
@@ -119,7 +125,7 @@ impl CreateTarget {
             }
             NotificationKind::Email => {}
         }
-        Ok(address.to_owned())
+        Ok((address.to_owned(), address.to_owned()))
     }
 
     async fn insert(&self, target: &Target, intent: &Intent) -> Result<Target, Error> {
