@@ -1,7 +1,7 @@
 //! Drives a recorded release: every step can be repeated.
 
 use super::begin::{not_managed, refuse_while_busy};
-use super::{Asked, Releaser};
+use super::{Asked, Releaser, path};
 use crate::adapters::credential_store::Server;
 use crate::held;
 use crate::management::pause;
@@ -141,7 +141,7 @@ impl Releaser {
             Ok(server) => {
                 if release.other.is_some() && release.refused.is_none() {
                     match self.take_off(caller, &server, &release, &keys).await {
-                        Err(failure) if release.may_stay && failure.is(Reason::LastPathUnproven) => {
+                        Err(failure) if release.may_stay && path::is_missing(&failure) => {
                             self.leave_line(id).await?;
                         }
                         result => result?,

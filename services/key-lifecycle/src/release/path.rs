@@ -10,7 +10,8 @@ use keywright_domain::secret::Secret;
 use keywright_runtime::failure::Failure;
 
 impl Releaser {
-    /// A session of the other way in; LAST_PATH_UNPROVEN where there is none that may do what the management key may.
+    /// A session of the other way in; LAST_PATH_UNPROVEN where none is bound, or the server does not let it do what the
+    /// management key may. A bound credential that cannot be used says so itself.
     pub(super) async fn enter(
         &self,
         caller: &Caller,
@@ -42,17 +43,20 @@ impl Releaser {
     }
 }
 
-/// The server was asked and said no, or the credential cannot be used for it.
+/// The server was asked and said no.
 fn is_rejection(failure: &Failure) -> bool {
     let rejected = failure.metadata.get("check").is_some_and(|stage| stage == "authentication");
-    rejected
-        || matches!(
-            failure.reason,
-            Reason::SudoUnavailable
-                | Reason::AccountNotFound
-                | Reason::CredentialNotFound
-                | Reason::CredentialIsManaged
-                | Reason::ValidationFailed
-                | Reason::VersionNotFound
-        )
+    rejected || matches!(failure.reason, Reason::SudoUnavailable | Reason::AccountNotFound)
+}
+
+/// Whether nothing but a change of the binding could prove another way in.
+pub(super) const fn is_missing(failure: &Failure) -> bool {
+    matches!(
+        failure.reason,
+        Reason::LastPathUnproven
+            | Reason::CredentialNotFound
+            | Reason::CredentialIsManaged
+            | Reason::ValidationFailed
+            | Reason::VersionNotFound
+    )
 }

@@ -103,6 +103,9 @@ async fn course(host: TestHost) {
     bind(world, server, &stranger);
     assert_eq!(release(world, server).await.unwrap_err(), Reason::LastPathUnproven, "it does not log in");
     assert_eq!(stage.own_lines(), 1);
+    world.vault.state.lock().unwrap().saved.clear();
+    assert_eq!(release(world, server).await.unwrap_err(), Reason::CredentialNotFound, "it was deleted");
+    assert_eq!(stage.own_lines(), 1);
     bind(world, server, &bootstrap);
     let released = release(world, server).await.unwrap();
     assert!(released.management_key_removed && released.released_at.is_some());
