@@ -194,10 +194,10 @@ impl Audit {
             Err(status) => match Failure::from_status(&status) {
                 // Too large an entry stays too large.
                 failure if failure.is(Reason::ValidationFailed) => Err(failure),
-                _ => Err(Failure::new(
-                    Reason::AuditUnavailable,
-                    "The audit log cannot be written, so nothing was done.",
-                )),
+                failure => {
+                    let what = "The audit log cannot be written, so nothing was done.";
+                    Err(Failure::new(Reason::AuditUnavailable, what).with("cause", failure.reason.as_str()))
+                }
             },
         }
     }

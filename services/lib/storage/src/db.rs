@@ -85,11 +85,12 @@ impl Db {
         let write = pool(
             &url,
             1,
+            QUEUED,
             "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; \
              PRAGMA foreign_keys = ON",
         )
         .await?;
-        let read = pool(&url, 4, "PRAGMA busy_timeout = 10000; PRAGMA query_only = ON").await?;
+        let read = pool(&url, 4, QUEUED, "PRAGMA busy_timeout = 10000; PRAGMA query_only = ON").await?;
         Ok(Self { read, write, dialect: Dialect::Sqlite, clock })
     }
 
@@ -104,9 +105,13 @@ impl Db {
         }
         plain.close().await?;
         let url = in_schema(url, service);
-        let both =
-            pool(&url, 16, "SET statement_timeout = '15s'; SET idle_in_transaction_session_timeout = '30s'")
-                .await?;
+        let both = pool(
+            &url,
+            16,
+            CONNECTED,
+            "SET statement_timeout = '15s'; SET idle_in_transaction_session_timeout = '30s'",
+        )
+        .await?;
         sqlx::raw_sql(
             "DO $$ BEGIN CREATE DOMAIN blob AS bytea; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$",
         )
@@ -218,6 +223,12 @@ impl Db {
     }
 }
 
+/// For a place in the queue of a file's one writer: he may wait for another process's lock, and then for the disk. A
+/// caller's deadline (60 s) is longer.
+const QUEUED: Duration = Duration::from_secs(40);
+/// For a server that may not be there.
+const CONNECTED: Duration = Duration::from_secs(10);
+
 #[derive(Clone, Copy)]
 enum Isolation {
     Serializable,
@@ -241,10 +252,10 @@ pub(crate) fn in_schema(url: &str, service: &str) -> String {
     format!("{url}{joint}options=-c%20search_path%3D{service}&application_name=keywright-{service}")
 }
 
-async fn pool(url: &str, size: u32, session: &'static str) -> Result<AnyPool, Error> {
+async fn pool(url: &str, size: u32, patience: Duration, session: &'static str) -> Result<AnyPool, Error> {
     Ok(AnyPoolOptions::new()
         .max_connections(size)
-        .acquire_timeout(Duration::from_secs(10))
+        .acquire_timeout(patience)
         .after_connect(move |conn, _| {
             Box::pin(async move { sqlx::raw_sql(session).execute(conn).await.map(drop) })
         })
