@@ -3,10 +3,12 @@
 use keywright_domain::caller::ServiceName;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
+use tokio_util::task::AbortOnDropHandle;
 use tonic::body::Body;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
+use tracing::Instrument;
 
 /// A gRPC service, wherever it runs.
 pub type Peer = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, tonic::Status>;
@@ -46,16 +48,19 @@ impl Peers {
         }
     }
 
-    /// The peer; until its place is filled a call answers UNAVAILABLE.
+    /// The peer; until its place is filled a call answers UNAVAILABLE. What it does is a task of its own that ends with
+    /// the call: services call each other in circles, and each of them begins with a stack of its own.
     pub fn get(&self, name: ServiceName) -> Peer {
         let places = self.places.clone();
         Peer::new(tower::service_fn(move |request: http::Request<Body>| {
             let peer = places.get(name.as_str()).and_then(OnceLock::get).cloned();
             async move {
-                match peer {
-                    Some(peer) => peer.oneshot(request).await,
-                    None => Err(tonic::Status::unavailable("the service is starting")),
-                }
+                let Some(peer) = peer else {
+                    return Err(tonic::Status::unavailable("the service is starting"));
+                };
+                let answer = tokio::spawn(peer.oneshot(request).in_current_span());
+                let failed = |_| Err(tonic::Status::internal("the service failed"));
+                AbortOnDropHandle::new(answer).await.unwrap_or_else(failed)
             }
         }))
     }
