@@ -25,7 +25,7 @@ use crate::app::read_krl::ReadKrl;
 use crate::app::read_work::ReadWork;
 use crate::campaign::{Driver, Selection};
 use crate::custody::Custody;
-use crate::drift::{Repairer, Scanner, Watch};
+use crate::drift::{Refresher, Repairer, Scanner, Watch};
 use crate::key_use::{Before, UseReader};
 use crate::krl::{Files, Groups, Lists};
 use crate::management::{Editor, Keys};
@@ -194,7 +194,8 @@ pub(crate) fn assemble(
         store: store.clone(),
         scanner: scanner.clone(),
     };
-    let watch = Watch { repairer: Repairer { scanner, audit: audit.clone() } };
+    let refresher = Refresher { scanner: scanner.clone(), probe: probe.clone(), audit: audit.clone() };
+    let watch = Watch { repairer: Repairer { scanner, audit: audit.clone() }, refresher };
     let before = Before { uses: uses.clone() };
     let settler = Settler { db: db.clone(), audit: audit.clone(), rounds, converger };
     let manage = ManageServer {

@@ -18,6 +18,9 @@ use std::time::Duration;
 /// of the places of all work for a quarter of an hour.
 const LONGEST_EDIT: Duration = Duration::from_secs(120);
 
+/// Metadata of a failure after which the host is as it was before.
+pub const UNTOUCHED: &str = "untouched";
+
 /// A server and the work under which it is entered.
 #[derive(Debug, Clone)]
 pub struct Door {
@@ -234,23 +237,14 @@ pub fn words(way: &ResidualAccess) -> String {
     }
 }
 
-/// In our words; the host's own stay inside.
+/// In our words; the host's own stay inside. UNTOUCHED is with those that changed nothing on the host.
 pub fn failure(error: HostFailure) -> Failure {
+    let untouched = error.left_all_as_it_was();
     match error {
         HostFailure::Connection(error) => super::login::unreachable(&error),
-        HostFailure::Refused { reason, file } => {
-            let what = match reason {
-                Reason::SudoUnavailable => {
-                    "On the server neither root nor Keywright's program (deploy/sudoers) can be reached by sudo, or \
-                     that program is older than this Keywright."
-                }
-                Reason::PolicyForbids => {
-                    "With the options of the policy the server would refuse the key to Keywright: a `from` must \
-                     contain its address, and Dropbear knows few options."
-                }
-                _ => "The work on the server was refused.",
-            };
-            let failure = Failure::new(reason, what);
+        HostFailure::Refused { reason, file, .. } => {
+            let failure = Failure::new(reason, what(reason));
+            let failure = if untouched { failure.with(UNTOUCHED, "yes") } else { failure };
             match file {
                 Some(file) => failure.with("file", file),
                 None => failure,
@@ -259,5 +253,29 @@ pub fn failure(error: HostFailure) -> Failure {
         HostFailure::Superseded { .. } => {
             Failure::new(Reason::RevisionMismatch, "A newer edit has been made on the server.")
         }
+    }
+}
+
+const fn what(reason: Reason) -> &'static str {
+    match reason {
+        Reason::SudoUnavailable => {
+            "On the server neither root nor Keywright's program (deploy/sudoers) can be reached by sudo, or that \
+             program is older than this Keywright."
+        }
+        Reason::PolicyForbids => {
+            "With the options of the policy the server would refuse the key to Keywright: a `from` must contain its \
+             address, and Dropbear knows few options."
+        }
+        Reason::HostFileSymlink => "The account's key file or its directory is a symbolic link.",
+        Reason::HostFileNotRegular => "The account's key file is no regular file, or its directory is none.",
+        Reason::HostFileTooLarge => "The account's key file is too large.",
+        Reason::HostFileReadOnly => "The account's key file cannot be written.",
+        Reason::HostFileDiskFull => "The disk of the account's key file is full.",
+        Reason::HostFileChanged => "The account's key file keeps changing, or another edit is at it.",
+        Reason::HostFileOwner => {
+            "The account's home, its key file or a directory on the way belongs to another account, or others may \
+             write to it: the SSH server reads no key there."
+        }
+        _ => "The work on the server was refused.",
     }
 }

@@ -3,7 +3,7 @@
 
 use super::start::{Plan, Recorded, earlier};
 use super::{Starter, gates};
-use crate::model::{Access, RotationKind, RotationState, VersionState};
+use crate::model::{Access, RotationKind, VersionState};
 use crate::recovery;
 use crate::store;
 use keywright_domain::caller::Caller;
@@ -125,8 +125,7 @@ async fn refuse(tx: &mut Tx, access: &Access, server: &ServerId) -> Result<(), E
     if let Some(before) = store::rotation::removal(tx.conn(), &access.id, server).await? {
         return Err(in_progress(&before.id, "The host is being removed.").into());
     }
-    let running = store::rotation::running(tx.conn(), &access.id).await?;
-    if let Some(running) = running.filter(|rotation| rotation.state == RotationState::Running) {
+    if let Some(running) = store::rotation::running(tx.conn(), &access.id).await? {
         return Err(in_progress(&running.id, "A rotation of the access is running.").into());
     }
     if !hosts.iter().any(|host| host.server != *server && !host.leaving) {

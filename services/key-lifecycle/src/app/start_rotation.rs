@@ -233,6 +233,7 @@ async fn begun_by(tx: &mut Tx, access: &AccessId, origin: &Origin) -> Result<Opt
     Ok(before.filter(|before| stands(before.state)).map(|before| before.id))
 }
 
+/// A host that is away holds up no further rotation: what waits for it goes on beside this one.
 pub(super) async fn refuse_while_running(tx: &mut Tx, access: &Access) -> Result<(), Error> {
     match store::rotation::running(tx.conn(), &access.id).await? {
         None => Ok(()),

@@ -6,17 +6,20 @@
 //! | `classify`, `wire` | pure: whose each line is |
 //! | `scanner` | one look at a server, under a lease |
 //! | `repair` | our own lines as they should be |
+//! | `options` | the options of a changed policy on them |
 //! | `watch` | looks at every managed server, again and again |
 //!
 //! Invariants: one look at a server at a time, on whichever replica; a look changes nothing on a host; a repair
 //! converges lines of ours and touches no other; nothing of what a host says reaches a log.
 
 mod classify;
+mod options;
 mod repair;
 mod scanner;
 mod watch;
 mod wire;
 
+pub use options::Refresher;
 pub use repair::Repairer;
 pub use scanner::{Scanner, WHILE_ASKED};
 pub use watch::Watch;

@@ -3,12 +3,14 @@
 //! Invariant: when a server is due stands in its row; a replica that finds another looking leaves it alone. Nothing is
 //! looked at during a recovery, nothing is repaired under a brake.
 
+use super::options::Refresher;
 use super::repair::Repairer;
 use super::scanner::{BY_ITSELF, Scanner};
 use crate::adapters::hosts::Door;
 use crate::recovery;
 use crate::store;
 use futures_util::StreamExt;
+use keywright_domain::clock::Instant;
 use keywright_domain::ids::ServerId;
 use keywright_domain::reason::Reason;
 use keywright_runtime::failure::{Error, Failure};
@@ -25,6 +27,7 @@ const BATCH: i64 = 64;
 #[derive(Clone)]
 pub struct Watch {
     pub repairer: Repairer,
+    pub refresher: Refresher,
 }
 
 impl Watch {
@@ -56,8 +59,11 @@ impl Watch {
         self.expect_new().await?;
         let now = self.scanner().db.now().await?;
         let mut reader = store::reader(&self.scanner().db).await?;
+        let changed = store::line_options::due_servers(&mut reader, now, BATCH).await?;
         let due = store::server_scan::due(&mut reader, now, BATCH).await?;
         drop(reader);
+        let each = futures_util::stream::iter(changed).map(|server| self.refresh(server, now));
+        each.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
         let each = futures_util::stream::iter(due).map(|server| self.server(server));
         each.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
         Ok(())
@@ -82,6 +88,12 @@ impl Watch {
             Ok::<(), Error>(())
         });
         Ok(done.await?)
+    }
+
+    async fn refresh(&self, id: ServerId, now: Instant) {
+        if let Err(failure) = self.refresher.server(&id, now).await {
+            tracing::debug!(server = %id, reason = failure.reason.as_str(), "changed options are tried again at once");
+        }
     }
 
     async fn server(&self, id: ServerId) {

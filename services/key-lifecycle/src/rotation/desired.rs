@@ -6,12 +6,12 @@
 
 use crate::adapters::credential_store::CredentialStore;
 use crate::adapters::host::{DesiredKey, DesiredKeys};
-use crate::adapters::hosts::{Door, Edited, Hosts, Trouble};
+use crate::adapters::hosts::{Door, Edited, Hosts, Trouble, UNTOUCHED};
 use crate::krl::Groups;
-use crate::model::{Access, Enforcer, Line, LineState, Version, VersionState};
+use crate::model::{Access, Enforcer, Line, LineOptions, LineState, Version, VersionState};
 use crate::recovery;
 use crate::store;
-use keywright_domain::authorized_keys::Owner;
+use keywright_domain::authorized_keys::{LineOption, Owner};
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::ServerId;
 use keywright_domain::reason::Reason;
@@ -21,6 +21,9 @@ use std::sync::Arc;
 
 /// How often newer edits are overtaken before the step fails.
 const TRIES: usize = 4;
+
+/// Which options an edit writes: of what is known of the host, and of what the policy says.
+type Choice = fn(LineOptions, Vec<LineOption>) -> Vec<LineOption>;
 
 #[derive(Clone)]
 pub struct Converger {
@@ -38,19 +41,36 @@ impl Converger {
         Ok(Door { server, work: work.to_owned() })
     }
 
+    /// With the options that the lines have had, as far as they are known to work.
     pub async fn converge(&self, door: &Door, access: &Access) -> Result<Edited, Failure> {
+        self.converge_with(door, access, LineOptions::as_proven).await
+    }
+
+    /// With the options of the policy, for whoever proves afterwards that the host takes them.
+    pub async fn converge_to_prove(&self, door: &Door, access: &Access) -> Result<Edited, Failure> {
+        self.converge_with(door, access, LineOptions::to_prove).await
+    }
+
+    async fn converge_with(&self, door: &Door, access: &Access, choice: Choice) -> Result<Edited, Failure> {
         let server = &door.server.id;
-        let mut overruled = None;
+        let (mut overruled, mut superseded) = (None, false);
         for _ in 0..TRIES {
-            let mut wanted = self.db.serialized(|| self.wanted(access, server)).await?;
+            let (mut wanted, options) = self.db.serialized(|| self.wanted(access, server, choice)).await?;
             wanted.overruled = overruled;
             match self.hosts.converge(door, &access.account, &wanted).await {
                 Ok(edited) => {
-                    self.remember(access, server, &edited).await?;
+                    self.remember(access, server, &edited, &options).await?;
                     return Ok(edited);
                 }
-                Err(Trouble::Failed(failure)) => return Err(failure),
+                Err(Trouble::Failed(mut failure)) => {
+                    if superseded {
+                        // The edit before this one may have got as far as another file.
+                        failure.metadata.remove(UNTOUCHED);
+                    }
+                    return Err(failure);
+                }
                 Err(Trouble::Superseded { found }) => {
+                    superseded = true;
                     // Never issued: the account wrote it into its own file.
                     let issued = self.db.serialized(|| self.issued(access, server)).await?;
                     overruled = (found > issued).then_some(found);
@@ -60,7 +80,12 @@ impl Converger {
         Err(Failure::new(Reason::RevisionMismatch, "Newer edits were made on the host meanwhile."))
     }
 
-    async fn wanted(&self, access: &Access, server: &ServerId) -> Result<DesiredKeys, Error> {
+    async fn wanted(
+        &self,
+        access: &Access,
+        server: &ServerId,
+        choice: Choice,
+    ) -> Result<(DesiredKeys, Vec<LineOption>), Error> {
         let mut tx = self.db.begin_internal("the next revision of a host").await?;
         recovery::refuse_in(tx.conn()).await?;
         let revision = store::access::next_edit(&mut tx, &access.id, server).await?;
@@ -69,18 +94,20 @@ impl Converger {
         let graces = store::rotation::graces(tx.conn(), &access.id).await?;
         let unknown = store::recovery::unknown(tx.conn(), &access.id, server).await?;
         let settings = store::policy::effective(tx.conn(), &access.tenant, Some(&access.id)).await?;
+        let options = store::line_options::of(tx.conn(), &access.id, server).await?;
+        let options = choice(options, settings.line_options);
         tx.commit().await?;
         let ends =
             |version: &Version| graces.iter().find(|(old, ..)| *old == version.id).map(|(_, end, _)| *end);
         let mut desired = desired_keys(access, server, revision, &versions, &lines, ends)?;
         for key in &mut desired.keys {
-            key.options.clone_from(&settings.line_options);
+            key.options.clone_from(&options);
         }
         if desired.keys.iter().any(|key| unknown.contains(&key.version)) {
             let what = "Since the restore nobody could ask this host which keys it still has.";
             return Err(Failure::new(Reason::RecoveryMode, what).with("serverId", server.as_str()).into());
         }
-        Ok(desired)
+        Ok((desired, options))
     }
 
     async fn issued(&self, access: &Access, server: &ServerId) -> Result<u64, Error> {
@@ -88,10 +115,17 @@ impl Converger {
         Ok(store::access::last_edit(&mut reader, &access.id, server).await?)
     }
 
-    async fn remember(&self, access: &Access, server: &ServerId, edited: &Edited) -> Result<(), Failure> {
+    async fn remember(
+        &self,
+        access: &Access,
+        server: &ServerId,
+        edited: &Edited,
+        options: &[LineOption],
+    ) -> Result<(), Failure> {
         let done = self.db.serialized(|| async {
             let mut tx = self.db.begin_internal("what an edit saw").await?;
             store::access::set_residual(&mut tx, &access.id, server, &edited.residual).await?;
+            store::line_options::written(&mut tx, &access.id, server, options).await?;
             store::revocation::hurry(&mut tx, server).await?;
             if edited.revoked_keys {
                 store::krl::hurry_first(&mut tx, server).await?;

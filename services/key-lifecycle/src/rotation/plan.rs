@@ -4,7 +4,8 @@
 //! different hosts. A rotation that may leave hosts behind does not wait for those that cannot be reached: it is promoted
 //! when every other host has proven the new key and at least one has. A host left behind keeps the old key until the new
 //! one is proven on it, however long that takes and whether or not the grace has ended meanwhile: otherwise its holder
-//! would have no key there at all. A revocation still takes everything, from everywhere.
+//! would have no key there at all. A revocation still takes everything, from everywhere. Later rotations go on beside one
+//! that waits for a host: they bring the host their key too, and once one of them is proven there the host is done with.
 
 use crate::model::{Rotation, RotationKind, RotationState, Step, StepName, StepState};
 use keywright_domain::clock::Instant;

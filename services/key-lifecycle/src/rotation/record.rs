@@ -3,6 +3,7 @@
 use super::drive::{Drive, Task, server_of};
 use super::plan::{self, AfterFailure, Failed};
 use super::{told, undo};
+use crate::adapters::hosts::UNTOUCHED;
 use crate::model::{
     LineState, Rotation, RotationKind, RotationState, Step, StepName, StepState, VersionState,
 };
@@ -14,11 +15,12 @@ use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::{Intent, Outcome, Tx};
 use std::time::Duration;
 
-/// Whether the connection ended before there was a session: nothing on the host can have been touched.
-fn never_entered(failure: &Failure) -> bool {
+/// Nothing on the host was touched: the editor refused the file, or the connection ended before there was a session.
+fn touched_nothing(failure: &Failure) -> bool {
     const BEFORE_A_SESSION: [&str; 5] = ["dns", "tcp", "handshake", "host-key", "authentication"];
     // Since a restore nobody knows what the host has: it was not even dialled.
     failure.is(Reason::RecoveryMode)
+        || failure.metadata.contains_key(UNTOUCHED)
         || failure.metadata.get("check").is_some_and(|stage| BEFORE_A_SESSION.contains(&stage.as_str()))
 }
 
@@ -235,8 +237,9 @@ async fn failed(
     step.reason = failure.reason.as_str().to_owned();
     step.message.clone_from(&failure.message);
     step.unreached = if unreachable { step.unreached.saturating_add(1) } else { 0 };
-    // A host that no try has entered needs no way back.
-    let untouched = step.name == StepName::Install && before == StepState::Pending && never_entered(failure);
+    // A host on which no try has changed anything needs no way back.
+    let untouched =
+        step.name == StepName::Install && before == StepState::Pending && touched_nothing(failure);
     match plan::after_failure(rotation, step, Failed { reason: failure.reason, unreachable }) {
         AfterFailure::Again(pause) => {
             step.not_before = tx.now().plus(pause);

@@ -94,17 +94,37 @@ impl Drive {
         self.converger.hosts.account(&door, &task.access.account, create).await
     }
 
-    /// The versions that this rotation brings to a host: its own, or, to a further host, every key in use.
-    fn brought<'a>(&self, task: &'a Task) -> Result<Vec<&'a Version>, Failure> {
+    /// The versions that this rotation brings to a host: its own, unless a later one has been proven there; to a further
+    /// host every key in use.
+    async fn brought<'a>(&self, task: &'a Task, server: &ServerId) -> Result<Vec<&'a Version>, Failure> {
+        let mut reader = store::reader(&self.db).await?;
         if task.rotation.brings_a_key() {
-            return Ok(vec![task.new_version()?]);
+            let new = task.new_version()?;
+            let lines = store::line::of(&mut reader, &task.access.id).await?;
+            let is_proven = |version: &Version| {
+                lines
+                    .iter()
+                    .any(|line| line.server == *server && line.version == version.id && line.is_proven())
+            };
+            let later = |version: &Version| version.number > new.number && version.state.is_live();
+            let overtaken = task.versions.iter().any(|version| later(version) && is_proven(version));
+            return Ok(if overtaken { Vec::new() } else { vec![new] });
         }
-        let in_use = |version: &&Version| version.state.is_live() && version.public_key.is_some();
+        let graces = store::rotation::graces(&mut reader, &task.access.id).await?;
+        let over = |version: &Version| {
+            let ended = graces.iter().any(|(old, end, _)| *old == version.id && *end <= task.now);
+            version.state == VersionState::Grace && ended
+        };
+        let in_use =
+            |version: &&Version| version.state.is_live() && version.public_key.is_some() && !over(version);
         Ok(task.versions.iter().filter(in_use).collect())
     }
 
     async fn install(&self, task: &Task, server: &ServerId) -> Result<(), Failure> {
-        let versions = self.brought(task)?;
+        let versions = self.brought(task, server).await?;
+        if versions.is_empty() {
+            return Ok(());
+        }
         let wanted = self.db.serialized(|| async {
             let mut tx = self.db.begin_internal("a line is wanted").await?;
             let rotation = self.current(&mut tx, task).await?;
@@ -120,7 +140,7 @@ impl Drive {
         });
         wanted.await?;
         let door = self.converger.door(server, task.work()).await?;
-        self.converger.converge(&door, &task.access).await?;
+        self.converger.converge_to_prove(&door, &task.access).await?;
         for version in versions {
             self.line(task, server, version, LineState::Installed, None, None).await?;
         }
@@ -128,15 +148,29 @@ impl Drive {
     }
 
     async fn prove(&self, task: &Task, server: &ServerId) -> Result<(), Failure> {
-        for version in self.brought(task)? {
+        for version in self.brought(task, server).await? {
             let receipt = self.prove_one(task, server, version).await?;
             let accepted = receipt.accepted;
             self.line(task, server, version, LineState::Installed, None, Some(&receipt)).await?;
             if !accepted {
-                return Err(Failure::new(Reason::HostEditFailed, "The server does not accept the key."));
+                self.doubt_options(task, server).await?;
+                let what = "The server does not accept the key: see its log, and who may write to the account's home.";
+                return Err(Failure::new(Reason::HostEditFailed, what));
             }
         }
         Ok(())
+    }
+
+    /// If the edit changed the options of the policy too, the way back is to those that were known to work.
+    async fn doubt_options(&self, task: &Task, server: &ServerId) -> Result<(), Failure> {
+        let done = self.db.serialized(|| async {
+            let mut tx = self.db.begin_internal("a host refuses a key with new options").await?;
+            self.current(&mut tx, task).await?;
+            store::line_options::refused(&mut tx, &task.access.id, server).await?;
+            tx.commit().await?;
+            Ok::<(), Error>(())
+        });
+        Ok(done.await?)
     }
 
     /// A key whose private half is not here (any more) can only be offered.
@@ -347,6 +381,7 @@ impl Drive {
             self.current(&mut tx, task).await?;
             if state != LineState::RemovedProven {
                 refuse_if_leaving(&mut tx, task, server).await?;
+                refuse_if_retired(&mut tx, task, version).await?;
             }
             store::line::set_state(&mut tx, server, &version.id, state).await?;
             if let Some(by) = by {
@@ -354,6 +389,9 @@ impl Drive {
             }
             if let Some(receipt) = receipt {
                 store::line::set_receipt(&mut tx, server, &version.id, receipt).await?;
+                if receipt.accepted {
+                    store::line_options::proven(&mut tx, &task.access.id, server).await?;
+                }
             }
             tx.commit().await?;
             Ok::<(), Error>(())
@@ -369,6 +407,16 @@ async fn refuse_if_leaving(tx: &mut Tx, task: &Task, server: &ServerId) -> Resul
         return Ok(());
     }
     Err(Failure::new(Reason::RevisionMismatch, "The host leaves the access.").into())
+}
+
+/// Nor does one that began before its key ended.
+async fn refuse_if_retired(tx: &mut Tx, task: &Task, version: &Version) -> Result<(), Error> {
+    let versions = store::version::of(tx.conn(), &task.access.id).await?;
+    let retired = |now: &Version| now.id == version.id && now.state == VersionState::Retired;
+    if versions.iter().any(retired) {
+        return Err(Failure::new(Reason::RevisionMismatch, "The key has ended meanwhile.").into());
+    }
+    Ok(())
 }
 
 pub(super) fn public_key(version: &Version) -> Result<&PublicKey, Failure> {

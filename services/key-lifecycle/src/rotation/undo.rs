@@ -1,8 +1,10 @@
 //! The way back, before a promotion.
 
 use super::drive::{Drive, Task, server_of};
-use crate::model::{Rotation, Step, VersionState};
+use crate::model::{Rotation, Step, Version, VersionState};
 use crate::store;
+use keywright_domain::ids::ServerId;
+use keywright_domain::reason::Reason;
 use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::Tx;
 
@@ -24,10 +26,29 @@ pub async fn turn_back(tx: &mut Tx, rotation: &mut Rotation, why: &Failure) -> R
 }
 
 impl Drive {
-    /// The host without the new key. Idempotent: what is desired was set when the rotation turned back.
+    /// The host without the new key. Idempotent: what is desired was set when the rotation turned back. Where a file
+    /// cannot be edited, it is enough that the host refuses what the rotation would have brought.
     pub(super) async fn restore(&self, task: &Task, step: &Step) -> Result<(), Failure> {
-        let door = self.converger.door(server_of(step)?, task.work()).await?;
-        self.converger.converge(&door, &task.access).await.map(drop)
+        let server = server_of(step)?;
+        let door = self.converger.door(server, task.work()).await?;
+        let Err(failure) = self.converger.converge(&door, &task.access).await else { return Ok(()) };
+        if !is_refused_file(&failure) || self.is_accepted(task, server).await? {
+            return Err(failure);
+        }
+        Ok(())
+    }
+
+    async fn is_accepted(&self, task: &Task, server: &ServerId) -> Result<bool, Failure> {
+        let brought = |version: &&Version| match task.rotation.brings_a_key() {
+            true => version.id == task.rotation.new_version,
+            false => version.state.is_live(),
+        };
+        for key in task.versions.iter().filter(brought).filter_map(|version| version.public_key.as_ref()) {
+            if self.probe.offer(task.work(), server, &task.access.account, key).await?.accepted {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// An access that never came into use holds nothing; neither does a host that never came to it.
@@ -44,4 +65,17 @@ impl Drive {
         }
         self.store.let_go_of_credential(task.work(), &task.access.credential, owner).await
     }
+}
+
+/// The host was reached, and its editor said no to the file as it is.
+const fn is_refused_file(failure: &Failure) -> bool {
+    matches!(
+        failure.reason,
+        Reason::HostFileSymlink
+            | Reason::HostFileNotRegular
+            | Reason::HostFileTooLarge
+            | Reason::HostFileReadOnly
+            | Reason::HostFileOwner
+            | Reason::HostEditFailed
+    )
 }

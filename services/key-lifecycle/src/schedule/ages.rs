@@ -10,7 +10,7 @@ use crate::store::policy::Policies;
 use crate::store::schedule::{After, InUse};
 use jiff::tz::TimeZone;
 use keywright_domain::clock::Instant;
-use keywright_domain::ids::TenantId;
+use keywright_domain::ids::{TenantId, VersionId};
 use keywright_domain::reason::Reason;
 use keywright_runtime::failure::{Error, Failure};
 use std::collections::{BTreeSet, HashMap};
@@ -161,13 +161,15 @@ fn end(key: &InUse, settings: &Settings) -> Instant {
     key.promoted_at.plus(settings.maximum_age)
 }
 
-/// Nothing is done with its keys, no older key is in its grace, and nothing is stuck on a host, which waits for people.
+/// No rotation runs, no older key is in its grace, and nothing is stuck on a host, which waits for people. A host that is
+/// away and has only a key whose grace is over holds nothing back.
 async fn is_idle(conn: &mut store::Connection, key: &InUse, now: Instant) -> Result<bool, Error> {
     let versions = store::version::of(conn, &key.access).await?;
-    let in_grace = versions.iter().any(|version| version.state == VersionState::Grace);
+    let graces = store::rotation::graces(conn, &key.access).await?;
+    let ends = |id: &VersionId| graces.iter().any(|(old, end, _)| old == id && *end > now);
+    let in_grace = versions.iter().any(|version| version.state == VersionState::Grace && ends(&version.id));
     let last = store::rotation::of(conn, &key.access, 1).await?;
-    let busy =
-        |state| matches!(state, RotationState::Running | RotationState::Converging | RotationState::Stuck);
+    let busy = |state| matches!(state, RotationState::Running | RotationState::Stuck);
     if in_grace || last.iter().any(|rotation| busy(rotation.state)) {
         return Ok(false);
     }

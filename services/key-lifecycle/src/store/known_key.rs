@@ -1,6 +1,6 @@
 //! Which keys are ours, and where they belong: what a scan is judged by.
 
-use super::{Connection, policy, read_key};
+use super::{Connection, line_options, policy, read_key};
 use crate::model::{
     Enforcer, Here, Known, KnownKey, KnownManagement, LineState, ManagementState, VersionState,
 };
@@ -85,7 +85,8 @@ async fn here(
         if !options.contains_key(&access) {
             let tenant: TenantId = row.text("tenant_id")?;
             let settings = policy::effective(conn, &tenant, Some(&access)).await?;
-            options.insert(access.clone(), settings.line_options);
+            let known = line_options::of(conn, &access, server).await?;
+            options.insert(access.clone(), known.as_proven(settings.line_options));
         }
         let Some(mut key) = known(row)? else { continue };
         let (state, line): (VersionState, LineState) = (row.text("state")?, row.text("line_state")?);

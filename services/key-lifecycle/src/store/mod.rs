@@ -13,6 +13,7 @@ pub mod key_use;
 pub mod known_key;
 pub mod krl;
 pub mod line;
+pub mod line_options;
 pub mod management;
 pub mod notice;
 pub mod notification_target;

@@ -20,8 +20,7 @@ macro_rules! facts {
                     (SELECT COUNT(*) FROM key_version v
                       WHERE v.access_id = a.id AND v.state = 'ACTIVE' AND v.client_key IS NOT NULL) AS client_made,
                     (SELECT MAX(v.promoted_at) FROM key_version v WHERE v.access_id = a.id) AS last_rotated_at,
-                    (SELECT COUNT(*) FROM rotation r WHERE r.access_id = a.id AND r.state IN ('RUNNING', 'CONVERGING'))
-                        AS running,
+                    (SELECT COUNT(*) FROM rotation r WHERE r.access_id = a.id AND r.state = 'RUNNING') AS running,
                     (SELECT MAX(r.grace_ends_at) FROM rotation r JOIN key_version v ON v.id = r.old_version_id
                       WHERE r.access_id = a.id AND v.state = 'GRACE') AS grace_ends_at,
                     p0.maximum_age_secs AS age_0, p0.client_made_required AS client_0,

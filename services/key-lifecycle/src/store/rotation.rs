@@ -167,14 +167,14 @@ pub async fn of(conn: &mut Connection, access: &AccessId, limit: i64) -> Result<
     rows.iter().map(rotation).collect()
 }
 
-/// The one that still runs or converges, if any. The removal of a host holds up nothing: the host takes no part any more.
+/// The one that has not brought its key into use yet, if any. One that has, and waits for a host that is away, holds up
+/// nothing.
 pub async fn running(conn: &mut Connection, access: &AccessId) -> Result<Option<Rotation>, Error> {
     let row = sqlx::query(
         "SELECT id, tenant_id, access_id, kind, state, old_version_id, new_version_id, grace_micros, drops_rotation_id,
                 comment, created_at, promoted_at, grace_ends_at, grace_ended_at, finished_at, failing_at, reason, message,
                 next_at, automatic_at, campaign_id, server_id, leaves_behind_at, grace_extended_at
-           FROM rotation WHERE access_id = $1 AND state IN ('RUNNING', 'CONVERGING') AND kind <> 'REMOVE_HOST'
-          ORDER BY created_at DESC LIMIT 1",
+           FROM rotation WHERE access_id = $1 AND state = 'RUNNING' ORDER BY created_at DESC LIMIT 1",
     )
     .bind(access.as_str())
     .fetch_optional(conn)

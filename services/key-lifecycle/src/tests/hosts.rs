@@ -145,10 +145,6 @@ async fn a_host_that_is_left_behind_keeps_its_key_past_the_grace_and_catches_up(
     assert_eq!(stand(&world, &servers[0], &[&old, &new]), [false, true], "the grace ended where it could");
     let left = world.range.file(&servers[1], &old.account);
     assert_eq!(left.keys.get(&blob(&old)), Some(&None), "no end, and it stands");
-    assert_eq!(
-        reason(world.accesses(&world.owner).rotate_ssh_key(world.rotate(&old.id)).await),
-        Reason::RotationInProgress
-    );
 
     up(&world, &servers[1]);
     world.settle_for(310).await;
@@ -160,6 +156,73 @@ async fn a_host_that_is_left_behind_keeps_its_key_past_the_grace_and_catches_up(
     }
     let lines = &world.view(&old.id).await.hosts[1].lines;
     assert_eq!(lines[1].state(), HostLineState::RemovedProven);
+}
+
+#[tokio::test]
+async fn a_host_that_is_left_behind_holds_up_no_further_rotation_and_no_further_host() {
+    for within_the_grace in [false, true] {
+        let world = World::new().await;
+        world.range.state.lock().unwrap().enforcing = true;
+        world.leave_behind().await;
+        let servers = [world.server(), world.server(), world.server()];
+        let first = world.access(&servers[..2]).await;
+        down(&world, &servers[1]);
+        let one = world.start(&first.id).await;
+        world.settle_for(20).await;
+        let second = world.view(&first.id).await;
+        if !within_the_grace {
+            world.pass(DAY);
+            world.settle_for(2).await;
+        }
+        let asked =
+            proto::RotateSshKeyRequest { drop_grace_key: within_the_grace, ..world.rotate(&first.id) };
+        let two = answer(world.accesses(&world.owner).rotate_ssh_key(asked).await).unwrap().rotation.unwrap();
+        world.settle_for(20).await;
+        let third = world.view(&first.id).await;
+        assert_eq!((third.version, third.activity()), (3, AccessActivity::Converging));
+        let keys = [&first, &second, &third];
+        assert_eq!(stand(&world, &servers[1], &keys), [true, false, false], "its holder has the old one");
+        world.pass(DAY);
+        world.settle_for(2).await;
+        assert_eq!(stand(&world, &servers[0], &keys), [false, false, true]);
+
+        let added = world.add_host(&first.id, &servers[2]).await;
+        world.settle_for(2).await;
+        assert_eq!(world.rotation(&added.id).await.state(), RotationState::Succeeded);
+        assert_eq!(stand(&world, &servers[2], &keys), [false, false, true], "no key that has ended");
+
+        up(&world, &servers[1]);
+        for _ in 0..620 {
+            world.settle_for(1).await;
+            assert!(stand(&world, &servers[1], &keys).contains(&true), "never without a key");
+        }
+        for rotation in [&one, &two] {
+            let ended = world.rotation(&rotation.id).await;
+            assert_eq!(ended.state(), RotationState::Succeeded);
+            assert!(ended.outstanding_server_ids.is_empty() && ended.grace_ended_at.is_some());
+        }
+        for server in &servers {
+            assert_eq!(stand(&world, server, &keys), [false, false, true]);
+        }
+        assert_eq!(world.view(&first.id).await.activity(), AccessActivity::None);
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_is_left_behind_holds_up_no_automatic_rotation() {
+    let world = World::new().await;
+    world.leave_behind().await;
+    let servers = [world.server(), world.server()];
+    let access = world.access(&servers).await;
+    down(&world, &servers[1]);
+    world.start(&access.id).await;
+    world.settle_for(20).await;
+    for version in 3..5 {
+        world.pass(90 * DAY);
+        world.scheduler.round().await.unwrap();
+        world.settle_for(20).await;
+        assert_eq!(world.view(&access.id).await.version, version);
+    }
 }
 
 #[tokio::test]

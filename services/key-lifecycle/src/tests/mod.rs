@@ -9,6 +9,7 @@ mod fakes;
 mod gates;
 mod hosts;
 mod krl;
+mod line_options;
 mod manage;
 mod management_keys;
 mod notify;

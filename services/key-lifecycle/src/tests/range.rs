@@ -22,6 +22,8 @@ const LIST_PATH: &str = "/etc/ssh/keywright/revoked_keys";
 pub struct File {
     pub keys: BTreeMap<Vec<u8>, Option<Instant>>,
     pub revision: u64,
+    /// On our lines.
+    pub options: Vec<String>,
 }
 
 #[derive(Default)]
@@ -34,6 +36,8 @@ pub struct State {
     pub enforcing: bool,
     /// Such a server refuses a key with an end at once.
     pub refuses_ends: bool,
+    /// Servers refuse every key on a line with this option.
+    pub refused_option: String,
     /// Actions (`action` or `action server`) that fail: how often yet, and why.
     pub failing: HashMap<String, (usize, Reason)>,
     /// What the log of a server has.
@@ -92,6 +96,9 @@ impl Range {
         Self::enter(&mut state, action, server)?;
         let now = self.clock.now();
         let file = state.files.get(&(server.to_owned(), account.to_owned()));
+        if file.is_some_and(|file| file.options.contains(&state.refused_option)) {
+            return Ok(false);
+        }
         Ok(match file.and_then(|file| file.keys.get(blob)) {
             None => false,
             Some(None) => true,
@@ -135,6 +142,7 @@ impl Hosts for Range {
         file.keys.retain(|blob, _| !wanted.all_blobs.contains(blob));
         let mut edited = Edited::default();
         for key in &wanted.keys {
+            file.options = key.options.iter().map(|option| option.as_str().to_owned()).collect();
             let end = key.until.filter(|_| enforcing);
             file.keys.insert(key.public_key.blob().to_vec(), end);
             if key.until.is_some() {
@@ -187,8 +195,13 @@ impl Hosts for Range {
         Self::enter(&mut state, "scan", server).map_err(|reason| Failure::new(reason, "It failed."))?;
         let accounts = first.iter().zip(1001u32..).map(|(account, uid)| {
             let file = state.files.get(&(server.to_owned(), account.to_string()));
-            let key = |blob: &Vec<u8>| format!("{}\n", PublicKey::from_blob(blob).unwrap().openssh());
-            let text: String = file.map(|file| file.keys.keys().map(key).collect()).unwrap_or_default();
+            let key = |file: &File, blob: &Vec<u8>| {
+                let line =
+                    format!("{} {}\n", file.options.join(","), PublicKey::from_blob(blob).unwrap().openssh());
+                line.trim_start().to_owned()
+            };
+            let text: String =
+                file.map(|file| file.keys.keys().map(|blob| key(file, blob)).collect()).unwrap_or_default();
             let path = format!("/home/{account}/.ssh/authorized_keys");
             let files = vec![SeenFile { path, bytes: text.into_bytes() }];
             SeenAccount { name: account.to_string(), uid, files, unreadable: Vec::new() }

@@ -1,6 +1,9 @@
 //! Graceful rotations over simulated hosts: what each host holds after success, after every failure, after repetition.
 
 use super::world::{World, answer};
+use crate::model::{StepName, StepState};
+use crate::store;
+use keywright_domain::ids::RotationId;
 use keywright_domain::key::PublicKey;
 use keywright_domain::reason::Reason;
 use keywright_proto::lifecycle as proto;
@@ -113,6 +116,44 @@ async fn a_failure_before_the_promotion_leaves_every_host_as_it_was() {
 }
 
 #[tokio::test]
+async fn a_file_that_nobody_can_edit_needs_no_way_back_when_the_host_refuses_the_new_key() {
+    for cut_off in [false, true] {
+        let world = World::new().await;
+        let server = world.server();
+        let access = world.access(std::slice::from_ref(&server)).await;
+        let rotation = world.start(&access.id).await;
+        world.range.fail("converge", usize::MAX, Reason::HostFileSymlink);
+        if cut_off {
+            // Killed within the install: nobody knows what it did.
+            let mut tx = world.db.begin_internal("a kill").await.unwrap();
+            let id = RotationId::parse(&rotation.id).unwrap();
+            let mut steps = store::step::of(tx.conn(), &id).await.unwrap();
+            let install = steps.iter_mut().find(|step| step.name == StepName::Install).unwrap();
+            install.state = StepState::Started;
+            store::step::update(&mut tx, &id, install).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+        world.settle_for(2).await;
+        let ended = world.rotation(&rotation.id).await;
+        assert_eq!((ended.state(), ended.reason.as_str()), (RotationState::Failed, "HOST_FILE_SYMLINK"));
+        assert!(ended.message.contains(Reason::HostFileSymlink.remedy()));
+    }
+}
+
+#[tokio::test]
+async fn a_new_key_that_stands_where_nobody_can_edit_is_stuck() {
+    let world = World::new().await;
+    let server = world.server();
+    let access = world.access(std::slice::from_ref(&server)).await;
+    let rotation = world.start(&access.id).await;
+    world.range.fail("login", 1, Reason::HostKeyMismatch);
+    world.worker.drive.once(&RotationId::parse(&rotation.id).unwrap(), None).await.unwrap();
+    world.range.fail("converge", usize::MAX, Reason::HostFileReadOnly);
+    world.settle_for(300).await;
+    assert_eq!(world.rotation(&rotation.id).await.state(), RotationState::Stuck);
+}
+
+#[tokio::test]
 async fn passing_faults_before_the_promotion_are_tried_again() {
     for action in ["converge", "login"] {
         let world = World::new().await;
@@ -156,7 +197,7 @@ async fn every_step_may_be_cut_off_and_repeated() {
     world.range.state.lock().unwrap().enforcing = true;
     let access = world.access(std::slice::from_ref(&server)).await;
     let rotation = world.start(&access.id).await;
-    let id = rotation.id.clone().try_into().unwrap();
+    let id = RotationId::parse(&rotation.id).unwrap();
     for call in ["set_state", "server"] {
         world.vault.state.lock().unwrap().failing.insert(call, 1);
     }

@@ -135,7 +135,7 @@ reasons! {
     HostFileReadOnly = "HOST_FILE_READ_ONLY", FailedPrecondition, 409, No, "Make the file writable for the account.";
     HostFileDiskFull = "HOST_FILE_DISK_FULL", FailedPrecondition, 409, AfterDelay, "Free space on the server.";
     HostFileChanged = "HOST_FILE_CHANGED", FailedPrecondition, 409, AfterDelay, "Try again.";
-    HostFileOwner = "HOST_FILE_OWNER", FailedPrecondition, 409, No, "Let the account own its home and .ssh.";
+    HostFileOwner = "HOST_FILE_OWNER", FailedPrecondition, 409, No, "Let the account own its home and .ssh, and nobody else write there.";
     SudoUnavailable = "SUDO_UNAVAILABLE", FailedPrecondition, 409, No, "Log in as root or install the sudoers rule.";
     HostUnreachable = "HOST_UNREACHABLE", FailedPrecondition, 409, AfterDelay, "Run a connectivity test.";
     HostEditFailed = "HOST_EDIT_FAILED", FailedPrecondition, 409, AfterDelay, "Run a connectivity test and try again.";

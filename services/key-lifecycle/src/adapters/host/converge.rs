@@ -97,7 +97,8 @@ impl Host<'_> {
         for (at, file) in facts.files.iter().enumerate() {
             let state = if at == 0 { &first } else { &others };
             let goal = Goal { state, first: at == 0, wanted, facts: &facts };
-            let settled = self.settle(account, file, &goal).await.map_err(|e| e.at(&file.path))?;
+            let settled = self.settle(account, file, &goal).await;
+            let settled = settled.map_err(|e| e.at(&file.path).after_edits(!changed.is_empty()))?;
             foreign = foreign.saturating_add(foreign_keys(settled.found.bytes(), &wanted.all_blobs));
             merged |= settled.merged;
             if settled.edited {
@@ -118,8 +119,9 @@ impl Host<'_> {
     ) -> Result<Settled, HostFailure> {
         let (mut edited, mut merged, mut last) = (false, false, Reason::HostFileChanged);
         for _ in 0..=TRIES {
-            let found = self.read_file(account, file).await?;
-            let Some(bytes) = goal.next(&found)? else { return Ok(Settled { found, edited, merged }) };
+            let found = self.read_file(account, file).await.map_err(|e| e.after_edits(edited))?;
+            let next = goal.next(&found).map_err(|e| e.after_edits(edited))?;
+            let Some(bytes) = next else { return Ok(Settled { found, edited, merged }) };
             let edit = Edit {
                 path: &file.path,
                 expected: &found.version(),
@@ -144,10 +146,10 @@ impl Host<'_> {
                 }) if only_marks(found.bytes(), &bytes) => {
                     return Ok(Settled { found, edited, merged });
                 }
-                Err(failure) => return Err(failure),
+                Err(failure) => return Err(failure.after_edits(edited)),
             }
         }
-        Err(HostFailure::refused(last))
+        Err(HostFailure::refused(last).after_edits(edited))
     }
 }
 
@@ -177,14 +179,18 @@ impl Goal<'_> {
     /// The bytes that the file should have, if they differ from those it has.
     fn next(&self, found: &KeysFileContent) -> Result<Option<Vec<u8>>, HostFailure> {
         let refuse = |reason| Err(HostFailure::refused(reason));
-        match (&found.state, self.first) {
-            (FileState::TooLarge, _) => return refuse(Reason::HostFileTooLarge),
-            (_, true) if found.link => return refuse(Reason::HostFileSymlink),
-            (FileState::NotRegular, true) => return refuse(Reason::HostFileNotRegular),
-            (FileState::Unreadable, true) => return refuse(Reason::HostFileOwner),
+        let no_key = !self.first || self.wanted.keys.is_empty();
+        match found.state {
+            FileState::TooLarge => return refuse(Reason::HostFileTooLarge),
             // The server finds no key there either.
-            (FileState::NotRegular | FileState::Unreadable | FileState::Absent, false) => return Ok(None),
-            (FileState::Absent | FileState::Regular(_), _) => {}
+            FileState::NotRegular | FileState::Unreadable if no_key => return Ok(None),
+            FileState::NotRegular | FileState::Unreadable if found.link => {
+                return refuse(Reason::HostFileSymlink);
+            }
+            FileState::NotRegular => return refuse(Reason::HostFileNotRegular),
+            FileState::Unreadable => return refuse(Reason::HostFileOwner),
+            FileState::Absent if !self.first => return Ok(None),
+            FileState::Absent | FileState::Regular(_) => {}
         }
         let has = found.bytes();
         if !self.first && !self.concerns_us(has) {
@@ -199,9 +205,19 @@ impl Goal<'_> {
             return Ok(None);
         }
         if found.link {
-            return refuse(Reason::HostFileSymlink);
+            // An older edit is refused there as this one is: the mark is not needed.
+            return if only_marks(has, &bytes) { Ok(None) } else { refuse(Reason::HostFileSymlink) };
+        }
+        if self.facts.is_passed_over(found.loose) && self.adds_a_key(has) {
+            return refuse(Reason::HostFileOwner);
         }
         Ok(Some(bytes))
+    }
+
+    fn adds_a_key(&self, has: &[u8]) -> bool {
+        let document = Document::parse(has);
+        let stands = |key: &DesiredLine| document.keys().any(|line| line.blob() == key.public_key.blob());
+        !self.state.lines.iter().all(stands)
     }
 
     /// The desired state without options that would have the server refuse a key to us: we could not prove it any more.

@@ -1,5 +1,6 @@
 //! What is known about a host and one account on it.
 
+use super::files::Loose;
 use super::grace::{LocalTime, Skew};
 use std::net::IpAddr;
 
@@ -80,4 +81,18 @@ pub struct Facts {
     pub drop: Drop,
     /// Our address, as the server sees it.
     pub seen: Option<IpAddr>,
+    /// It reads no key where others could have written it; false where its settings could not be read.
+    pub strict_modes: bool,
+}
+
+impl Facts {
+    /// Whether the server reads no key from a file that is as open as this.
+    pub fn is_passed_over(&self, loose: Option<Loose>) -> bool {
+        match loose {
+            None => false,
+            // Debian's sshd takes such a group for the account, others do not: the proof tells.
+            Some(Loose::OwnGroup) => self.strict_modes && self.server == ServerKind::Dropbear,
+            Some(Loose::Others) => self.strict_modes,
+        }
+    }
 }

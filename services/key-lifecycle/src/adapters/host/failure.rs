@@ -4,9 +4,14 @@ use keywright_domain::reason::Reason;
 
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum HostFailure {
-    /// The host said no, or is not as it must be; nothing was changed.
+    /// The host said no, or is not as it must be; what was refused changed nothing.
     #[error("the host refused: {reason}")]
-    Refused { reason: Reason, file: Option<String> },
+    Refused {
+        reason: Reason,
+        file: Option<String>,
+        /// Something else was changed before.
+        edited: bool,
+    },
     /// The file carries the marker of a newer revision: read the recorded state again. If no such revision was ever
     /// issued, somebody forged it: say so in `DesiredKeys::overruled`.
     #[error("a newer edit (revision {found}) has been made on the host")]
@@ -17,14 +22,29 @@ pub enum HostFailure {
 
 impl HostFailure {
     pub(super) const fn refused(reason: Reason) -> Self {
-        Self::Refused { reason, file: None }
+        Self::Refused { reason, file: None, edited: false }
     }
 
     pub(super) fn at(self, path: &str) -> Self {
         match self {
-            Self::Refused { reason, file: None } => Self::Refused { reason, file: Some(path.to_owned()) },
+            Self::Refused { reason, file: None, edited } => {
+                Self::Refused { reason, file: Some(path.to_owned()), edited }
+            }
             other => other,
         }
+    }
+
+    /// The same, where an edit was done before.
+    pub(super) fn after_edits(self, any: bool) -> Self {
+        match self {
+            Self::Refused { reason, file, edited } => Self::Refused { reason, file, edited: edited || any },
+            other => other,
+        }
+    }
+
+    /// Whether the host is known to be as it was. A script whose end was not seen tells nothing.
+    pub const fn left_all_as_it_was(&self) -> bool {
+        matches!(self, Self::Refused { reason, edited: false, .. } if !matches!(reason, Reason::HostEditFailed))
     }
 }
 

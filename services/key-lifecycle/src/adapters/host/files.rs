@@ -37,6 +37,15 @@ pub struct KeysFileContent {
     pub link: bool,
     /// Root alone can change the directory: the file is edited as root.
     pub central: bool,
+    pub loose: Option<Loose>,
+}
+
+/// Who but root and the account may change the file, or a directory from it up to the home.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loose {
+    /// The account's own group, which has no other member: some systems' sshd take it for the account.
+    OwnGroup,
+    Others,
 }
 
 impl KeysFileContent {
@@ -66,7 +75,12 @@ impl Host<'_> {
         let script = Script::new(account, &READ).with("path", &file.path);
         let answer = self.shell.run(&script, b"").await?.done()?;
         let state = state(&answer)?;
-        Ok(KeysFileContent { state, link: answer.is("link", "yes"), central: answer.is("as", "root") })
+        let loose = match answer.get("loose") {
+            Some("own_group") => Some(Loose::OwnGroup),
+            Some("others") => Some(Loose::Others),
+            _ => None,
+        };
+        Ok(KeysFileContent { state, link: answer.is("link", "yes"), central: answer.is("as", "root"), loose })
     }
 }
 

@@ -62,6 +62,7 @@ fn facts(name: &AccountName, answer: &Answer, before: Instant, after: Instant, g
             .get("seen")
             .and_then(|address| address.parse().ok())
             .map(|address: IpAddr| address.to_canonical()),
+        strict_modes: server == ServerKind::Dropbear || answer.is("sshd_strictmodes", "yes"),
         account,
         server,
         settings_read,

@@ -69,6 +69,11 @@ impl UpdatePolicy {
         if before.policy.as_ref().map(|policy| &policy.own) != Some(own) {
             store::policy::put(&mut tx, subject.tenant(), subject.access(), own, by).await?;
         }
+        if before.policy.as_ref().and_then(|policy| policy.own.line_options.as_ref())
+            != own.line_options.as_ref()
+        {
+            store::line_options::changed(&mut tx, subject.tenant(), subject.access()).await?;
+        }
         let after = load(tx.conn(), subject).await?;
         intent.done(&mut tx, Outcome::succeeded().with("revision", after.revision())).await?;
         tx.commit().await?;

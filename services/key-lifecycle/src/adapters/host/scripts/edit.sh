@@ -22,11 +22,11 @@ clean() {
   [ -z "$temporary" ] || rm -f "$temporary"
   [ -z "$old" ] || rm -f "$old"
   [ -z "$held" ] || { [ "$(readlink "$lock")" = "$held" ] && rm -f "$lock"; }
-  [ -z "${guard_pid-}" ] || kill "$guard_pid" 2>/dev/null
+  [ -z "${guard_pid-}" ] || end_guard
 }
+guard 20
 trap clean EXIT
 trap 'exit 1' HUP INT TERM PIPE
-guard 20
 
 if command -v sha256sum >/dev/null 2>&1; then
   expected=$sha new=$new_sha

@@ -33,6 +33,21 @@ while [ "${pid:-0}" -gt 0 ]; do
   pid=$(field_of "$pid" PPid)
 done
 is_spared() { case $spared in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
+# Another script of ours may be at the account's files: what runs below a shell of root's with our line is not the
+# account's own. A program that an account may run as root is no such shell, whatever its arguments.
+shell_program=$(readlink "/proc/$$/exe")
+is_ours() {
+  above=$1
+  while [ "${above:-0}" -gt 1 ]; do
+    if [ "$(field_of "$above" Uid)" = 0 ] && [ "$(readlink "/proc/$above/exe")" = "$shell_program" ]; then
+      case $(tr '\0' ' ' <"/proc/$above/cmdline" 2>/dev/null) in
+        *'read -r s;eval "$(printf %b "$s")"'* | *' /usr/local/libexec/keywright-host '*) return 0 ;;
+      esac
+    fi
+    above=$(field_of "$above" PPid)
+  done
+  return 1
+}
 
 # The process of each open session that is root's: its title cannot be the account's invention.
 # Dropbear has no titles: its process for a connection is known by the log or by what runs below it.
@@ -178,6 +193,7 @@ shown=0
 for pid in $(of_account); do
   case $(field_of "$pid" State) in '' | Z | X) continue ;; esac
   is_spared "$pid" && continue
+  [ "$shown" -ge 50 ] || ! is_ours "$pid" || continue
   shown=$((shown + 1))
   [ "$shown" -le 50 ] || continue
   printf 'process=%s %s\n' "$pid" "$(field_of "$pid" Name | tr -cd 'a-zA-Z0-9._:/+-')"

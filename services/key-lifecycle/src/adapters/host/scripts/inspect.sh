@@ -21,7 +21,7 @@ if [ -n "$sshd" ]; then
     printf '%s\n' "$settings" | while read -r key value; do
       case $key in
         authorizedkeysfile | authorizedkeyscommand | trustedusercakeys | revokedkeys | passwordauthentication | usepam | \
-          kbdinteractiveauthentication | challengeresponseauthentication | permitemptypasswords)
+          strictmodes | kbdinteractiveauthentication | challengeresponseauthentication | permitemptypasswords)
           printf 'sshd_%s=%s\n' "$key" "$value"
           ;;
       esac

@@ -5,6 +5,7 @@ lookup
 [ -n "$passwd" ] || result account_missing
 allow "$path"
 choose_drop
-in_directory "${path%/*}" "F='$path'
+case $home in *[[:cntrl:]\']*) result failed ;; esac
+in_directory "${path%/*}" "F='$path' N=$account A=$uid G=$gid H='$home'
 $read_file"
 result done

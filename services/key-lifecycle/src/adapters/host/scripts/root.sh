@@ -9,7 +9,7 @@ unset TZ ENV BASH_ENV CDPATH IFS
 cd / || exit 1
 guard_pid=
 finish() {
-  [ -z "$guard_pid" ] || kill "$guard_pid" 2>/dev/null
+  [ -z "$guard_pid" ] || end_guard
   echo '@@end'
   exit 0
 }

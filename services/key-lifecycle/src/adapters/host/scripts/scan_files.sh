@@ -32,7 +32,7 @@ while IFS= read -r F; do
   else
     if [ -z "$guard_pid" ]; then
       guard 8
-      trap 'kill "$guard_pid" 2>/dev/null' EXIT
+      trap end_guard EXIT
       trap 'exit 1' HUP INT TERM PIPE
     fi
     # One byte more than is judged, so that more is seen to be too much.

@@ -6,11 +6,13 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use keywright_domain::reason::Reason;
 
 use super::super::Host;
+use super::super::converge::Converged;
 use super::super::digest::FileVersion;
 use super::super::edit::Edit;
 use super::super::failure::HostFailure;
 use super::super::shell::local::LocalShell;
 use super::setup::*;
+use crate::adapters::hosts::UNTOUCHED;
 
 const OLD: &str = "# mine\r\n\n  junk ,,, line\nssh-rsa broken\n";
 
@@ -305,4 +307,63 @@ async fn hosts_without_base64_od_or_sha256sum_are_served_too() {
         edit(&shell, &FileVersion::of(&before), b"new\n").await.unwrap();
         assert_eq!(content(&shell), "new\n");
     }
+}
+
+#[tokio::test]
+async fn what_sshd_would_pass_over_is_refused_before_it_is_touched_and_holds_back_no_removal() {
+    for shell in each_shell().await {
+        let host = shell.host();
+        let config = host.outside("/etc/ssh/sshd_config");
+        let open = |mode| {
+            std::fs::set_permissions(host.home("alice"), Permissions::from_mode(mode)).unwrap();
+        };
+        open(0o777);
+        let before = format!("{FOREIGN}\n");
+        host.write_authorized_keys("alice", &before);
+        assert_eq!(reason(converge(&shell, &wanted(1, vec![key(BLOB_A, 1)])).await), Reason::HostFileOwner);
+        assert_eq!(content(&shell), before);
+        std::fs::write(&config, "StrictModes no\n").unwrap();
+        converge(&shell, &wanted(2, vec![key(BLOB_A, 1)])).await.unwrap();
+        std::fs::write(&config, "StrictModes yes\n").unwrap();
+        converge(&shell, &wanted(3, vec![])).await.unwrap();
+        assert!(!content(&shell).contains(BLOB_A));
+        // A group that nobody else is in: whether sshd minds depends on its maker, and the proof tells.
+        open(0o770);
+        converge(&shell, &wanted(4, vec![key(BLOB_A, 1)])).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_refused_is_told_untouched_and_holds_back_nothing_that_is_as_it_should_be() {
+    let shell = one_shell().await;
+    let host = shell.host();
+    let file = host.home("alice").join(FILE);
+    host.write_authorized_keys("alice", "");
+    std::fs::remove_file(&file).unwrap();
+    let refused = |result: Result<_, HostFailure>| {
+        let failure = crate::adapters::hosts::failure(result.map(|_: Converged| ()).unwrap_err());
+        (failure.reason, failure.metadata.contains_key(UNTOUCHED))
+    };
+    std::fs::create_dir(&file).unwrap();
+    let said = converge(&shell, &wanted(1, vec![key(BLOB_A, 1)])).await;
+    assert_eq!(refused(said), (Reason::HostFileNotRegular, true));
+    converge(&shell, &wanted(2, vec![])).await.unwrap();
+    std::fs::remove_dir(&file).unwrap();
+
+    // A link to a file that has what is wanted, and nothing that is not.
+    std::fs::write(host.home("alice").join("other"), format!("{FOREIGN}\n{BLOB_A} keywright:acc_test:v1\n"))
+        .unwrap();
+    symlink("../other", &file).unwrap();
+    converge(&shell, &wanted(3, vec![key(BLOB_A, 1)])).await.unwrap();
+    let said = converge(&shell, &wanted(4, vec![key(BLOB_B, 2)])).await;
+    assert_eq!(refused(said), (Reason::HostFileSymlink, true));
+    let said = converge(&shell, &wanted(5, vec![])).await;
+    assert_eq!(refused(said), (Reason::HostFileSymlink, true));
+
+    // The first of two files was edited, the second was refused.
+    std::fs::remove_file(&file).unwrap();
+    let second = host.home("alice").join(".ssh/authorized_keys2");
+    std::fs::write(&second, vec![b'#'; 2 * 1024 * 1024]).unwrap();
+    let said = converge(&shell, &wanted(6, vec![key(BLOB_A, 1)])).await;
+    assert_eq!(refused(said), (Reason::HostFileTooLarge, false));
 }

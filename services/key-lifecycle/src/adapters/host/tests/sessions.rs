@@ -102,3 +102,30 @@ async fn all_ends_every_session_and_every_process_of_the_account() {
         .await;
     }
 }
+
+#[tokio::test]
+async fn what_keywright_itself_runs_there_is_nobodys() {
+    for shell in both().await {
+        shell.host().add_user("alice");
+        let end = || async {
+            let scope = [fingerprint(&keygen(KeyType::Ed25519, "").await.unwrap()).await];
+            Host::local(&shell, &CLOCK).end_sessions(&alice(), SessionScope::OpenedBy(&scope)).await.unwrap()
+        };
+        converge(&shell, &wanted(1, vec![key(BLOB_A, 1)])).await.unwrap();
+        assert_eq!(shell.host().processes_of("alice").await, [0u32; 0], "an edit leaves nothing running");
+        assert_eq!(end().await.processes, []);
+        // Another look of ours is at the account's files, and stays there.
+        let mut beside = shell.beside();
+        beside.only("read");
+        beside.before("link=no", "[ -e /tmp/held ] || { mkfifo /tmp/hold; : >/tmp/held; cat /tmp/hold; }");
+        let look = async { converge(&beside, &wanted(2, vec![])).await.map(drop) };
+        let judge = async {
+            let busy = async || !shell.host().processes_of("alice").await.is_empty();
+            assert!(eventually(LIMIT, busy).await);
+            assert_eq!(end().await.processes, []);
+            shell.host().exec(&["sh", "-c", "until [ -p /tmp/hold ]; do :; done; : >/tmp/hold"]).await;
+        };
+        let (looked, ()) = tokio::join!(look, judge);
+        looked.unwrap();
+    }
+}

@@ -97,6 +97,7 @@ pub(super) fn default_facts(shell: &LocalShell) -> Facts {
         local_end: None,
         drop: Drop::Setpriv,
         seen: None,
+        strict_modes: false,
     }
 }
 
