@@ -11,7 +11,7 @@ use crate::offboarding::Offboarder;
 use crate::recovery::{self, Settler};
 use crate::release::Releaser;
 use crate::revocation::Revoker;
-use crate::rotation::Drive;
+use crate::rotation::{Drive, plan};
 use crate::store;
 use keywright_domain::ids::{AccessId, CampaignId, ManagementId, RevocationId, RotationId, TenantId};
 use keywright_domain::reason::Reason;
@@ -178,8 +178,15 @@ impl Worker {
         if restored.is_some() && !store::recovery::due(&mut reader, now, 1).await?.is_empty() {
             due.push(Work::Recovery);
         }
-        due.extend(store::revocation::due(&mut reader, now, limit).await?.into_iter().map(Work::Revocation));
-        due.extend(store::rotation::due(&mut reader, now, limit).await?.into_iter().map(Work::Rotation));
+        let moment = store::Moment {
+            now,
+            latest_pause: now.plus(plan::LONGEST_PAUSE),
+            latest_lease: lease::latest(now, LEASE),
+        };
+        due.extend(
+            store::revocation::due(&mut reader, moment, limit).await?.into_iter().map(Work::Revocation),
+        );
+        due.extend(store::rotation::due(&mut reader, moment, limit).await?.into_iter().map(Work::Rotation));
         due.extend(
             store::offboarding::due(&mut reader, now, limit).await?.into_iter().map(Work::Offboarding),
         );

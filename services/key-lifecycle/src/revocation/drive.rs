@@ -82,31 +82,29 @@ impl Revoker {
     }
 
     /// A host that answers waits for none that does not: each is taken when its time has come, those that failed least
-    /// first.
+    /// first. What cannot be recorded is not done again at once: what has begun comes to its end, and that was all.
     async fn hosts(&self, id: &RevocationId, lease: Option<&Lease>) -> Result<(), Failure> {
         let (mut running, mut busy) = (FuturesUnordered::new(), HashSet::new());
+        let mut unrecorded = None;
         loop {
-            let Some(task) = self.load(id, lease).await? else { return Ok(()) };
-            let now = self.db.now().await?;
-            let is_due = |host: &&RevocationHost| {
-                host.proven_at.is_none() && host.not_before <= now && !busy.contains(&host.server)
-            };
-            let mut due: Vec<RevocationHost> = task.hosts.iter().filter(is_due).cloned().collect();
-            due.sort_by_key(|host| host.attempts);
-            due.truncate(AT_ONCE.saturating_sub(busy.len()));
-            let task = Arc::new(task);
-            for host in due {
-                busy.insert(host.server.clone());
-                let task = task.clone();
-                running.push(async move {
-                    self.host(&task, &host).await;
-                    host.server
-                });
+            if unrecorded.is_none() {
+                let Some(task) = self.load(id, lease).await?.map(Arc::new) else { return Ok(()) };
+                for host in due(&task, &busy, self.db.now().await?) {
+                    busy.insert(host.server.clone());
+                    let task = task.clone();
+                    running.push(async move {
+                        let recorded = self.host(&task, &host).await;
+                        (host.server, recorded)
+                    });
+                }
             }
             tokio::select! {
                 ended = running.next() => match ended {
-                    Some(server) => { busy.remove(&server); }
-                    None => return Ok(()),
+                    Some((server, recorded)) => {
+                        busy.remove(&server);
+                        unrecorded = unrecorded.or(recorded.err());
+                    }
+                    None => return unrecorded.map_or(Ok(()), Err),
                 },
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
             }
@@ -147,7 +145,8 @@ impl Revoker {
         Ok(())
     }
 
-    async fn host(&self, task: &Task, host: &RevocationHost) {
+    /// Whether it could be recorded.
+    async fn host(&self, task: &Task, host: &RevocationHost) -> Result<(), Failure> {
         let work = task.revocation.id.as_str();
         let caller = Caller::background(ServiceName::KeyLifecycle, work);
         let entry = Entry::new("host.revoke").tenant(Some(&task.access.tenant)).target(host.server.as_str());
@@ -163,15 +162,14 @@ impl Revoker {
             tracing::info!(server = %host.server, reason = failure.reason.as_str(), "a host still lets a revoked key in");
         }
         let recorded = self.db.serialized(|| self.record(task, &now_known, intent.as_ref(), &result)).await;
+        let recorded = recorded.map_err(Failure::from);
+        if let Some(intent) = &intent {
+            self.audit.conclude(&self.db, intent, &recorded).await;
+        }
         if let (Ok(()), Ok(proven_at)) = (&recorded, &result) {
             crate::metrics::proven_refused(task.revocation.requested_at, *proven_at);
         }
-        if let Err(error) = recorded {
-            tracing::warn!(
-                reason = error.into_failure().reason.as_str(),
-                "a revocation's step could not be recorded"
-            );
-        }
+        recorded
     }
 
     async fn record(
@@ -227,6 +225,7 @@ impl Revoker {
             host.sessions_ended = ended.ended;
             host.processes = ended.processes;
             host.crontabs = ended.crontabs;
+            self.db.serialized(|| self.note_sessions(task, host)).await?;
         }
         let mut proven_at = self.db.now().await?;
         for (version, line) in &keys {
@@ -273,6 +272,15 @@ impl Revoker {
         }
     }
 
+    /// At once: who does it again finds none of them any more.
+    async fn note_sessions(&self, task: &Task, host: &RevocationHost) -> Result<(), Error> {
+        let mut tx = self.db.begin_internal("which sessions a revocation ended").await?;
+        task.refuse_if_lost(&mut tx).await?;
+        store::revocation::update_host(&mut tx, &task.revocation.id, host).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
     async fn prove_refused(
         &self,
         task: &Task,
@@ -304,4 +312,15 @@ fn is_proven_since(line: &Line, requested_at: Instant) -> bool {
     let refused = line.receipt.as_ref().filter(|receipt| !receipt.accepted);
     line.state == LineState::RemovedProven
         && refused.is_some_and(|receipt| receipt.proven_at() >= requested_at)
+}
+
+/// Those whose time has come, as far as there is room.
+fn due(task: &Task, busy: &HashSet<ServerId>, now: Instant) -> Vec<RevocationHost> {
+    let is_due = |host: &&RevocationHost| {
+        host.proven_at.is_none() && plan::is_over(host.not_before, now) && !busy.contains(&host.server)
+    };
+    let mut due: Vec<RevocationHost> = task.hosts.iter().filter(is_due).cloned().collect();
+    due.sort_by_key(|host| host.attempts);
+    due.truncate(AT_ONCE.saturating_sub(busy.len()));
+    due
 }

@@ -96,10 +96,12 @@ impl Converger {
         let settings = store::policy::effective(tx.conn(), &access.tenant, Some(&access.id)).await?;
         let options = store::line_options::of(tx.conn(), &access.id, server).await?;
         let options = choice(options, settings.line_options);
-        tx.commit().await?;
-        let ends =
-            |version: &Version| graces.iter().find(|(old, ..)| *old == version.id).map(|(_, end, _)| *end);
+        // A host's clock is compared with this machine's, which may be off: the promise is by the database's.
+        let ends = |version: &Version| {
+            graces.iter().find(|(old, ..)| *old == version.id).map(|(_, end, _)| tx.on_this_machine(*end))
+        };
         let mut desired = desired_keys(access, server, revision, &versions, &lines, ends)?;
+        tx.commit().await?;
         for key in &mut desired.keys {
             key.options.clone_from(&options);
         }

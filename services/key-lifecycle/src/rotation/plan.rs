@@ -19,7 +19,7 @@ pub const UNDO_TRIES: u32 = 8;
 const TRIES_BEFORE_PROMOTION: u32 = 5;
 /// Tries to reach a host before it is left behind, where it may be.
 pub const TRIES_TO_REACH: u32 = 3;
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// The next thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -218,7 +218,7 @@ fn removal<'a>(rotation: &Rotation, steps: &'a [Step], now: Instant) -> Next<'a>
 /// Those that are due, or when the first of them is. `steps` is not empty.
 fn due(steps: Vec<&Step>, now: Instant) -> Next<'_> {
     let earliest = steps.iter().map(|step| step.not_before).min();
-    let due: Vec<&Step> = steps.into_iter().filter(|step| step.not_before <= now).collect();
+    let due: Vec<&Step> = steps.into_iter().filter(|step| is_over(step.not_before, now)).collect();
     if due.is_empty() { earliest.map_or(Next::Nothing, Next::Wait) } else { Next::Run(due) }
 }
 
@@ -250,6 +250,11 @@ pub fn after_failure(rotation: &Rotation, step: &Step, failed: Failed) -> AfterF
     let refused = step.name == StepName::Generate && no_store;
     let passing = failed.reason == Reason::RevisionMismatch || failed.reason.retry() == Retry::AfterDelay;
     if passing && !refused && step.attempts < TRIES_BEFORE_PROMOTION { again } else { AfterFailure::Back }
+}
+
+/// Whether a pause until then is over. One that is longer than any was begun before the clock went back.
+pub fn is_over(until: Instant, now: Instant) -> bool {
+    until <= now || until > now.plus(LONGEST_PAUSE)
 }
 
 /// Doubles from one second to five minutes.

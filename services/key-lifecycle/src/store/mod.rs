@@ -29,6 +29,7 @@ pub mod server_scan;
 pub mod step;
 pub mod version;
 
+use keywright_domain::clock::Instant;
 use keywright_domain::key::PublicKey;
 use keywright_storage::{Columns, Db, Error};
 use sqlx::any::AnyRow;
@@ -41,6 +42,15 @@ pub type Connection = AnyConnection;
 /// A connection for reads outside of a transaction.
 pub async fn reader(db: &Db) -> Result<PoolConnection<Any>, Error> {
     Ok(db.read().acquire().await?)
+}
+
+/// When work is due: now, and what was put off or leased beyond what any pause or lease lasts. That was done by a clock which
+/// has gone back since.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    pub now: Instant,
+    pub latest_pause: Instant,
+    pub latest_lease: Instant,
 }
 
 /// A list of texts as it stands in a column.

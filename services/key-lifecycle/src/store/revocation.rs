@@ -1,6 +1,6 @@
 //! Revocations and what they did on each host.
 
-use super::{Connection, list, read_list};
+use super::{Connection, Moment, list, read_list};
 use crate::model::{Revocation, RevocationHost};
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::{AccessId, RevocationId, ServerId};
@@ -152,15 +152,18 @@ pub async fn is_open_on(conn: &mut Connection, access: &AccessId, server: &Serve
     Ok(row.is_some())
 }
 
-/// What is to be driven now and nobody drives.
-pub async fn due(conn: &mut Connection, now: Instant, limit: i64) -> Result<Vec<RevocationId>, Error> {
+/// What is to be driven now and nobody drives; what a clock that has gone back since put off too.
+pub async fn due(conn: &mut Connection, moment: Moment, limit: i64) -> Result<Vec<RevocationId>, Error> {
     let rows = sqlx::query(
         "SELECT id FROM revocation
-          WHERE next_at <= $1
-            AND NOT EXISTS (SELECT 1 FROM lease l WHERE l.id = revocation.id AND l.lease_until >= $1)
-          ORDER BY next_at LIMIT $2",
+          WHERE (next_at <= $1 OR next_at > $2)
+            AND NOT EXISTS (SELECT 1 FROM lease l
+                             WHERE l.id = revocation.id AND l.lease_until >= $1 AND l.lease_until <= $3)
+          ORDER BY next_at LIMIT $4",
     )
-    .bind(now.micros())
+    .bind(moment.now.micros())
+    .bind(moment.latest_pause.micros())
+    .bind(moment.latest_lease.micros())
     .bind(limit)
     .fetch_all(conn)
     .await?;

@@ -1,6 +1,6 @@
 //! Rotations.
 
-use super::Connection;
+use super::{Connection, Moment};
 use crate::model::{Rotation, RotationState};
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::{AccessId, CampaignId, RotationId, ServerId, VersionId};
@@ -254,15 +254,18 @@ pub async fn graces(
         .collect()
 }
 
-/// What is to be driven now and nobody drives.
-pub async fn due(conn: &mut Connection, now: Instant, limit: i64) -> Result<Vec<RotationId>, Error> {
+/// What is to be driven now and nobody drives; of what is not concluded, what a clock that has gone back since put off too.
+pub async fn due(conn: &mut Connection, moment: Moment, limit: i64) -> Result<Vec<RotationId>, Error> {
     let rows = sqlx::query(
         "SELECT id FROM rotation
-          WHERE next_at <= $1
-            AND NOT EXISTS (SELECT 1 FROM lease l WHERE l.id = rotation.id AND l.lease_until >= $1)
-          ORDER BY next_at LIMIT $2",
+          WHERE (next_at <= $1 OR (next_at > $2 AND state IN ('RUNNING', 'CONVERGING')))
+            AND NOT EXISTS (SELECT 1 FROM lease l
+                             WHERE l.id = rotation.id AND l.lease_until >= $1 AND l.lease_until <= $3)
+          ORDER BY next_at LIMIT $4",
     )
-    .bind(now.micros())
+    .bind(moment.now.micros())
+    .bind(moment.latest_pause.micros())
+    .bind(moment.latest_lease.micros())
     .bind(limit)
     .fetch_all(conn)
     .await?;

@@ -1,10 +1,12 @@
 //! A revocation is always accepted, wins over everything, and is not called done before every host says so.
 
 use super::world::{World, answer, operator, reason};
+use keywright_domain::ids::RevocationId;
 use keywright_domain::reason::Reason;
 use keywright_proto::credential::VersionState;
 use keywright_proto::lifecycle as proto;
 use keywright_proto::lifecycle::{RevocationState, RotationState};
+use keywright_storage::lease;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -60,6 +62,39 @@ async fn nothing_holds_it_back() {
     );
     let spooled = keywright_storage::outbox::oldest(&world.db, 100).await.unwrap();
     assert!(spooled.iter().any(|entry| matches!(entry.owed, keywright_storage::outbox::Owed::Intent(_))));
+}
+
+#[tokio::test]
+async fn a_driver_that_another_has_replaced_records_nothing() {
+    let world = World::new().await;
+    let access = world.access(&[world.server()]).await;
+    let begun = revoke(&world, &access.id).await;
+    let (id, span) = (RevocationId::parse(&begun.id).unwrap(), Duration::from_secs(4));
+    let old = lease::acquire(&world.db, id.as_str(), "old", span).await.unwrap().unwrap();
+    world.pass(Duration::from_secs(5));
+    lease::acquire(&world.db, id.as_str(), "new", span).await.unwrap().unwrap();
+
+    let refused = world.worker.revoker.run(&id, Some(&old)).await.unwrap_err();
+
+    assert_eq!(refused.reason, Reason::RevisionMismatch);
+    assert_eq!(world.revocation(&begun.id).await.hosts[0].state, "REMOVAL_PENDING");
+    world.pass(Duration::from_secs(5));
+    world.settle().await;
+    assert_eq!(world.revocation(&begun.id).await.state(), RevocationState::Succeeded);
+}
+
+#[tokio::test]
+async fn a_host_is_tried_again_though_the_clock_went_back() {
+    let world = World::new().await;
+    let server = world.server();
+    let access = world.access(std::slice::from_ref(&server)).await;
+    world.range.fail(&format!("any {server}"), 1, Reason::HostUnreachable);
+    let begun = revoke(&world, &access.id).await;
+    world.settle().await;
+    assert_eq!(world.revocation(&begun.id).await.state(), RevocationState::Running);
+    world.go_back(Duration::from_secs(7_200));
+    world.settle().await;
+    assert_eq!(world.revocation(&begun.id).await.state(), RevocationState::Succeeded);
 }
 
 #[tokio::test]

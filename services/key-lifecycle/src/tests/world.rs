@@ -173,6 +173,11 @@ impl World {
         self.micros.fetch_add(i64::try_from(span.as_micros()).unwrap(), Ordering::SeqCst);
     }
 
+    /// The clock is set back.
+    pub fn go_back(&self, span: Duration) {
+        self.micros.fetch_sub(i64::try_from(span.as_micros()).unwrap(), Ordering::SeqCst);
+    }
+
     /// A managed and pinned server of the tenant.
     pub fn server(&self) -> String {
         let id = ServerId::random().unwrap().to_string();

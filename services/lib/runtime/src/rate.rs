@@ -68,8 +68,10 @@ impl Rate {
         what: &str,
     ) -> Result<Instant, Failure> {
         let known = buckets.get(key).or_else(|| if buckets.len() < KEYS { None } else { buckets.get("") });
-        let next = known.copied().unwrap_or(now).max(now).plus(self.quota.cost());
         let latest = now.plus(self.quota.per);
+        // No bucket takes longer to fill: that one was counted before the clock went back.
+        let known = known.copied().filter(|full_at| *full_at <= latest);
+        let next = known.unwrap_or(now).max(now).plus(self.quota.cost());
         if next <= latest {
             return Ok(next);
         }
@@ -102,6 +104,17 @@ mod tests {
     fn rate(burst: u32) -> (Rate, Arc<AtomicI64>) {
         let time = Arc::new(AtomicI64::new(1_000_000_000));
         (Rate::new(Quota::per_minute(burst), Clock::Manual(time.clone())), time)
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_locks_nobody_out() {
+        let (rate, time) = rate(6);
+        rate.take("a", "Too many.").unwrap();
+        time.fetch_sub(900_000_000, Ordering::Relaxed);
+        for _ in 0..6 {
+            rate.take("a", "Too many.").unwrap();
+        }
+        assert!(rate.take("a", "Too many.").is_err());
     }
 
     #[test]

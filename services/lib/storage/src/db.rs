@@ -38,6 +38,8 @@ pub struct Db {
 pub struct Tx {
     inner: Transaction<'static, Any>,
     now: Instant,
+    /// By how much this machine's clock was ahead of the database's, in microseconds.
+    ahead: i64,
 }
 
 impl Tx {
@@ -48,6 +50,12 @@ impl Tx {
     /// The database's time at the start of the transaction.
     pub fn now(&self) -> Instant {
         self.now
+    }
+
+    /// What this machine's clock will show at an instant of the database's clock: not earlier, at most as much later as the
+    /// database took to answer.
+    pub fn on_this_machine(&self, at: Instant) -> Instant {
+        Instant::from_micros(at.micros().saturating_add(self.ahead))
     }
 
     pub async fn commit(self) -> Result<(), Error> {
@@ -83,14 +91,22 @@ impl Db {
         let url = format!("sqlite://{}?mode=rwc", path.display());
         // SQLite has one writer: callers queue for it here, fairly, instead of polling the file lock.
         let write = pool(
+            AnyPoolOptions::new()
+                .acquire_timeout(QUEUED)
+                .after_release(|conn, _| Box::pin(has_no_transaction(conn))),
             &url,
             1,
-            QUEUED,
             "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; \
              PRAGMA foreign_keys = ON",
         )
         .await?;
-        let read = pool(&url, 4, QUEUED, "PRAGMA busy_timeout = 10000; PRAGMA query_only = ON").await?;
+        let read = pool(
+            AnyPoolOptions::new().acquire_timeout(QUEUED),
+            &url,
+            4,
+            "PRAGMA busy_timeout = 10000; PRAGMA query_only = ON",
+        )
+        .await?;
         Ok(Self { read, write, dialect: Dialect::Sqlite, clock })
     }
 
@@ -105,13 +121,8 @@ impl Db {
         }
         plain.close().await?;
         let url = in_schema(url, service);
-        let both = pool(
-            &url,
-            16,
-            CONNECTED,
-            "SET statement_timeout = '15s'; SET idle_in_transaction_session_timeout = '30s'",
-        )
-        .await?;
+        let session = "SET statement_timeout = '15s'; SET idle_in_transaction_session_timeout = '30s'";
+        let both = pool(AnyPoolOptions::new().acquire_timeout(CONNECTED), &url, 16, session).await?;
         sqlx::raw_sql(
             "DO $$ BEGIN CREATE DOMAIN blob AS bytea; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$",
         )
@@ -171,7 +182,11 @@ impl Db {
             Clock::Manual(_) => self.clock.now(),
             Clock::System => self.database_time(&mut inner).await?,
         };
-        Ok(Tx { inner, now })
+        let ahead = match self.dialect {
+            Dialect::Sqlite => 0,
+            Dialect::Postgres => self.clock.now().micros().saturating_sub(now.micros()),
+        };
+        Ok(Tx { inner, now, ahead })
     }
 
     /// The database's clock, so that replicas agree.
@@ -252,10 +267,22 @@ pub(crate) fn in_schema(url: &str, service: &str) -> String {
     format!("{url}{joint}options=-c%20search_path%3D{service}&application_name=keywright-{service}")
 }
 
-async fn pool(url: &str, size: u32, patience: Duration, session: &'static str) -> Result<AnyPool, Error> {
-    Ok(AnyPoolOptions::new()
+/// On a full disk SQLite ends a transaction by itself. The driver, which cannot end it a second time, holds it for open and
+/// begins no other on that connection: it is closed, and the next has none of this.
+async fn has_no_transaction(conn: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+    // A dropped transaction is rolled back before this is answered.
+    conn.ping().await?;
+    Ok(!conn.is_in_transaction())
+}
+
+async fn pool(
+    options: AnyPoolOptions,
+    url: &str,
+    size: u32,
+    session: &'static str,
+) -> Result<AnyPool, Error> {
+    Ok(options
         .max_connections(size)
-        .acquire_timeout(patience)
         .after_connect(move |conn, _| {
             Box::pin(async move { sqlx::raw_sql(session).execute(conn).await.map(drop) })
         })

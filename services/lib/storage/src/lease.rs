@@ -1,6 +1,7 @@
 //! Leases on named work: any replica may take it, one holds it at a time, and each holder has a higher fence.
 
 use crate::{Columns, Db, Error, Tx};
+use keywright_domain::clock::Instant;
 use std::time::Duration;
 
 /// A held lease. The fence goes into everything that the holder does outside the database.
@@ -11,20 +12,30 @@ pub struct Lease {
     pub fence: i64,
 }
 
-/// Takes the lease on `work` for `span` if nobody holds it; the same owner may take it again.
+/// A lease that has more than so many times the asked span left was taken before the clock went back: it ends now, not when
+/// that clock would have come round again. Its holder, if he lives, is fenced.
+const TOO_LONG: u32 = 3;
+
+/// No lease of about this span that was taken by a clock like this one lasts for longer.
+pub fn latest(now: Instant, span: Duration) -> Instant {
+    now.plus(span.saturating_mul(TOO_LONG))
+}
+
+/// Takes the lease on `work` for `span` if nobody holds it.
 pub async fn acquire(db: &Db, work: &str, owner: &str, span: Duration) -> Result<Option<Lease>, Error> {
     let mut tx = db.begin_claim().await?;
     let now = tx.now();
     let row = sqlx::query(
         "INSERT INTO lease (id, owner, lease_until, fence) VALUES ($1, $2, $3, 1)
          ON CONFLICT (id) DO UPDATE SET owner = $2, lease_until = $3, fence = lease.fence + 1
-           WHERE lease.lease_until < $4
+           WHERE lease.lease_until < $4 OR lease.lease_until > $5
       RETURNING fence",
     )
     .bind(work)
     .bind(owner)
     .bind(now.plus(span).micros())
     .bind(now.micros())
+    .bind(latest(now, span).micros())
     .fetch_optional(tx.conn())
     .await?;
     tx.commit().await?;

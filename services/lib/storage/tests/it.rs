@@ -93,6 +93,45 @@ async fn a_lease_has_one_holder_and_growing_fences() {
 }
 
 #[tokio::test]
+async fn a_lease_from_before_the_clock_went_back_ends_at_once() {
+    let both = both().await;
+    for db in &both.databases {
+        let (span, hour) = (Duration::from_secs(10), 3_600_000_000);
+        let first = lease::acquire(db, "rot_2", "a", span).await.unwrap().unwrap();
+        both.time.fetch_sub(hour, Ordering::SeqCst);
+        let second = lease::acquire(db, "rot_2", "b", span).await.unwrap().unwrap();
+        assert!(second.fence > first.fence);
+        assert!(!lease::renew(db, &first, span).await.unwrap(), "the old holder has to stop");
+        let shorter = Duration::from_secs(4);
+        assert!(lease::acquire(db, "rot_2", "a", shorter).await.unwrap().is_none(), "it holds as it should");
+        both.time.fetch_add(hour, Ordering::SeqCst);
+    }
+}
+
+async fn owe(db: &Db) -> Result<(), Error> {
+    let intent = Intent::durable(EventId::random().unwrap());
+    let mut tx = db.begin(&intent).await?;
+    intent.done(&mut tx, Outcome::succeeded().with("text", "x".repeat(4096))).await?;
+    tx.commit().await
+}
+
+#[tokio::test]
+async fn a_full_disk_costs_a_transaction_and_nothing_after_it() {
+    let disk = keywright_kit::SmallDisk::new("2m").unwrap();
+    let migrations = sqlx::migrate!("./tests/migrations");
+    let db = Db::open(&Source::Directory(disk.path()), "sample", &migrations, Clock::System).await.unwrap();
+    disk.fill();
+    let mut refused = Ok(());
+    while refused.is_ok() {
+        refused = owe(&db).await;
+    }
+    assert!(owe(&db).await.is_err() && db.ready().await.is_ok());
+    disk.free();
+    owe(&db).await.unwrap();
+    add_one(&db).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_outcome_is_owed_exactly_if_its_transaction_committed() {
     for db in both().await.databases {
         let event = EventId::random().unwrap();
