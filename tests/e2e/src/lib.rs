@@ -23,6 +23,8 @@
 //! | [`names`] | a name server that changes its mind |
 //! | [`spans`] | an OTLP collector that keeps what it gets |
 //! | [`document`] | the OpenAPI document as a list of operations |
+//! | [`drawn`] | a few of many cases, by a seed |
+//! | [`held_script`] | a script on a host that is held up on its way |
 //! | [`rpc`] | any RPC, by its descriptor |
 //! | [`receiver`] | somebody who is told, by HTTP and SMTP |
 //! | [`readme`] | the README's tour as a script |
@@ -44,8 +46,10 @@ pub mod backup;
 pub mod certificates;
 pub mod crowd;
 pub mod document;
+pub mod drawn;
 pub mod exchanged;
 pub mod gates;
+pub mod held_script;
 pub mod http;
 pub mod key_file;
 pub mod measured;

@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::bao::BaoMount;
+use crate::clock::MovedClock;
 use crate::error::{During, KitError};
 use crate::port::{Port, free_port};
 use crate::process::{Output, eventually, http_client, run};
@@ -37,6 +38,7 @@ pub struct KeywrightOptions {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     resolver: Option<PathBuf>,
+    clock: Option<MovedClock>,
 }
 
 impl KeywrightOptions {
@@ -72,6 +74,12 @@ impl KeywrightOptions {
         self
     }
 
+    /// This server alone looks at this clock.
+    pub fn clock(mut self, clock: &MovedClock) -> Self {
+        self.clock = Some(clock.clone());
+        self
+    }
+
     pub fn arg(mut self, argument: impl Into<String>) -> Self {
         self.arguments.push(argument.into());
         self
@@ -84,12 +92,17 @@ impl KeywrightOptions {
 }
 
 impl KeywrightOptions {
-    /// The server itself; where it has a resolver of its own, in a mount namespace of its own.
+    /// The server itself; where it has a resolver or a clock of its own, in a mount namespace of its own.
     fn command(&self, server: PathBuf) -> Command {
-        let Some(resolver) = &self.resolver else { return Command::new(server) };
+        let (script, arguments) = match (&self.resolver, &self.clock) {
+            (None, None) => return Command::new(server),
+            (Some(resolver), _) => {
+                (r#"mount --bind "$0" /etc/resolv.conf && exec "$@""#, vec![resolver.into()])
+            }
+            (None, Some(clock)) => (crate::clock::WITH_CLOCK, clock.command()),
+        };
         let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\""]);
-        command.arg(resolver).arg(server);
+        command.args(["--mount", "sh", "-c", script]).args(arguments).arg(server);
         command
     }
 }
@@ -216,11 +229,27 @@ impl Keywright {
         }
     }
 
+    /// SIGSTOP: nothing of it moves until [`resume`](Self::resume).
+    pub async fn pause(&self) {
+        self.signal("-STOP").await;
+    }
+
+    /// SIGCONT, and waits until it serves again: first it asks what was revoked meanwhile.
+    pub async fn resume(&self) {
+        self.signal("-CONT").await;
+        let serves = eventually(START_LIMIT, async || self.get("/api/whoami").await.status == 200);
+        assert!(serves.await, "it serves no more:\n{}", self.logs());
+    }
+
+    async fn signal(&self, signal: &str) {
+        let pid = self.pid().expect("the server does not run").to_string();
+        run(Command::new("kill").args([signal, &pid]), b"").await.unwrap().success();
+    }
+
     /// SIGTERM, and waits for the end; answers the exit code.
     pub async fn terminate(&mut self) -> i32 {
+        self.signal("-TERM").await;
         let mut child = self.child.take().expect("the server does not run");
-        let pid = child.id().expect("the server has ended by itself").to_string();
-        run(Command::new("kill").args(["-TERM", &pid]), b"").await.unwrap().success();
         let status = tokio::time::timeout(STOP_LIMIT, child.wait()).await;
         let status =
             status.unwrap_or_else(|_| panic!("still running after SIGTERM:\n{}", self.logs())).unwrap();

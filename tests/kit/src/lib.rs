@@ -12,6 +12,8 @@
 //! | [`bao`] | a fresh KV mount per test, or a private instance that can be sealed |
 //! | [`oidc`] | an OpenID Connect provider with people who sign in |
 //! | [`proxy`] | a TCP proxy that cuts or stalls a connection where it is told to |
+//! | [`disk`] | a disk of its own that is soon full |
+//! | [`clock`] | a clock that is moved while programs look at it |
 //! | [`keywright`] | `keywright-server` and the `keywright` command |
 //!
 //! What a test needs and the machine lacks is an error that names the remedy, never a silent skip.
@@ -25,7 +27,9 @@
 )]
 
 pub mod bao;
+pub mod clock;
 mod daemon;
+pub mod disk;
 mod error;
 pub mod host;
 pub mod keywright;
@@ -39,6 +43,8 @@ pub mod ssh;
 mod tools;
 
 pub use bao::{BaoMount, SealedBao, bao_mount, bao_sealed};
+pub use clock::MovedClock;
+pub use disk::SmallDisk;
 pub use error::KitError;
 pub use host::{HostOptions, TestHost};
 pub use keywright::{Answer, Caller, Keywright, KeywrightOptions};

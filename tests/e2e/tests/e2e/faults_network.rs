@@ -1,101 +1,167 @@
-//! The connection to the host breaks, at every stage of every connection that a rotation makes: before the promotion
-//! that may cost the rotation, and never the key; after it, nothing.
+//! The connection to the host breaks, at every stage of every connection that a piece of work makes. A rotation: before the
+//! promotion that may cost the rotation, and never the key; after it, nothing. A further host: it gets the key, or nothing
+//! of ours. A revocation: it is proven in the end.
 //!
 //! `KEYWRIGHT_TEST_FULL` goes through the whole matrix, on both SSH servers, and stalls connections too.
 
+use std::time::Duration;
+
 use keywright_e2e::access::has_ended;
-use keywright_e2e::authorized_keys::{foreign_lines, without_ours};
-use keywright_e2e::world::manage;
-use keywright_e2e::{Access, KeyFile, LIMIT, Sshd, Stores, World, text};
-use keywright_kit::{Fault, Harm, KeyType, Proxy, eventually, keygen};
+use keywright_e2e::authorized_keys::{foreign_lines, foreign_on};
+use keywright_e2e::drawn::drawn;
+use keywright_e2e::world::{manage, start_host};
+use keywright_e2e::{Access, KeyFile, Sshd, Stores, World, text};
+use keywright_kit::{Fault, Harm, KeyType, Proxy, TestHost, eventually, keygen, ssh};
 use serde_json::{Value, json};
 
 /// Of what the host says in one connection: nothing, a part of its banner, of the key exchange, of the login, of what
 /// follows.
 const STAGES: [usize; 6] = [0, 10, 700, 1_700, 2_300, 3_200];
-/// More than a rotation makes.
-const CONNECTIONS: usize = 8;
+/// A stalled connection is given up, and what it was for is tried again.
+const LIMIT: Duration = Duration::from_secs(240);
+const ACCOUNT: &str = "deploy";
 
 #[tokio::test]
-async fn a_rotation_whose_connections_are_cut_leaves_a_working_key_on_an_openssh_host() {
-    survive(Sshd::OpenSsh, Harm::Cut).await;
+async fn a_rotation_whose_connections_are_cut_leaves_a_working_key() {
+    rotate(Sshd::OpenSsh, &pairwise(Harm::Cut)).await;
+}
+
+#[tokio::test]
+async fn a_revocation_whose_connections_are_cut_is_proven_in_the_end() {
+    revoke(Sshd::OpenSsh, &drawn(&faults(3, Harm::Cut), 3)).await;
 }
 
 /// For `tests/run --full` alone.
 mod whole_matrix {
-    use super::{Harm, Sshd, survive};
+    use super::{Fault, Harm, Sshd, add_host, faults, revoke, rotate};
+
+    /// What waits for stalled connections waits beside others.
+    async fn in_parts(faults: &[Fault], survive: impl AsyncFn(&[Fault])) {
+        let [a, b, c, d] =
+            [0, 1, 2, 3].map(|at| -> Vec<Fault> { faults.iter().skip(at).step_by(4).copied().collect() });
+        tokio::join!(survive(&a), survive(&b), survive(&c), survive(&d));
+    }
 
     #[tokio::test]
-    async fn a_rotation_whose_connections_are_cut_leaves_a_working_key_on_a_dropbear_host() {
-        survive(Sshd::Dropbear, Harm::Cut).await;
+    async fn a_rotation_whose_connections_are_cut_leaves_a_working_key() {
+        for sshd in [Sshd::OpenSsh, Sshd::Dropbear] {
+            rotate(sshd, &faults(8, Harm::Cut)).await;
+        }
     }
 
     #[tokio::test]
     async fn a_rotation_whose_connections_stall_leaves_a_working_key() {
-        survive(Sshd::OpenSsh, Harm::Stall).await;
+        in_parts(&faults(8, Harm::Stall), async |some| rotate(Sshd::OpenSsh, some).await).await;
     }
-}
 
-fn is_full() -> bool {
-    std::env::var_os("KEYWRIGHT_TEST_FULL").is_some()
-}
-
-/// All of them, or every connection and every stage at least once.
-fn faults(harm: Harm) -> Vec<Fault> {
-    let all = (0..CONNECTIONS).flat_map(|connection| STAGES.map(|bytes| (connection, bytes)));
-    let chosen = all
-        .enumerate()
-        .filter(|(index, (connection, _))| is_full() || index % STAGES.len() == connection % STAGES.len());
-    chosen
-        .map(|(_, (after_connections, after_bytes))| Fault { after_connections, after_bytes, harm })
-        .collect()
-}
-
-async fn survive(sshd: Sshd, harm: Harm) {
-    let world = World::new(Stores::Embedded, sshd).await;
-    let proxy = Proxy::before(world.host.port()).await.unwrap();
-    let server = behind(&world, &proxy).await;
-    let friend = keygen(KeyType::Ed25519, "").await.unwrap();
-    let foreign = foreign_lines(&friend.public_line(), sshd);
-    world.host.add_user("deploy");
-    world.host.write_authorized_keys("deploy", &foreign);
-    let path = format!("/api/tenants/{}/ssh-access", world.tenant);
-    let body = json!({"serverIds": [server], "account": "deploy"});
-    let started = world.keywright.post(&path, body).await.success();
-    let access = Access::new(&world, &started);
-    access.finished(&text(&started, "/recentRotations/0/id")).await;
-    let mut old = access.download().await;
-
-    let mut met = 0;
-    for fault in faults(harm) {
-        proxy.hurts(fault);
-        let rotation = access.start_rotation(json!({"gracePeriod": "3600s", "dropGraceKey": true})).await;
-        let ended = watched(&world, &access, &old, &rotation, fault).await;
-        met += usize::from(proxy.heals());
-        match ended["state"].as_str().unwrap() {
-            "succeeded" => {
-                let new = access.download().await;
-                assert!(access.opens(&new).await && access.opens(&old).await, "after {fault:?}");
-                old = new;
-            }
-            "failed" => {
-                assert!(ended["promotedAt"].is_null(), "failed after its promotion by {fault:?}: {ended}");
-                settled(&world, &access, fault).await;
-                assert!(access.opens(&old).await, "locked out by {fault:?}");
-            }
-            other => panic!("{other} after {fault:?}: {ended}"),
+    #[tokio::test]
+    async fn a_revocation_whose_connections_are_cut_is_proven_in_the_end() {
+        for sshd in [Sshd::OpenSsh, Sshd::Dropbear] {
+            revoke(sshd, &faults(3, Harm::Cut)).await;
         }
-        assert_eq!(without_ours(&world, "deploy"), foreign, "after {fault:?}");
-        assert_eq!(beside_the_file(&world), Vec::<String>::new(), "after {fault:?}");
     }
-    assert!(met * 2 >= CONNECTIONS, "only {met} faults met a connection");
 
-    let asked = json!({"gracePeriod": "3600s", "dropGraceKey": true});
-    access.finished(&access.start_rotation(asked).await).await;
-    assert!(access.opens(&access.download().await).await);
+    #[tokio::test]
+    async fn a_revocation_whose_connections_stall_is_proven_in_the_end() {
+        in_parts(&faults(3, Harm::Stall), async |some| revoke(Sshd::Dropbear, some).await).await;
+    }
+
+    #[tokio::test]
+    async fn a_further_host_whose_connections_are_cut_gets_the_key_or_nothing_of_ours() {
+        for sshd in [Sshd::OpenSsh, Sshd::Dropbear] {
+            add_host(sshd, &faults(5, Harm::Cut)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_further_host_whose_connections_stall_gets_the_key_or_nothing_of_ours() {
+        in_parts(&faults(5, Harm::Stall), async |some| add_host(Sshd::OpenSsh, some).await).await;
+    }
 }
 
-/// The host a second time, by way of the proxy: `srv_…`.
+/// Every stage of so many connections.
+fn faults(connections: usize, harm: Harm) -> Vec<Fault> {
+    let all = (0..connections).flat_map(|connection| STAGES.map(|bytes| (connection, bytes)));
+    all.map(|(after_connections, after_bytes)| Fault { after_connections, after_bytes, harm }).collect()
+}
+
+/// Of those of a rotation, every connection and every stage at least once.
+fn pairwise(harm: Harm) -> Vec<Fault> {
+    let all = faults(8, harm).into_iter().enumerate();
+    let chosen = all.filter(|(at, fault)| at % STAGES.len() == fault.after_connections % STAGES.len());
+    chosen.map(|(_, fault)| fault).collect()
+}
+
+/// A world, and a host behind the proxy whose account has its user's own file.
+struct Scene {
+    world: World,
+    far: TestHost,
+    proxy: Proxy,
+    /// Of the far host: `srv_…`
+    server: String,
+    foreign: String,
+    /// Faults that have met a connection.
+    met: usize,
+}
+
+impl Scene {
+    async fn set(sshd: Sshd) -> Self {
+        let (world, far) = tokio::join!(World::new(Stores::Embedded, sshd), start_host(sshd));
+        far.write_authorized_keys("root", format!("{}\n", world.bootstrap.public_line()));
+        let proxy = Proxy::before(far.port()).await.unwrap();
+        let server = behind(&world, &proxy).await;
+        let friend = keygen(KeyType::Ed25519, "").await.unwrap();
+        let foreign = foreign_lines(&friend.public_line(), sshd);
+        far.add_user(ACCOUNT);
+        far.write_authorized_keys(ACCOUNT, &foreign);
+        Self { world, far, proxy, server, foreign, met: 0 }
+    }
+
+    async fn provision(&self, server: &str) -> Access<'_> {
+        let path = format!("/api/tenants/{}/ssh-access", self.world.tenant);
+        let body = json!({"serverIds": [server], "account": ACCOUNT});
+        let started = self.world.keywright.post(&path, body).await.success();
+        let access = Access::new(&self.world, &started);
+        access.finished(&text(&started, "/recentRotations/0/id")).await;
+        access
+    }
+
+    async fn is_opened_by(&self, key: &KeyFile) -> bool {
+        let output = ssh(&self.far, ACCOUNT, &key.path(), "id -un").await;
+        assert!(output.ok() || output.stderr.contains("Permission denied"), "{output:?}");
+        output.ok()
+    }
+
+    async fn becomes(&self, path: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        self.world.keywright.wait_for(path, LIMIT, holds).await
+    }
+
+    /// The fault is over; whatever it met, nothing lies about on the host.
+    fn is_over(&mut self, fault: Fault) {
+        self.met += usize::from(self.proxy.heals());
+        assert_eq!(foreign_on(&self.far, ACCOUNT), self.foreign, "after {fault:?}");
+        assert_eq!(self.beside_the_file(), Vec::<String>::new(), "after {fault:?}");
+    }
+
+    /// What lies in the account's `.ssh` beside its file.
+    fn beside_the_file(&self) -> Vec<String> {
+        let folder = self.far.outside("/home").join(ACCOUNT).join(".ssh");
+        let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        let names = names.map(|name| name.to_string_lossy().into_owned());
+        names.filter(|name| name != "authorized_keys").collect()
+    }
+
+    fn assert_met_some(&self, faults: &[Fault]) {
+        assert!(
+            self.met * 4 >= faults.len(),
+            "only {} of {} faults met a connection",
+            self.met,
+            faults.len()
+        );
+    }
+}
+
+/// The host by way of the proxy: `srv_…`.
 async fn behind(world: &World, proxy: &Proxy) -> String {
     let body =
         json!({"tenantId": world.tenant, "name": "far-away", "host": "127.0.0.1", "port": proxy.port()});
@@ -109,30 +175,116 @@ async fn behind(world: &World, proxy: &Proxy) -> String {
     server
 }
 
-/// The old key logs in at every look until the rotation has ended.
-async fn watched(world: &World, access: &Access<'_>, old: &KeyFile, rotation: &str, fault: Fault) -> Value {
+async fn rotate(sshd: Sshd, faults: &[Fault]) {
+    let mut scene = Scene::set(sshd).await;
+    let shown = scene.provision(&scene.server).await.show().await;
+    let mut old = Access::new(&scene.world, &shown).download().await;
+    let asked = json!({"gracePeriod": "3600s", "dropGraceKey": true});
+    for fault in faults {
+        scene.proxy.hurts(*fault);
+        let access = Access::new(&scene.world, &shown);
+        let rotation = access.start_rotation(asked.clone()).await;
+        let ended = watched(&scene, &old, &rotation, *fault).await;
+        match ended["state"].as_str().unwrap() {
+            "succeeded" => {
+                let new = access.download().await;
+                assert!(scene.is_opened_by(&new).await && scene.is_opened_by(&old).await, "after {fault:?}");
+                old = new;
+            }
+            "failed" => {
+                assert!(ended["promotedAt"].is_null(), "failed after its promotion by {fault:?}: {ended}");
+                let show = scene.becomes(&access.path(""), |it| it["activity"] != "rotating").await;
+                assert_eq!(show["status"], "active", "after {fault:?}: {show}");
+                assert!(scene.is_opened_by(&old).await, "locked out by {fault:?}");
+            }
+            other => panic!("{other} after {fault:?}: {ended}"),
+        }
+        scene.is_over(*fault);
+    }
+    scene.assert_met_some(faults);
+    let access = Access::new(&scene.world, &shown);
+    access.finished(&access.start_rotation(asked).await).await;
+    assert!(scene.is_opened_by(&access.download().await).await);
+}
+
+/// The old key logs in whenever something has changed, until the rotation has ended.
+async fn watched(scene: &Scene, old: &KeyFile, rotation: &str, fault: Fault) -> Value {
     let path = format!("/api/rotations/{rotation}");
     let mut last = Value::Null;
     let ended = eventually(LIMIT, async || {
-        assert!(access.opens(old).await, "locked out by {fault:?} while {last}");
-        last = world.keywright.get(&path).await.success();
+        let now = scene.world.keywright.get(&path).await.success();
+        if now != last {
+            assert!(scene.is_opened_by(old).await, "locked out by {fault:?} while {now}");
+        }
+        last = now;
         has_ended(&last)
     });
-    assert!(ended.await, "never ended after {fault:?}: {last}\n{}", world.keywright.logs());
+    assert!(ended.await, "never ended after {fault:?}: {last}\n{}", scene.world.keywright.logs());
     last
 }
 
-/// What a failed rotation had put on the host is taken away.
-async fn settled(world: &World, access: &Access<'_>, fault: Fault) {
-    let path = access.path("");
-    let show = world.keywright.wait_for(&path, LIMIT, |it| it["activity"] != "rotating").await;
-    assert_eq!(show["status"], "active", "after {fault:?}: {show}");
+async fn revoke(sshd: Sshd, faults: &[Fault]) {
+    let mut scene = Scene::set(sshd).await;
+    let shown = scene.provision(&scene.server).await.show().await;
+    let mut key = Access::new(&scene.world, &shown).download().await;
+    for fault in faults {
+        scene.proxy.hurts(*fault);
+        let access = Access::new(&scene.world, &shown);
+        let body = json!({"confirmation": {"accessId": access.id}});
+        let started = scene.world.owner().post(&access.path("/revoke"), body).await.success();
+        assert_eq!(access.show().await["status"], "revoked", "with {fault:?}");
+        let path = format!("/api/revocations/{}", text(&started, "/id"));
+        let ended = scene.becomes(&path, |it| it["state"] == "succeeded").await;
+        assert_eq!(ended["hosts"][0]["state"], "REMOVED_PROVEN", "after {fault:?}: {ended}");
+        assert!(!scene.is_opened_by(&key).await, "after {fault:?}: {ended}");
+        scene.is_over(*fault);
+
+        let access = Access::new(&scene.world, &shown);
+        access.regenerate().await;
+        key = access.download().await;
+        assert!(scene.is_opened_by(&key).await, "after {fault:?}");
+    }
+    scene.assert_met_some(faults);
 }
 
-/// What lies in the account's `.ssh` beside its file.
-fn beside_the_file(world: &World) -> Vec<String> {
-    let folder = world.host.outside("/home/deploy/.ssh");
-    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
-    let names = names.map(|name| name.to_string_lossy().into_owned());
-    names.filter(|name| name != "authorized_keys").collect()
+async fn add_host(sshd: Sshd, faults: &[Fault]) {
+    let mut scene = Scene::set(sshd).await;
+    scene.world.host.add_user(ACCOUNT);
+    let shown = scene.provision(&scene.world.server).await.show().await;
+    let key = Access::new(&scene.world, &shown).download().await;
+    for fault in faults {
+        scene.proxy.hurts(*fault);
+        let access = Access::new(&scene.world, &shown);
+        let added = add(&scene, &access).await;
+        match added["state"].as_str().unwrap() {
+            "succeeded" => {
+                assert!(scene.is_opened_by(&key).await, "after {fault:?}: {added}");
+                scene.met += usize::from(scene.proxy.heals());
+                take_away(&scene, &access).await;
+            }
+            "failed" => {}
+            other => panic!("{other} after {fault:?}: {added}"),
+        }
+        assert!(!scene.is_opened_by(&key).await, "after {fault:?}: {added}");
+        assert!(access.opens(&key).await, "locked out by {fault:?}: {added}");
+        let show = access.show().await;
+        assert_eq!((&show["status"], &show["activity"]), (&json!("active"), &json!("none")), "{show}");
+        scene.is_over(*fault);
+    }
+    let access = Access::new(&scene.world, &shown);
+    assert_eq!(add(&scene, &access).await["state"], "succeeded");
+    assert!(scene.is_opened_by(&key).await);
+}
+
+async fn add(scene: &Scene, access: &Access<'_>) -> Value {
+    let body = json!({"serverId": scene.server});
+    let started = scene.world.keywright.post(&access.path("/hosts"), body).await.success();
+    scene.becomes(&format!("/api/rotations/{}", text(&started, "/id")), has_ended).await
+}
+
+async fn take_away(scene: &Scene, access: &Access<'_>) {
+    let path = access.path(&format!("/hosts/{}", scene.server));
+    let body = json!({"confirmation": {"accessId": access.id}});
+    let started = scene.world.keywright.delete(&path, body).await.success();
+    access.finished(&text(&started, "/id")).await;
 }

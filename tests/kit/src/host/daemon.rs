@@ -98,7 +98,7 @@ pub(super) async fn start(
     program: &Path,
     port: u16,
 ) -> Result<(), KitError> {
-    let program = program.to_string_lossy();
+    let program = format!("{} {}", namespace.clock(), program.display());
     let server = match kind {
         Kind::OpenSsh => format!("exec {program} -D -f /run/host/sshd_config -E /run/host/server.log"),
         Kind::Dropbear => {

@@ -18,6 +18,8 @@ mount --bind "$state/host" /run/host
 mount -t tmpfs -o size=4m,mode=755 tmpfs /var/log
 mount -t tmpfs -o size=4m,mode=775 tmpfs /var/mail
 mount -t tmpfs -o size=4m,mode=755 tmpfs /var/spool
+# Programs that look at another clock share it there.
+mount -t tmpfs -o size=4m,mode=1777 tmpfs /dev/shm
 # The disk that fills up quickly.
 mount -t tmpfs -o size=256k,mode=755 tmpfs /srv
 if [ -d "$state/busybox" ]; then
@@ -27,6 +29,7 @@ if [ -d "$state/busybox" ]; then
   # From here on every command is BusyBox's.
   hash -r
 fi
+[ ! -e "$state/date" ] || mount --bind "$state/date" /usr/bin/date
 [ ! -d "$state/local" ] || mount --bind "$state/local" /usr/local
 # Last: where $state lies may be hidden from here on.
 mount -t tmpfs -o size=16m,mode=1777 tmpfs /tmp

@@ -24,6 +24,7 @@ use namespace::Namespace;
 pub struct HostOptions {
     config: Vec<String>,
     busybox: bool,
+    clock: i64,
     sudoers: Option<String>,
     programs: Vec<(PathBuf, String)>,
 }
@@ -44,6 +45,12 @@ impl HostOptions {
     /// An executable file of root's below /usr/local, of which the host then sees nothing else.
     pub fn program(mut self, path: impl Into<PathBuf>, text: impl Into<String>) -> Self {
         self.programs.push((path.into(), text.into()));
+        self
+    }
+
+    /// Its clock is so many seconds ahead: for its SSH server, and for whoever asks `date`.
+    pub fn clock(mut self, ahead: i64) -> Self {
+        self.clock = ahead;
         self
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct Namespace {
     folder: TempDir,
     init: Child,
     pid: u32,
+    /// What a program is started by to have the host's clock; empty where that is the machine's.
+    clock: String,
 }
 
 impl Namespace {
@@ -58,12 +60,18 @@ impl Namespace {
             .spawn()
             .during("starting `unshare`")?;
         let pid = ready(&mut init).await?;
-        Ok(Self { folder, init, pid })
+        let clock =
+            if options.clock == 0 { String::new() } else { crate::clock::environment(options.clock)? };
+        Ok(Self { folder, init, pid, clock })
     }
 
     /// The folder that is /run/host inside.
     pub(crate) fn state(&self) -> PathBuf {
         self.folder.path().join("host")
+    }
+
+    pub(super) fn clock(&self) -> &str {
+        &self.clock
     }
 
     pub(crate) fn etc(&self) -> PathBuf {
@@ -140,6 +148,11 @@ async fn lay_out(folder: &Path) -> Result<(), KitError> {
 
 /// What the options add to /etc and /usr/local.
 fn add_files(folder: &Path, options: &HostOptions) -> Result<(), KitError> {
+    if options.clock != 0 {
+        let clock = crate::clock::environment(options.clock)?;
+        write(&folder.join("date"), &format!("#!/bin/sh\nexec {clock} /run/host/date \"$@\"\n"), 0o755)?;
+        std::fs::copy("/usr/bin/date", folder.join("host/date")).during("adding a file to a host")?;
+    }
     if let Some(rules) = &options.sudoers {
         program("sudo", &[], "apt-get install sudo (tests/run does it)")?;
         write(&folder.join("etc/sudoers.d/test"), rules, 0o440)?;

@@ -1,0 +1,124 @@
+//! A script on a host that is held up on its way: a program that it calls stops it, with all that runs beside it, until it
+//! is told to go on.
+//!
+//! Invariant: the program does what it always does, before and after; only calls under the account's uid are counted, which
+//! are those of an edit's inner script.
+
+use keywright_kit::{TestHost, eventually};
+
+use crate::LIMIT;
+
+/// Where an edit may be held up: before the so-manieth call of a program.
+#[derive(Debug, Clone, Copy)]
+pub struct Stage {
+    pub name: &'static str,
+    program: &'static str,
+    call: u32,
+}
+
+const fn before(name: &'static str, program: &'static str, call: u32) -> Stage {
+    Stage { name, program, call }
+}
+
+/// In the order of `edit.sh`, from the first byte that it could change to the last.
+pub const STAGES: [Stage; 8] = [
+    before("the lock", "ln", 1),
+    before("the sweeping", "rm", 1),
+    before("the mode of the new file", "chmod", 1),
+    before("the flush", "sync", 1),
+    before("the link", "ln", 2),
+    before("the rename", "mv", 1),
+    before("the second flush", "sync", 2),
+    before("the end of the lock", "rm", 2),
+];
+
+/// `date` too: the clock of the lock goes on by hours for everybody but the script that is held.
+const WRAPPED: [&str; 6] = ["ln", "rm", "chmod", "sync", "mv", "date"];
+
+/// Of its own programs the wrapper uses none that is wrapped.
+const WRAPPER: &str = r#"#!/bin/sh
+name=${0##*/} left=
+if [ "$(/usr/bin/id -u)" != 0 ] && [ -s /tmp/held/at ]; then
+  read -r program left </tmp/held/at
+  if [ "$program" = "$name" ]; then
+    left=$((left - 1))
+    if [ "$left" -gt 0 ]; then
+      echo "$name $left" >/tmp/held/at
+    else
+      : >/tmp/held/at
+      echo $$ >/tmp/held/pid
+      kill -STOP $$
+    fi
+  fi
+fi
+if [ "$name" = date ] && [ "$*" = +%s ] && [ -e /tmp/held/hours ]; then
+  echo $(($(/tmp/held/date +%s) + 7200))
+  exit
+fi
+exec "/tmp/held/$name" "$@""#;
+
+/// The programs of a host, each of which may be told to stop a script.
+#[derive(Debug)]
+pub struct HeldScript<'a> {
+    host: &'a TestHost,
+}
+
+impl<'a> HeldScript<'a> {
+    /// Where [`on`](Self::on) was called before.
+    pub fn of(host: &'a TestHost) -> Self {
+        Self { host }
+    }
+
+    /// Puts the wrappers in their places, for as long as the host is there.
+    pub async fn on(host: &'a TestHost) -> Self {
+        let script = format!(
+            "set -e; mkdir -m 777 /tmp/held; cat >/tmp/held/wrapper; chmod 755 /tmp/held/wrapper
+             : >/tmp/held/at; : >/tmp/held/pid; chmod 666 /tmp/held/at /tmp/held/pid
+             for name in {}; do
+               cp \"/usr/bin/$name\" /tmp/held/
+             done
+             for name in {}; do /usr/bin/mount --bind /tmp/held/wrapper \"/usr/bin/$name\"; done",
+            WRAPPED.join(" "),
+            WRAPPED.join(" ")
+        );
+        host.exec_with_input(&["sh", "-c", &script], WRAPPER.as_bytes()).await.success();
+        Self::of(host)
+    }
+
+    /// The next edit stops there.
+    pub async fn stops_at(&self, stage: Stage) {
+        let line = format!(": >/tmp/held/pid; echo '{} {}' >/tmp/held/at", stage.program, stage.call);
+        self.sh(&line).await;
+    }
+
+    /// Waits until it has stopped, and stops what started it as well. Then hours go by on the host.
+    pub async fn has_stopped(&self) {
+        let stopped = eventually(LIMIT, async || {
+            self.sh_ok("[ -s /tmp/held/pid ] && grep -q '^State:.*T' /proc/$(cat /tmp/held/pid)/status").await
+        });
+        assert!(stopped.await, "no edit came there");
+        // All of the command that the SSH server runs is one process group.
+        self.sh("cut -d' ' -f5 /proc/$(cat /tmp/held/pid)/stat >/tmp/held/group").await;
+        self.sh("kill -s STOP -- -$(cat /tmp/held/group); touch /tmp/held/hours").await;
+    }
+
+    /// It goes on where it was; waits for its end.
+    pub async fn goes_on(&self) {
+        self.sh("kill -s CONT -- -$(cat /tmp/held/group)").await;
+        let gone = async || !self.sh_ok("kill -s 0 -- -$(cat /tmp/held/group) 2>/dev/null").await;
+        assert!(eventually(LIMIT, gone).await, "the held script never ended");
+    }
+
+    /// Time is as it was.
+    pub async fn is_over(&self) {
+        self.sh("rm -f /tmp/held/hours; : >/tmp/held/at").await;
+    }
+
+    async fn sh(&self, line: &str) {
+        self.host.exec(&["sh", "-c", line]).await.success();
+    }
+
+    async fn sh_ok(&self, line: &str) -> bool {
+        self.host.exec(&["sh", "-c", line]).await.ok()
+    }
+}
