@@ -25,8 +25,8 @@ impl LineOptions {
     }
 
     /// Whether nothing is left to do for the policy.
-    pub fn answers(&self, policy: &Vec<LineOption>) -> bool {
-        let tried = self.proven.as_ref() == Some(policy) && self.written == self.proven;
-        tried || self.refused.as_ref() == Some(policy)
+    pub fn answers(&self, policy: &[LineOption]) -> bool {
+        let tried = self.proven.as_deref() == Some(policy) && self.written == self.proven;
+        tried || self.refused.as_deref() == Some(policy)
     }
 }
