@@ -14,6 +14,8 @@ pub struct ApiError {
     pub reason: String,
     /// Field and description of each violation.
     pub violations: Vec<(String, String)>,
+    /// The facts of `ErrorInfo`, but for the reason in small letters.
+    pub facts: Vec<(String, String)>,
     /// How long to wait, where the gateway says so.
     pub retry_after: String,
     pub request_id: Option<String>,
@@ -35,6 +37,7 @@ impl ApiError {
             message: fields::text(&raw, "/message").to_owned(),
             reason: String::new(),
             violations: Vec::new(),
+            facts: Vec::new(),
             retry_after: String::new(),
             request_id,
             raw: if raw.is_object() { raw.clone() } else { json!({"code": 2, "details": []}) },
@@ -55,6 +58,10 @@ impl ApiError {
         let kind = fields::text(detail, "/@type");
         if kind.ends_with("google.rpc.ErrorInfo") {
             fields::text(detail, "/reason").clone_into(&mut self.reason);
+            let metadata = detail.pointer("/metadata").and_then(Value::as_object);
+            let facts = metadata.into_iter().flatten().filter(|(name, _)| name.as_str() != "code");
+            self.facts =
+                facts.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect();
         } else if kind.ends_with("google.rpc.BadRequest") {
             self.violations.extend(fields::list(detail, "/fieldViolations").iter().map(|violation| {
                 (
@@ -93,7 +100,7 @@ mod tests {
     use super::*;
 
     const BODY: &str = r#"{"code":9,"message":"2 servers use it. Unbind them first.","details":[
-        {"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"CREDENTIAL_IN_USE","domain":"keywright","metadata":{"code":"credential_in_use"}},
+        {"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"CREDENTIAL_IN_USE","domain":"keywright","metadata":{"code":"credential_in_use","totalServers":"2"}},
         {"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{"field":"host","description":"is empty"}]}]}"#;
 
     #[test]
@@ -102,6 +109,7 @@ mod tests {
         assert_eq!(error.reason, "CREDENTIAL_IN_USE");
         assert_eq!(error.message, "2 servers use it. Unbind them first.");
         assert_eq!(error.violations, [("host".into(), "is empty".into())]);
+        assert_eq!(error.facts, [("totalServers".into(), "2".into())]);
         let status = error.status();
         assert_eq!(status["code"], 9);
         assert_eq!(status["details"][0]["metadata"]["code"], "credential_in_use");

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::app::App;
 use crate::args::{PageArgs, id};
 use crate::client::Body;
-use crate::error::Result;
+use crate::error::{CliError, Result};
 use crate::fields::text;
 use crate::output::view::notify as view;
 
@@ -22,6 +22,7 @@ Events:
     /// List who is told, newest first
     List(List),
     /// Send a test message now, and say how it went
+    #[command(after_help = "Exit code 0: it arrived. 9: it did not; the answer says why.")]
     Test {
         /// `ntf_…`
         #[arg(value_name = "TARGET_ID", value_parser = id)]
@@ -99,7 +100,7 @@ pub async fn run(command: Command, app: &App<'_>) -> Result<()> {
             let answer = app.client.post(&path, &Body::new()).await?;
             app.out.answer(&answer, view::delivery(&answer.value));
             if text(&answer.value, "/state") != "delivered" {
-                app.out.news("The test message did not arrive.");
+                return Err(CliError::Unproven("the test message did not arrive".to_owned()));
             }
         }
         Command::Deliveries(Deliveries { target, page }) => {

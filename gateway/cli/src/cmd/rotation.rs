@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::app::App;
 use crate::args::{id, seconds};
 use crate::client::{Answer, Followed, follow};
+use crate::cmd::access::AccessRef;
 use crate::error::{CliError, Result};
 use crate::fields;
 use crate::output::Progress;
@@ -16,6 +17,10 @@ use crate::output::view::rotation as view;
 
 #[derive(Subcommand)]
 pub enum Command {
+    /// List the last rotations of an access, newest first
+    #[command(after_help = "Example:\n  keywright rotation list acc_…\n
+The last five; every one ever is in the log: keywright audit list --target acc_… --action access.rotate")]
+    List(AccessRef),
     /// Show a rotation and its steps
     Show {
         /// `rot_…`
@@ -49,6 +54,14 @@ pub struct WaitArgs {
 
 pub async fn run(command: Command, app: &App<'_>) -> Result<()> {
     match command {
+        Command::List(access) => {
+            let access = access.resolve(app).await?;
+            let view = app.client.get(&access.route(&[])).await?.value;
+            let items = fields::list(&view, "/recentRotations");
+            let table = view::recent(items);
+            app.out.answer(&Answer::of(json!({"items": items})), vec![table]);
+            Ok(())
+        }
         Command::Show { rotation } => {
             let answer = app.client.get(&["api", "rotations", &rotation]).await?;
             app.out.answer(&answer, view::one(&answer.value));
@@ -96,11 +109,22 @@ pub fn verdict(rotation: &Value) -> Result<()> {
     let why = why.trim();
     match fields::word(rotation, "/state").as_str() {
         "SUCCEEDED" => Ok(()),
-        "CONVERGING" => Err(CliError::Unproven(format!(
-            "the new key is in use, but not every host has it yet. Keywright keeps trying; follow it with `keywright rotation watch {id}`"
-        ))),
+        "CONVERGING" => {
+            let stands = match fields::word(rotation, "/kind").as_str() {
+                "REMOVE_HOST" => "the host is not proven to refuse the keys yet",
+                _ => "the new key is in use, but not every host has it yet",
+            };
+            Err(CliError::Unproven(format!(
+                "{stands}. Keywright keeps trying; follow it with `keywright rotation watch {id}`"
+            )))
+        }
         "FAILED" => {
-            Err(CliError::WorkFailed(format!("the rotation FAILED and was undone; the old key stays. {why}")))
+            let stays = match fields::word(rotation, "/kind").as_str() {
+                "ROTATE" => "the old key stays",
+                "ADD_HOST" => "the access keeps the hosts that it had",
+                _ => "no key came into use",
+            };
+            Err(CliError::WorkFailed(format!("the rotation FAILED and was undone; {stays}. {why}")))
         }
         "SUPERSEDED" => {
             Err(CliError::WorkFailed(format!("the rotation was SUPERSEDED by a revocation. {why}")))
@@ -116,9 +140,16 @@ pub fn verdict(rotation: &Value) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+
+    #[test]
+    fn a_failure_says_what_stays_by_its_kind() {
+        let said = |kind: &str| verdict(&json!({"state": "failed", "kind": kind})).unwrap_err().to_string();
+        assert!(said("rotate").contains("the old key stays"));
+        for kind in ["provision", "regenerate", "add_host"] {
+            assert!(!said(kind).contains("old key"), "{kind}");
+        }
+    }
 
     #[test]
     fn each_state_has_its_exit_code() {

@@ -64,7 +64,9 @@ impl Output {
         if !self.is_json() {
             let texts: Vec<String> =
                 blocks.iter().map(Block::render).filter(|text| !text.is_empty()).collect();
-            stdout(&texts.join("\n\n"));
+            if !texts.is_empty() {
+                stdout(&texts.join("\n\n"));
+            }
         }
     }
 
@@ -111,6 +113,9 @@ impl Output {
         if let CliError::Api(api) = error {
             for (field, description) in &api.violations {
                 stderr(&clean(&format!("  {field}: {description}")));
+            }
+            for (name, value) in &api.facts {
+                stderr(&clean(&format!("  {name}: {value}")));
             }
             if !api.retry_after.is_empty() {
                 stderr(&clean(&format!("try again in {}", api.retry_after)));

@@ -26,6 +26,9 @@ fn gateway(watch: impl Fn() -> Reply + Send + Sync + 'static, states: &'static [
         "GET /api/tenants/ten_1/ssh-access/acc_1" | "POST /api/tenants/ten_1/ssh-access" => {
             Reply::json(200, ACCESS)
         }
+        "GET /api/policies/tenants/ten_1/ssh-access/acc_1" => {
+            Reply::json(200, r#"{"effective":{"gracePeriod":"43200s"}}"#)
+        }
         "POST /api/tenants/ten_1/ssh-access/acc_1/rotate" => {
             Reply::json(200, &rotation("running", "pending").to_string())
         }
@@ -45,7 +48,7 @@ fn a_rotation_is_shown_step_by_step() {
     let run = gateway.run(&ROTATE);
     assert_eq!(run.code, 0, "{}", run.stderr);
     for part in [
-        "valid for 24 hours by default",
+        "valid for 12 hours from then on",
         "generate: done",
         "prove on web: started",
         "prove on web: done",
@@ -125,4 +128,15 @@ fn other_ways_in_are_listed() {
         assert!(run.stdout.contains(part), "{part} in {}", run.stdout);
     }
     assert!(!run.stdout.to_lowercase().contains("access revoked"), "{}", run.stdout);
+}
+
+#[test]
+fn the_last_rotations_of_an_access_are_listed() {
+    let gateway = gateway(|| panic!("nothing is watched"), &["succeeded"]);
+    let list = ["rotation", "list", "acc_1", "--tenant", "ten_1"];
+    let run = gateway.run(&list);
+    assert!(run.code == 0 && run.stdout.contains("rot_1"), "{} {}", run.stdout, run.stderr);
+    let run = gateway.run(&[&list[..], &["-o", "json"]].concat());
+    let answer: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(answer, json!({"items": [{"id": "rot_1"}]}));
 }

@@ -97,3 +97,35 @@ fn doctor_tells_what_is_wrong() {
     assert!(run.stdout.contains("readyz   FAILED  HTTP status 503"), "{}", run.stdout);
     assert!(run.stdout.contains("OPERATOR"), "{}", run.stdout);
 }
+
+#[test]
+fn a_person_reads_the_facts_that_a_refusal_carries() {
+    let body = r#"{"code":9,"message":"The previous key is still in its grace period.","details":[{
+        "@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"GRACE_IN_PROGRESS","domain":"keywright",
+        "metadata":{"code":"grace_in_progress","graceEndsAt":"2026-03-02T12:00:00Z"}}]}"#;
+    let gateway = Gateway::start(move |_| Reply::json(409, body));
+    let run = gateway.run(&["tenant", "show", "ten_1"]);
+    assert!(run.stderr.contains("  graceEndsAt: 2026-03-02T12:00:00Z\n"), "{}", run.stderr);
+    assert!(!run.stderr.contains("code:"), "{}", run.stderr);
+}
+
+#[test]
+fn a_test_message_that_did_not_arrive_is_no_success() {
+    let gateway =
+        Gateway::start(|_| Reply::json(200, r#"{"id":"msg_1","state":"failed","error":"refused"}"#));
+    let run = gateway.run(&["notify", "test", "ntf_1"]);
+    assert_eq!(run.code, 9, "{}", run.stderr);
+    assert!(run.stdout.contains("refused"), "{}", run.stdout);
+}
+
+#[test]
+fn a_brake_is_pulled_or_released_and_nothing_between() {
+    let gateway = Gateway::start(|_| Reply::json(200, r#"{"items":[]}"#));
+    for half in [&["--tenant", "ten_1"][..], &["--reason", "x"], &["--on", "--off"]] {
+        let run = gateway.run(&[&["admin", "freeze"], half].concat());
+        assert_eq!(run.code, 2, "{half:?} {}", run.stderr);
+    }
+    assert!(gateway.lines().is_empty());
+    assert_eq!(gateway.run(&["admin", "freeze", "--off", "--tenant", "ten_1"]).code, 0);
+    assert_eq!(gateway.lines(), ["POST /api/admin/freeze"]);
+}

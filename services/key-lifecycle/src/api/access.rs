@@ -337,7 +337,7 @@ pub(super) fn access(view: &AccessView) -> proto::SshAccess {
         next_rotation_at: optional(view.next_rotation_at()),
         download: download(view.download()).into(),
         hosts: view.hosts.iter().map(|one| host(view, one)).collect(),
-        ssh_command: view.hosts.first().map(|host| view.ssh_command(host)).unwrap_or_default(),
+        ssh_command: view.first_ssh_command(),
         tips: view.tips(),
         recent_rotations: recent,
         revocation_id: view.revocation.as_ref().map(|last| last.id.to_string()).unwrap_or_default(),

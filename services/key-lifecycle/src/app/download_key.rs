@@ -169,8 +169,8 @@ impl DownloadKey {
 
     async fn claim(&self, caller: &Caller, wanted: &Wanted, intent: &Intent) -> Result<Claimed, Error> {
         let mut tx = self.db.begin(intent).await?;
-        let access = gates::find(tx.conn(), &wanted.tenant, &wanted.access).await?;
-        if access.revoked_at.is_some() || access.closed_at.is_some() {
+        let access = gates::find_usable(tx.conn(), &wanted.tenant, &wanted.access).await?;
+        if access.revoked_at.is_some() {
             return Err(Failure::new(Reason::AccessRevoked, "The access is revoked.").into());
         }
         let versions = store::version::of(tx.conn(), &access.id).await?;

@@ -35,14 +35,21 @@ pub async fn find(conn: &mut Connection, tenant: &TenantId, id: &AccessId) -> Re
 pub async fn find_usable(conn: &mut Connection, tenant: &TenantId, id: &AccessId) -> Result<Access, Error> {
     let access = find(conn, tenant, id).await?;
     if access.deprovision_at.is_some() {
-        return Err(Failure::new(Reason::AccessRevoked, "The access was given up for good.").into());
+        let what = "The access was given up for good, and no key is made for it again. Provision a new one.";
+        return Err(for_good(Reason::AccessRevoked, what).into());
     }
     if access.closed_at.is_none() {
         return Ok(access);
     }
-    let failure =
-        Failure::new(Reason::AccessNotFound, "This access was never provisioned: its first key failed.");
-    Err(failure.with("id", id.as_str()).into())
+    let what = "This access was never provisioned: its first key failed. Provision a new one.";
+    Err(for_good(Reason::AccessNotFound, what).with("id", id.as_str()).into())
+}
+
+/// Without the reason's own remedy, which would not help here.
+fn for_good(reason: Reason, what: &str) -> Failure {
+    let mut failure = Failure::new(reason, what);
+    what.clone_into(&mut failure.message);
+    failure
 }
 
 /// The typed confirmation equals the id exactly.
@@ -113,8 +120,13 @@ pub async fn join(
     create_account: bool,
 ) -> Result<(), Error> {
     stays_managed(tx.conn(), &server.id).await?;
-    if store::access::of_account(tx.conn(), &server.id, access.account.as_str()).await?.is_some() {
-        let failure = Failure::new(Reason::AlreadyExists, "An access to this account of the server exists.");
+    if let Some(holder) = store::access::of_account(tx.conn(), &server.id, access.account.as_str()).await? {
+        let failure = if holder == access.id {
+            Failure::new(Reason::AlreadyExists, "The access has this host already.")
+        } else {
+            Failure::new(Reason::AccountNotAllowed, "Another access has this account of the server.")
+        };
+        let failure = failure.with("accessId", holder.as_str());
         return Err(failure.with("serverId", server.id.as_str()).into());
     }
     store::access::take_account(tx, &server.id, &access.account, &access.id).await?;

@@ -191,14 +191,28 @@ impl AccessView {
         }
     }
 
+    /// Those that it opens, or is to open. A host that leaves is shown until it has refused every key.
+    fn staying(&self) -> impl Iterator<Item = &Host> {
+        self.hosts.iter().filter(|host| !host.leaving)
+    }
+
+    /// For the first host.
+    pub fn first_ssh_command(&self) -> String {
+        self.staying().next().map(|host| self.ssh_command(host)).unwrap_or_default()
+    }
+
+    /// Empty for a host that leaves.
     pub fn ssh_command(&self, host: &Host) -> String {
+        if host.leaving {
+            return String::new();
+        }
         let port = if host.port == 22 { String::new() } else { format!(" -p {}", host.port) };
         format!("ssh -i {KEY_FILE}{port} {}@{}", self.access.account, host.host)
     }
 
     pub fn tips(&self) -> Vec<String> {
         let mut tips = vec![format!("Ensure the private key has correct permissions: chmod 600 {KEY_FILE}")];
-        for host in &self.hosts {
+        for host in self.staying() {
             tips.push(format!("Verify that {} is the address of {}.", host.host, host.name));
             tips.push(format!(
                 "Check that the firewall allows SSH connections to {} (port {}).",

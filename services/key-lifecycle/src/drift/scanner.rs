@@ -143,7 +143,8 @@ impl Scanner {
         if let Some(last) = store::server_scan::find(tx.conn(), &server.id).await? {
             keep_first_seen(&mut scan.keys, &last.keys);
         }
-        let next = tx.now().plus(self.every);
+        // A look that somebody asked for repairs nothing: the watch does, and not only when its time has come.
+        let next = if intent.is_some() && scan.drift > 0 { tx.now() } else { tx.now().plus(self.every) };
         store::server_scan::save(&mut tx, &scan, next).await?;
         self.tell(&mut tx, server, &scan).await?;
         if let Some(intent) = intent {

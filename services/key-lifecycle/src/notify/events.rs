@@ -60,12 +60,12 @@ const EVENTS: &[Event] = &[
     ),
     event(
         "access.revoked",
-        "SSH access was revoked",
-        "The keys of the access are being removed from every server.",
+        "Keys of an SSH access were revoked",
+        "They are being removed from every server. See the revocation for what is proven, and for other ways in.",
     ),
     important(
         "access.exposed",
-        "A revoked key still works on a server",
+        "A revoked key may still work on a server",
         "A server could not be reached: the revoked key may still be accepted there. Keywright goes on trying.",
     ),
     event(
@@ -90,6 +90,68 @@ const EVENTS: &[Event] = &[
     ),
 ];
 
+/// What is said of rotations that replace no key: the event, the kinds, the subject line, the sentence.
+const OF_OTHER_KINDS: &[(&str, &[&str], &str, &str)] = &[
+    (
+        "rotation.started",
+        &["PROVISION", "REGENERATE"],
+        "A key is being installed",
+        "A key is being made and installed on the servers of the access.",
+    ),
+    (
+        "rotation.started",
+        &["ADD_HOST"],
+        "A server is being added to an SSH access",
+        "The keys in use are being installed there; no key changes.",
+    ),
+    (
+        "rotation.started",
+        &["REMOVE_HOST"],
+        "A server is being taken off an SSH access",
+        "Every key of the access is being removed there; elsewhere they go on working.",
+    ),
+    (
+        "rotation.succeeded",
+        &["PROVISION", "REGENERATE"],
+        "A new key is in use",
+        "The key was proven on the servers. An owner or admin of the tenant can download it, unless its holder made it.",
+    ),
+    (
+        "rotation.succeeded",
+        &["ADD_HOST"],
+        "A server was added to an SSH access",
+        "The keys in use were proven there; no key changed.",
+    ),
+    (
+        "rotation.succeeded",
+        &["REMOVE_HOST"],
+        "A server was taken off an SSH access",
+        "The server was proven to refuse every key of the access.",
+    ),
+    (
+        "rotation.failed",
+        &["PROVISION", "REGENERATE"],
+        "A key could not be installed",
+        "The rotation ended without a key in use. See the rotation for the reason.",
+    ),
+    (
+        "rotation.failed",
+        &["ADD_HOST"],
+        "A server could not be added to an SSH access",
+        "The access keeps the servers and keys that it has. See the rotation for the reason.",
+    ),
+];
+
+/// The subject line and the sentence; `kind` is the rotation's, where it is about one.
+pub fn words(name: &str, kind: &str) -> (&'static str, &'static str) {
+    let of_kind = OF_OTHER_KINDS.iter().find(|(event, kinds, ..)| *event == name && kinds.contains(&kind));
+    match (of_kind, find(name)) {
+        (Some((_, _, title, text)), _) => (title, text),
+        (None, Some(event)) => (event.title, event.text),
+        (None, None) => ("Something happened", ""),
+    }
+}
+
 pub fn find(name: &str) -> Option<&'static Event> {
     EVENTS.iter().chain([&TEST]).find(|event| event.name == name)
 }
@@ -106,6 +168,24 @@ pub fn names() -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_old_key_is_said_to_work_where_there_is_none() {
+        use crate::model::RotationKind::{AddHost, Provision, Regenerate, RemoveHost, Rotate};
+        for event in ["rotation.started", "rotation.succeeded", "rotation.failed"] {
+            assert!(words(event, Rotate.as_str()).1.contains(" old "), "{event}");
+            for kind in [Provision, Regenerate, AddHost, RemoveHost] {
+                // The removal of a host does not fail: it goes on until it is proven.
+                if (event, kind) != ("rotation.failed", RemoveHost) {
+                    assert!(!words(event, kind.as_str()).1.contains(" old "), "{event} {kind:?}");
+                }
+            }
+        }
+        assert_eq!(
+            words("access.revoked", ""),
+            ("Keys of an SSH access were revoked", find("access.revoked").unwrap().text)
+        );
+    }
 
     #[test]
     fn the_contract_lists_the_same_events() {

@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 /// `{type, timestamp, data}` of Standard Webhooks.
 pub fn webhook(delivery: &Delivery) -> Vec<u8> {
-    let (title, text) = words(&delivery.event);
+    let (title, text) = words(delivery);
     let body = json!({
         "type": delivery.event,
         "timestamp": delivery.occurred_at.rfc3339(),
@@ -31,7 +31,7 @@ pub struct Letter {
 }
 
 pub fn letter(delivery: &Delivery) -> Letter {
-    let (title, text) = words(&delivery.event);
+    let (title, text) = words(delivery);
     let mut body = format!("{text}\n\n");
     let mut line = |name: &str, value: &str| {
         if !value.is_empty() {
@@ -50,8 +50,8 @@ pub fn letter(delivery: &Delivery) -> Letter {
     Letter { subject: format!("[Keywright] {title}"), text: body }
 }
 
-fn words(event: &str) -> (&'static str, &'static str) {
-    events::find(event).map_or(("Something happened", ""), |event| (event.title, event.text))
+fn words(delivery: &Delivery) -> (&'static str, &'static str) {
+    events::words(&delivery.event, delivery.details.get("kind").map_or("", String::as_str))
 }
 
 #[cfg(test)]

@@ -212,6 +212,22 @@ async fn the_watch_looks_at_each_server_once_an_interval() {
 }
 
 #[tokio::test]
+async fn a_drift_that_somebody_finds_waits_for_no_interval_to_be_repaired() {
+    let world = World::new().await;
+    let server = world.server();
+    let access = world.access(std::slice::from_ref(&server)).await;
+    managed(&world, &server).await;
+    let repair = Some(proto::DriftAction::Repair.into());
+    world.access_policy(&access.id, proto::Policy { drift_action: repair, ..Default::default() }).await;
+    lose(&world, &server, &access.account);
+    assert_eq!(scan(&world, &server).await.drift, 1);
+    world.watch.round().await.unwrap();
+    assert_eq!(keys(&world, &server).await.drift, 0);
+    world.watch.round().await.unwrap();
+    assert_eq!(world.range.done("scan "), 3, "asked for, before the repair, after it");
+}
+
+#[tokio::test]
 async fn the_log_tells_who_uses_a_key_and_not_that_we_proved_it() {
     let world = World::new().await;
     let server = world.server();

@@ -75,7 +75,7 @@ async fn accounts_of_the_system_of_keywright_and_of_another_access_are_refused()
         "keywright".to_owned();
     assert_eq!(ask("root").await, Reason::AccountNotAllowed);
     assert_eq!(ask("keywright").await, Reason::AccountNotAllowed);
-    assert_eq!(ask("").await, Reason::AlreadyExists);
+    assert_eq!(ask("").await, Reason::AccountNotAllowed);
     assert_eq!(ask("No Name").await, Reason::ValidationFailed);
 }
 

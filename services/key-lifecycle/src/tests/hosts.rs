@@ -411,6 +411,9 @@ async fn the_last_host_an_unknown_one_and_a_second_click_are_refused() {
     world.remove_host(&access.id, &servers[0]).await;
     let again = accesses.remove_access_host(remove(&world, &access.id, &servers[0])).await;
     assert_eq!(reason(again), Reason::RotationInProgress);
+    let view = world.view(&access.id).await;
+    assert_eq!(view.hosts[0].ssh_command, "", "it leaves");
+    assert!(!view.ssh_command.is_empty() && view.ssh_command == view.hosts[1].ssh_command);
     let last = accesses.remove_access_host(remove(&world, &access.id, &servers[1])).await;
     assert_eq!(reason(last), Reason::LastHost);
     let unsaid =

@@ -89,8 +89,8 @@ reasons! {
     ChallengeNotFound = "CHALLENGE_NOT_FOUND", NotFound, 404, No, "Ask for a new challenge; each is good once, for 15 minutes.";
     TestNotFound = "TEST_NOT_FOUND", NotFound, 404, No, "Check the id, or ask its owner.";
     ValidationFailed = "VALIDATION_FAILED", InvalidArgument, 400, No, "Correct the fields named in the violations.";
-    ConfirmationRequired = "CONFIRMATION_REQUIRED", InvalidArgument, 400, No, "Send the exact id in `confirmation`.";
-    ConfirmationMismatch = "CONFIRMATION_MISMATCH", InvalidArgument, 400, No, "Copy the id exactly; case counts.";
+    ConfirmationRequired = "CONFIRMATION_REQUIRED", InvalidArgument, 400, No, "Send it in `confirmation`.";
+    ConfirmationMismatch = "CONFIRMATION_MISMATCH", InvalidArgument, 400, No, "Copy it exactly; case counts.";
     FormatUnsupportedForKey = "FORMAT_UNSUPPORTED_FOR_KEY", InvalidArgument, 400, No, "Choose the OpenSSH format (the default) or ppk.";
     KeyUnparsable = "KEY_UNPARSABLE", InvalidArgument, 400, No, "Send the whole private key file, from its BEGIN line to its END line.";
     KeyTruncated = "KEY_TRUNCATED", InvalidArgument, 400, No, "Copy the whole file, to the last line.";

@@ -141,7 +141,7 @@ async fn hosts_come_and_go_and_the_access_ends() {
 
     let path = format!("/api/tenants/{}/ssh-access", it.world.tenant);
     let same = json!({"serverIds": [it.servers[2]], "account": access.account});
-    assert_eq!(it.world.keywright.post(&path, same.clone()).await.reason(), "ALREADY_EXISTS");
+    assert_eq!(it.world.keywright.post(&path, same.clone()).await.reason(), "ACCOUNT_NOT_ALLOWED");
     let ended = it.command("deprovision", &access, &confirm).await;
     assert_eq!(ended["state"], "succeeded", "{ended}");
     assert_eq!(it.opened_by(&access.account, &key).await, [false; 3]);

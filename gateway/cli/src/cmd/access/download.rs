@@ -22,8 +22,8 @@ use crate::output::facts;
 use crate::output::view::access as view;
 use crate::target::TargetFile;
 
-const WARNING: &str = "Security warning: this private key lets whoever has it log in as the account below. It can be \
-    downloaded once; Keywright keeps no copy for you to fetch later. Store it in a password manager or encrypted \
+const WARNING: &str = "Security warning: this private key lets whoever has it log in as the account above. Unless the \
+    policy says otherwise it can be downloaded once, and not be fetched again later. Store it in a password manager or encrypted \
     storage, never send it by mail or chat, and revoke it at once if it may have been seen.";
 const ACKNOWLEDGE_TRIES: u32 = 4;
 
@@ -38,7 +38,7 @@ pub struct Download {
     #[command(flatten)]
     access: AccessRef,
     /// The file to make
-    #[arg(long, value_name = "FILE", default_value = "tenant-ssh-key.pem")]
+    #[arg(long, value_name = "FILE", default_value = view::KEY_FILE)]
     out: PathBuf,
     /// The form of the key
     #[arg(long, value_enum, default_value = "openssh")]

@@ -12,6 +12,7 @@ const PATH: [&str; 3] = ["api", "admin", "freeze"];
 
 #[derive(Args)]
 #[command(after_help = "Examples:
+  keywright admin freeze
   keywright admin freeze --on --reason \"incident 4711\"
   keywright admin freeze --on --tenant ten_…
   keywright admin freeze --off
@@ -20,16 +21,16 @@ Schedules, campaigns and repair begin nothing while it is pulled. What runs goes
 happen, and revocations and whatever people ask for still work.")]
 pub struct Freeze {
     /// Pull the brake
-    #[arg(long, conflicts_with = "off")]
+    #[arg(long, group = "switch")]
     on: bool,
     /// Release it
-    #[arg(long)]
+    #[arg(long, group = "switch")]
     off: bool,
     /// Only this tenant's automation, `ten_…`
-    #[arg(long, value_name = "ID", value_parser = id)]
+    #[arg(long, value_name = "ID", value_parser = id, requires = "switch")]
     tenant: Option<String>,
     /// Why, for the log
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", requires = "switch")]
     reason: Option<String>,
 }
 

@@ -3,8 +3,11 @@
 use serde_json::Value;
 
 use super::{count, rotation, table, titled};
-use crate::fields::{list as items_of, number, text, texts, time, word};
+use crate::fields::{flag, list as items_of, number, text, texts, time, word};
 use crate::output::{Block, facts};
+
+/// What a download is called unless it is told otherwise; the ready-made commands name it too.
+pub const KEY_FILE: &str = "tenant-ssh-key.pem";
 
 pub fn list(items: &[Value]) -> Block {
     let header = &[
@@ -26,7 +29,7 @@ pub fn list(items: &[Value]) -> Block {
             word(item, "/status"),
             word(item, "/activity"),
             word(item, "/due"),
-            word(item, "/download"),
+            download(item),
             items_of(item, "/hosts").len().to_string(),
             time(item, "/lastRotatedAt"),
             time(item, "/nextRotationAt"),
@@ -46,7 +49,7 @@ pub fn one(access: &Value) -> Vec<Block> {
             ("Due", word(access, "/due")),
             ("Key", key(access)),
             ("Fingerprint", text(access, "/fingerprint").into()),
-            ("Download", word(access, "/download")),
+            ("Download", download(access)),
             ("Provisioned", time(access, "/createdAt")),
             ("Given up for good", time(access, "/deprovisionedAt")),
             ("Last rotated", time(access, "/lastRotatedAt")),
@@ -82,10 +85,18 @@ pub fn uses(uses: &[Value]) -> Block {
     })
 }
 
+/// Empty for whoever may not know.
+fn download(access: &Value) -> String {
+    Some(word(access, "/download")).filter(|word| word != "UNSPECIFIED").unwrap_or_default()
+}
+
 fn key(access: &Value) -> String {
     match number(access, "/version") {
         0 => String::new(),
-        version => format!("version {}, {}", count(version), text(access, "/algorithm")),
+        version => {
+            let made = if flag(access, "/clientMade") { ", made by its holder" } else { "" };
+            format!("version {}, {}{made}", count(version), text(access, "/algorithm"))
+        }
     }
 }
 
@@ -100,7 +111,7 @@ fn connect(access: &Value) -> String {
     if commands.iter().all(|command| command.is_empty()) {
         return String::new();
     }
-    format!("Connect\n  chmod 600 /path/to/private-key.pem\n  {}", commands.join("\n  "))
+    format!("Connect\n  chmod 600 {KEY_FILE}\n  {}", commands.join("\n  "))
 }
 
 /// One row for each key line on each host.
@@ -141,7 +152,7 @@ fn lines(access: &Value) -> Block {
 fn receipt(line: &Value) -> String {
     match line.pointer("/receipt") {
         Some(receipt) if receipt.is_object() => {
-            let verdict = if crate::fields::flag(receipt, "/accepted") { "accepted" } else { "refused" };
+            let verdict = if flag(receipt, "/accepted") { "accepted" } else { "refused" };
             format!("{} {verdict} {}", text(receipt, "/method"), time(receipt, "/provenAt"))
         }
         _ => String::new(),
@@ -152,8 +163,10 @@ fn receipt(line: &Value) -> String {
 pub fn ssh_with(access: &Value, file: &str) -> String {
     let account = text(access, "/account");
     let quoted = quote(file);
+    let leaves = |host: &&Value| host.pointer("/sshCommand").and_then(Value::as_str) == Some("");
     let commands: Vec<String> = items_of(access, "/hosts")
         .iter()
+        .filter(|host| !leaves(host))
         .map(|host| {
             let port = match number(host, "/port") {
                 0 | 22 => String::new(),
@@ -182,7 +195,8 @@ mod tests {
     #[test]
     fn the_command_can_be_pasted() {
         let access = json!({"account": "tenant-k3", "hosts": [
-            {"host": "192.0.2.7", "port": 22}, {"host": "2001:db8::1", "port": 2222}]});
+            {"host": "192.0.2.7", "port": 22}, {"host": "192.0.2.9", "port": 22, "sshCommand": ""},
+            {"host": "2001:db8::1", "port": 2222}]});
         assert_eq!(
             ssh_with(&access, "my key.pem"),
             "ssh -i 'my key.pem' tenant-k3@192.0.2.7\n  ssh -i 'my key.pem' -p 2222 tenant-k3@2001:db8::1"
@@ -192,16 +206,16 @@ mod tests {
     #[test]
     fn a_view_shows_each_line_of_each_host() {
         let access = json!({"id": "acc_1", "account": "tenant-k3", "status": "active", "version": 2,
-            "algorithm": "ssh-ed25519", "hosts": [{"serverName": "web", "host": "192.0.2.7", "port": 22,
-            "sshCommand": "ssh -i /path/to/private-key.pem tenant-k3@192.0.2.7", "residualAccess": ["PASSWORD"],
+            "algorithm": "ssh-ed25519", "clientMade": true, "hosts": [{"serverName": "web", "host": "192.0.2.7", "port": 22,
+            "sshCommand": "ssh -i tenant-ssh-key.pem tenant-k3@192.0.2.7", "residualAccess": ["PASSWORD"],
             "lines": [{"version": 2, "state": "installed", "receipt": {"method": "LOGIN", "accepted": true,
             "provenAt": "2026-03-01T12:00:00Z"}}, {"version": 1, "state": "expiring", "graceEnforcedBy": "SSHD"}]}],
             "tips": ["Check the firewall."]});
         let text: Vec<String> = one(&access).iter().map(Block::render).collect();
         let text = text.join("\n");
         for part in [
-            "version 2, ssh-ed25519",
-            "chmod 600",
+            "version 2, ssh-ed25519, made by its holder",
+            "chmod 600 tenant-ssh-key.pem\n  ssh -i tenant-ssh-key.pem tenant-k3@192.0.2.7",
             "LOGIN accepted 2026-03-01 12:00:00 UTC",
             "EXPIRING",
             "SSHD",

@@ -7,6 +7,8 @@ use crate::fields::{list as items_of, number, text, time, word};
 use crate::output::{Block, facts};
 
 pub fn one(rotation: &Value) -> Vec<Block> {
+    // A host that comes or goes brings no key.
+    let of_key = |shown: String| if brings_a_key(rotation) { shown } else { String::new() };
     vec![
         facts([
             ("Rotation", text(rotation, "/id").into()),
@@ -16,11 +18,11 @@ pub fn one(rotation: &Value) -> Vec<Block> {
             ("Host", text(rotation, "/serverId").into()),
             ("Campaign", text(rotation, "/campaignId").into()),
             ("Hosts left behind", names(rotation, "/outstandingServerIds")),
-            ("Old version", count(number(rotation, "/oldVersion"))),
-            ("New version", count(number(rotation, "/newVersion"))),
-            ("New fingerprint", text(rotation, "/newFingerprint").into()),
+            ("Old version", of_key(count(number(rotation, "/oldVersion")))),
+            ("New version", of_key(count(number(rotation, "/newVersion")))),
+            ("New fingerprint", of_key(text(rotation, "/newFingerprint").into())),
             ("Started", time(rotation, "/startedAt")),
-            ("New key in use", time(rotation, "/promotedAt")),
+            ("New key in use", of_key(time(rotation, "/promotedAt"))),
             ("Old key valid until", time(rotation, "/graceEndsAt")),
             ("Grace extended", time(rotation, "/graceExtendedAt")),
             ("Old key proven refused", time(rotation, "/graceEndedAt")),
@@ -31,6 +33,10 @@ pub fn one(rotation: &Value) -> Vec<Block> {
         ]),
         steps(rotation),
     ]
+}
+
+fn brings_a_key(rotation: &Value) -> bool {
+    !matches!(word(rotation, "/kind").as_str(), "ADD_HOST" | "REMOVE_HOST")
 }
 
 fn names(rotation: &Value, pointer: &str) -> String {
@@ -66,4 +72,18 @@ pub fn recent(items: &[Value]) -> Block {
             text(item, "/reason").into(),
         ]
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_host_that_leaves_brings_no_new_key() {
+        let rotation = |kind: &str| json!({"id": "rot_1", "kind": kind, "newVersion": 4, "promotedAt": "2026-03-01T12:00:00Z"});
+        assert!(one(&rotation("rotate"))[0].render().contains("New key in use"));
+        assert!(!one(&rotation("remove_host"))[0].render().contains("New"));
+    }
 }

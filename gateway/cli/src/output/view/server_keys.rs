@@ -26,6 +26,9 @@ const LONG: &[&str] = &[
 
 pub fn all(scan: &Value, all_columns: bool) -> Vec<Block> {
     let keys = items_of(scan, "/keys");
+    if text(scan, "/scannedAt").is_empty() {
+        return vec![facts([("Server", text(scan, "/serverId").into())])];
+    }
     let mut blocks = vec![facts([
         ("Server", text(scan, "/serverId").into()),
         ("Looked at", time(scan, "/scannedAt")),
