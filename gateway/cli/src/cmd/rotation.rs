@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::app::App;
+use crate::app::{App, hosts};
 use crate::args::{id, seconds};
 use crate::client::{Answer, Followed, follow};
 use crate::cmd::access::AccessRef;
@@ -68,7 +68,10 @@ pub async fn run(command: Command, app: &App<'_>) -> Result<()> {
             Ok(())
         }
         Command::Watch { rotation, wait_timeout } => {
-            let answer = wait(app, &rotation, &[], wait_timeout).await?;
+            let now = app.client.get(&["api", "rotations", &rotation]).await?.value;
+            let (tenant, access) = (fields::text(&now, "/tenantId"), fields::text(&now, "/accessId"));
+            let access = app.client.get(&["api", "tenants", tenant, "ssh-access", access]).await?;
+            let answer = wait(app, &rotation, hosts(&access.value), wait_timeout).await?;
             app.out.answer(&answer, view::one(&answer.value));
             verdict(&answer.value)
         }

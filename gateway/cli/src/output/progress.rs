@@ -35,8 +35,12 @@ impl Progress {
         let steps = fields::list(rotation, "/steps");
         let mut done = 0;
         for (number, step) in steps.iter().enumerate() {
-            let state = fields::word(step, "/state");
+            let mut state = fields::word(step, "/state");
             done += u64::from(state == "DONE");
+            // It failed, and is tried again.
+            if state == "PENDING" && !fields::text(step, "/reason").is_empty() {
+                state = "WAITING".to_owned();
+            }
             let line = self.step_line(step, &state);
             if state == "STARTED"
                 && let Some(bar) = &self.bar

@@ -140,3 +140,12 @@ fn the_last_rotations_of_an_access_are_listed() {
     let answer: Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!(answer, json!({"items": [{"id": "rot_1"}]}));
 }
+
+#[test]
+fn a_host_that_is_waited_for_is_named_with_its_reason() {
+    let down = json!({"id": "rot_1", "accessId": "acc_1", "state": "running", "steps": [
+        {"name": "install", "serverId": "srv_1", "state": "pending", "reason": "HOST_UNREACHABLE", "attempts": 2}]});
+    let gateway = gateway(move || events(&[down.clone(), rotation("succeeded", "done")]), &["succeeded"]);
+    let run = gateway.run(&ROTATE);
+    assert!(run.stderr.contains("install on web: waiting - HOST_UNREACHABLE"), "{}", run.stderr);
+}

@@ -141,7 +141,9 @@ impl AccessView {
 
     pub fn activity(&self) -> Activity {
         let running = |state: RotationState| self.rotations.iter().any(|view| view.rotation.state == state);
-        let pending = self.lines.iter().any(|line| line.state == LineState::RemovalPending);
+        // What stands on a server that was released is nobody's work any more.
+        let here = |line: &&Line| self.hosts.iter().any(|host| host.server == line.server);
+        let pending = self.lines.iter().filter(here).any(|line| line.state == LineState::RemovalPending);
         if running(RotationState::Running) {
             Activity::Rotating
         } else if self.revocation.as_ref().is_some_and(|last| last.state == RevocationState::Running) {

@@ -85,13 +85,21 @@ pub async fn exposures(
         page.before.as_ref().map_or((i64::MIN, ""), |(at, key)| (at.micros(), key.as_str()));
     let rows = sqlx::query(
         "SELECT kind, tenant_id, access_id, account, server_id, server_name, work_id, since, reason, attempts, place
-           FROM (SELECT CASE WHEN v.compromised_at IS NULL THEN 'REVOKED' ELSE 'COMPROMISED' END AS kind,
+           FROM (SELECT CASE WHEN EXISTS (SELECT w.id FROM revocation w
+                                           WHERE w.access_id = v.access_id AND w.compromised_at IS NOT NULL
+                                             AND w.requested_at >= v.requested_at)
+                             THEN 'COMPROMISED' ELSE 'REVOKED' END AS kind,
                         v.tenant_id, v.access_id, a.account, h.server_id, h.server_name, v.id AS work_id,
                         v.requested_at AS since, h.reason, h.attempts, v.id || '.' || h.server_id AS place
                    FROM revocation_host h
                   CROSS JOIN revocation v
                    JOIN access a ON a.id = v.access_id
                   WHERE v.id = h.revocation_id AND h.proven_at IS NULL
+                    AND NOT EXISTS (SELECT o.server_id FROM revocation w CROSS JOIN revocation_host o
+                                     WHERE w.access_id = v.access_id AND o.revocation_id = w.id
+                                       AND o.server_id = h.server_id AND o.proven_at IS NULL
+                                       AND (w.requested_at < v.requested_at
+                                            OR (w.requested_at = v.requested_at AND w.id < v.id)))
                   UNION ALL
                  SELECT 'GRACE_ENDED' AS kind, r.tenant_id, r.access_id, a.account, s.server_id,
                         COALESCE((SELECT h.server_name FROM access_host h
@@ -128,6 +136,7 @@ pub async fn exposed_by_tenant(conn: &mut Connection, now: Instant) -> Result<Ha
         "SELECT tenant_id, COUNT(*) AS exposed
            FROM (SELECT v.tenant_id FROM revocation_host h CROSS JOIN revocation v
                   WHERE v.id = h.revocation_id AND h.proven_at IS NULL
+                  GROUP BY v.tenant_id, v.access_id, h.server_id
                   UNION ALL
                  SELECT r.tenant_id FROM rotation r
                    JOIN rotation_step s ON s.rotation_id = r.id AND s.name = 'prove_refused' AND s.state <> 'DONE'
@@ -145,8 +154,8 @@ pub async fn exposed_by_tenant(conn: &mut Connection, now: Instant) -> Result<Ha
 pub async fn exposed_in_all(conn: &mut Connection, now: Instant) -> Result<(u64, Option<Instant>), Error> {
     let row = sqlx::query(
         "SELECT COUNT(*) AS exposed, MIN(since) AS first
-           FROM (SELECT v.requested_at AS since FROM revocation_host h CROSS JOIN revocation v
-                  WHERE v.id = h.revocation_id AND h.proven_at IS NULL
+           FROM (SELECT MIN(v.requested_at) AS since FROM revocation_host h CROSS JOIN revocation v
+                  WHERE v.id = h.revocation_id AND h.proven_at IS NULL GROUP BY v.access_id, h.server_id
                   UNION ALL
                  SELECT r.grace_ends_at AS since FROM rotation r
                    JOIN rotation_step s ON s.rotation_id = r.id AND s.name = 'prove_refused' AND s.state <> 'DONE'

@@ -1,7 +1,8 @@
 //! A revocation is always accepted, wins over everything, and is not called done before every host says so.
 
 use super::world::{World, answer, operator, reason};
-use keywright_domain::ids::RevocationId;
+use crate::store;
+use keywright_domain::ids::{RevocationId, ServerId};
 use keywright_domain::reason::Reason;
 use keywright_proto::credential::VersionState;
 use keywright_proto::lifecycle as proto;
@@ -343,4 +344,18 @@ async fn a_revoked_access_signs_nothing_under_its_revocation() {
     let asked =
         proto::CheckWorkRequest { work: begun.id.clone(), credential_id: credential, server_id: server };
     assert!(!answer(world.works().check_work(asked).await).unwrap().open);
+}
+
+#[tokio::test]
+async fn what_stands_on_a_server_that_was_released_is_nobodys_work() {
+    let world = World::new().await;
+    let servers = [world.server(), world.server()];
+    let access = world.access(&servers).await;
+    let mut tx = world.db.begin_internal("a test").await.unwrap();
+    store::release::leave(&mut tx, &ServerId::parse(&servers[0]).unwrap()).await.unwrap();
+    tx.commit().await.unwrap();
+    let revocation = revoke(&world, &access.id).await;
+    world.settle().await;
+    assert_eq!(world.revocation(&revocation.id).await.hosts.len(), 1);
+    assert_eq!(world.view(&access.id).await.activity(), proto::AccessActivity::None);
 }

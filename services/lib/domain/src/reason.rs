@@ -114,7 +114,7 @@ reasons! {
     KeyAlreadyDownloaded = "KEY_ALREADY_DOWNLOADED", FailedPrecondition, 409, No, "Rotate the key to get a new one.";
     AccessRevoked = "ACCESS_REVOKED", FailedPrecondition, 409, No, "Regenerate the key.";
     AccessNotRevoked = "ACCESS_NOT_REVOKED", FailedPrecondition, 409, No, "Rotate it, or revoke it first.";
-    RotationInProgress = "ROTATION_IN_PROGRESS", FailedPrecondition, 409, No, "Wait for the running rotation.";
+    RotationInProgress = "ROTATION_IN_PROGRESS", FailedPrecondition, 409, No, "Wait until it has ended.";
     GraceInProgress = "GRACE_IN_PROGRESS", FailedPrecondition, 409, No, "Wait until graceEndsAt, or send dropGraceKey.";
     ServerInactive = "SERVER_INACTIVE", FailedPrecondition, 409, No, "Register the server anew.";
     ServerNotManaged = "SERVER_NOT_MANAGED", FailedPrecondition, 409, No, "Install a management key first (keywright server manage).";
