@@ -1,7 +1,7 @@
 //! What the end-to-end scenarios stand on: the shipped binaries, a real SSH server, a tenant with its owner.
 //!
-//! Invariant: nothing here looks inside Keywright but [`gates`]. All goes through REST or the `keywright` command, and
-//! what is true of a host is asked of the host itself or of OpenSSH's client.
+//! Invariant: nothing here looks inside Keywright but [`gates`], and [`elapsed`], where time passes. All goes through
+//! REST or the `keywright` command, and what is true of a host is asked of the host itself or of OpenSSH's client.
 //!
 //! | module | is about |
 //! |---|---|
@@ -14,6 +14,7 @@
 //! | [`authorized_keys`] | the account's file: ours and foreign lines |
 //! | [`certificates`] | certificates of an authority of the test's own |
 //! | [`crowd`] | thousands of tenants and accesses, as rows |
+//! | [`elapsed`] | time that passes for an access |
 //! | [`exchanged`] | tokens of 60 seconds, as they travel between services |
 //! | [`backup`] | backups by the server's own command, opened by the `age` tool |
 //! | [`http`] | requests that are not well-formed |
@@ -47,6 +48,7 @@ pub mod certificates;
 pub mod crowd;
 pub mod document;
 pub mod drawn;
+pub mod elapsed;
 pub mod exchanged;
 pub mod gates;
 pub mod held_script;

@@ -61,10 +61,10 @@ mod tests {
 
     #[test]
     fn not_seen_is_said_only_if_every_host_looked() {
-        let seen = |read| read_word(&of(2, read));
-        fn read_word(last: &LastUse) -> (&'static str, usize, bool) {
+        let seen = |read| {
+            let last = of(2, read);
             (last.word(), last.unknown, last.is_complete)
-        }
+        };
         let not_seen = || read(Evidence::NotSeen, 0, 100);
         assert_eq!(seen(vec![]), ("UNKNOWN", 2, false));
         assert_eq!(seen(vec![not_seen()]), ("UNKNOWN", 1, false));
