@@ -308,7 +308,7 @@ async fn while_nobody_has_the_new_key_the_old_one_works_for_a_week_and_its_use_i
     );
     assert_eq!(told["oldKeyLastUsedOn"], json!(ages.world.server));
     let ending = ages.rotation(&rotation, |_| true).await;
-    assert_eq!(ending["graceExtendedAt"].is_string(), true);
+    assert!(ending["graceExtendedAt"].is_string());
     let grace = between(at(&ending, "/promotedAt"), at(&ending, "/graceEndsAt"));
     assert!((DAY * 7..DAY * 7 + HOUR).contains(&grace), "extended twice: {ending}");
     older(&ages.world, &[&access], HOUR * 5).await;
