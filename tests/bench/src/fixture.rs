@@ -7,6 +7,7 @@ use keywright_e2e::world::{create_tenant, manage, owner, register};
 use keywright_e2e::{LIMIT, text};
 use keywright_kit::{Caller, HostOptions, KeyPair, KeyType, Keywright, KeywrightOptions, TestHost, keygen};
 use serde_json::{Value, json};
+use tokio::time::{Duration, Instant};
 
 use crate::cpu::Group;
 
@@ -72,7 +73,7 @@ impl Fixture {
     /// Waits until a rotation has ended.
     pub async fn ended(&self, rotation: &str) -> Value {
         let path = format!("/api/rotations/{rotation}");
-        let ended = self.keywright.wait_for(&path, LIMIT, has_ended).await;
+        let ended = self.wait_for(&path, has_ended).await;
         assert_eq!(ended["state"], "succeeded", "{ended}");
         ended
     }
@@ -80,7 +81,20 @@ impl Fixture {
     /// Waits until the old key of a rotation is proven refused.
     pub async fn refused(&self, rotation: &str) -> Value {
         let path = format!("/api/rotations/{rotation}");
-        self.keywright.wait_for(&path, LIMIT, |it| it["graceEndedAt"].is_string()).await
+        self.wait_for(&path, |it| it["graceEndedAt"].is_string()).await
+    }
+
+    /// Looks ten times a second, as a person's client does at most: what is measured is the work, not the looking.
+    pub async fn wait_for(&self, path: &str, condition: impl Fn(&Value) -> bool) -> Value {
+        let begun = Instant::now();
+        loop {
+            let answer = self.keywright.get(path).await.success();
+            if condition(&answer) {
+                return answer;
+            }
+            assert!(begun.elapsed() < LIMIT, "{path} is still {answer}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     pub fn own_key(&self) -> PrivateKey {

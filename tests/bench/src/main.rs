@@ -5,6 +5,7 @@
 //!
 //! | file | |
 //! |---|---|
+//! | `ansible` | a configuration tool's edits alone |
 //! | `cpu` | CPU time of process trees, dead children included |
 //! | `figures` | medians, percentiles, spread |
 //! | `fixture` | a Keywright, a host, accesses |
@@ -22,6 +23,7 @@
     clippy::cast_precision_loss
 )]
 
+mod ansible;
 mod cpu;
 mod figures;
 mod fixture;
@@ -83,7 +85,7 @@ async fn main() {
 
     let (mut own, mut ssh) = (Series::default(), Series::default());
     let (mut promoted, mut refused) = (Series::default(), Series::default());
-    let (mut together, mut script) = (Vec::new(), Vec::new());
+    let (mut together, mut script, mut playbook) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=size.rounds {
         eprintln!("round {round} of {}", size.rounds);
         logins::own(&fixture, size.singles, &mut own).await;
@@ -92,6 +94,7 @@ async fn main() {
         revocations::one_by_one(&fixture, size.singles, &mut refused).await;
         together.push(rotations::together(&fixture).await);
         script.push(scripted::rotations(&fixture, size.accesses, size.parallel).await);
+        playbook.extend(ansible::rotations(&fixture, size.accesses, size.parallel).await);
     }
 
     println!("\nlatency, ms                                   p50      p90      p99      max");
@@ -115,4 +118,10 @@ async fn main() {
         logins(&refused, 99.0)
     );
     rotations::print(&together, &script, cores);
+    if playbook.is_empty() {
+        println!("ansible-playbook is not on the PATH (`python3 -m pip install ansible`): not compared");
+    } else {
+        let ratio = rotations::against(&together, &playbook);
+        println!("rate over ansible's two edits alone           {ratio}   (target at least 20)");
+    }
 }

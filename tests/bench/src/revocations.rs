@@ -16,8 +16,7 @@ pub async fn one_by_one(fixture: &Fixture, count: usize, series: &mut Series) {
         let begun = SystemTime::now();
         let started = fixture.owner().post(&fixture.path(access, "/revoke"), body.clone()).await.success();
         let path = format!("/api/revocations/{}", text(&started, "/id"));
-        let limit = keywright_e2e::LIMIT;
-        let ended = fixture.keywright.wait_for(&path, limit, |it| it["state"] == "succeeded").await;
+        let ended = fixture.wait_for(&path, |it| it["state"] == "succeeded").await;
         series.add(since(begun, &ended, "/hosts/0/provenAt"));
         let again = fixture.owner().post(&fixture.path(access, "/regenerate"), body).await.success();
         fixture.ended(&text(&again, "/id")).await;

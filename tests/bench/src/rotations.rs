@@ -73,8 +73,13 @@ pub fn print(own: &[Round], script: &[Round], cores: usize) {
         "rate over cores / (host CPU + own CPU)        {}   (target at least 0.85)",
         spread(own.iter().map(bound))
     );
-    let against = own.iter().zip(script).map(|(own, script)| {
-        (script.wall.as_secs_f64() / script.count as f64) / (own.wall.as_secs_f64() / own.count as f64)
-    });
-    println!("rate over scripted ssh, same steps            {}   (target at least 1.4)", spread(against));
+    let ratio = against(own, script);
+    println!("rate over scripted ssh, same steps            {ratio}   (target at least 1.4)");
+}
+
+/// How many times as fast as the others, round by round.
+pub fn against(own: &[Round], others: &[Round]) -> String {
+    spread(own.iter().zip(others).map(|(own, other)| {
+        (other.wall.as_secs_f64() / other.count as f64) / (own.wall.as_secs_f64() / own.count as f64)
+    }))
 }
