@@ -16,7 +16,7 @@ const COMPARED: u64 = 999_999_999_999_999_999;
 
 pub(super) static EDIT: Operation = Operation {
     inner: &[("edit_file", include_str!("scripts/edit.sh"))],
-    parameters: &["path", "sha", "md5", "new_sha", "new_md5", "size", "tag", "rev", "overruled", "token"],
+    parameters: &["path", "sha", "md5", "new_sha", "new_md5", "tag", "rev", "overruled", "token"],
     own: true,
     ..Operation::new("edit", include_str!("scripts/edit_outer.sh"))
 };
@@ -52,7 +52,6 @@ impl Host<'_> {
             .with("md5", edit.expected.md5())
             .with("new_sha", new.sha256())
             .with("new_md5", new.md5())
-            .with("size", &edit.bytes.len().to_string())
             .with("tag", edit.owner.as_str())
             .with("rev", &edit.revision.to_string())
             .with("overruled", &overruled)

@@ -1,6 +1,6 @@
 # Replaces one file if it still is what the caller read; runs with the uid that may. The new bytes come by
 # standard input. Every way out but "done" leaves the file as it was.
-# Set before: private, U, W, F, sha, md5 (of the bytes read, or "absent"), new_sha, new_md5, size, tag, rev, overruled, token.
+# Set before: private, U, W, F, sha, md5 (of the bytes read, or "absent"), new_sha, new_md5, tag, rev, overruled, token.
 set -fu
 umask 077
 fail() {
@@ -19,9 +19,9 @@ fail_by() {
 dir=${F%/*} base=${F##*/}
 lock=.$base.keywright-lock temporary= old= held=
 clean() {
-  [ -z "$temporary" ] || rm -f "$temporary"
-  [ -z "$old" ] || rm -f "$old"
-  [ -z "$held" ] || { [ "$(readlink "$lock")" = "$held" ] && rm -f "$lock"; }
+  [ -z "$held" ] || [ "$(readlink "$lock")" = "$held" ] || held=
+  set -- ${temporary:+"$temporary"} ${old:+"$old"} ${held:+"$lock"}
+  [ "$#" = 0 ] || rm -f "$@"
   [ -z "${guard_pid-}" ] || end_guard
 }
 guard 20
@@ -29,14 +29,19 @@ trap clean EXIT
 trap 'exit 1' HUP INT TERM PIPE
 
 if command -v sha256sum >/dev/null 2>&1; then
-  expected=$sha new=$new_sha
-  digest() { sha256sum | cut -c1-64; }
+  expected=$sha new=$new_sha hash=sha256sum
 else
-  expected=$md5 new=$new_md5
-  digest() { md5sum | cut -c1-32; }
+  expected=$md5 new=$new_md5 hash=md5sum
 fi
-digest_of() { digest <"$1"; }
-count() { echo $(($(wc -c <"$1"))); }
+# Sets digest, of a file or of the first bytes of one.
+digest_of() {
+  digest=$("$hash" <"$1")
+  digest=${digest%%[!0-9a-f]*}
+}
+digest_of_head() {
+  digest=$(head -c "$1" "$2" | "$hash")
+  digest=${digest%%[!0-9a-f]*}
+}
 flush() { sync "$1" 2>/dev/null || sync; }
 
 # An account's directory is private; root's central one is read by sshd as the account.
@@ -87,19 +92,21 @@ while :; do
 done
 # What a killed edit left behind.
 set +f
-rm -f ".$base.keywright-new."* ".$base.keywright-old."*
+for left in ".$base.keywright-new."* ".$base.keywright-old."*; do
+  [ ! -e "$left" ] && [ ! -L "$left" ] || rm -f "$left"
+done
 set -f
 
 [ ! -L "$base" ] || fail symlink
 if [ -e "$base" ]; then
   [ -f "$base" ] || fail not_regular
   set -- $(ls -ldn "$base")
-  mode=$1 owner=$3 group=$4
+  mode=$1 owner=$3 group=$4 old_size=$5
   [ "$owner" = "$U" ] || [ "$W" = root ] || fail owner
   [ -r "$base" ] || fail read_only
-  old_size=$(count "$base")
   [ "$old_size" -le 1048576 ] || fail too_large
-  [ "$(digest_of "$base")" = "$expected" ] || fail changed
+  digest_of "$base"
+  [ "$digest" = "$expected" ] || fail changed
   for found in $(sed -n "s/^# keywright:$tag rev=\([0-9]\{1,18\}\)\([[:space:]].*\)\{0,1\}\$/\1/p" "$base"); do
     if [ "$found" -gt "$rev" ] && [ "$found" != "$overruled" ]; then
       printf 'found=%s\n' "$found"
@@ -118,7 +125,8 @@ said=$( { set -C && : >"$temporary"; } 2>&1) || fail_by "$said"
 [ "$(readlink "$lock")" = "$held" ] || fail changed
 said=$( { cat >>"$temporary"; } 2>&1) || fail_by "$said"
 taken_over() { [ -e "$temporary" ] || fail changed; }
-[ "$(count "$temporary")" = "$size" ] && [ "$(digest_of "$temporary")" = "$new" ] || { taken_over && fail incomplete; }
+digest_of "$temporary"
+[ "$digest" = "$new" ] || { taken_over && fail incomplete; }
 if [ "$expected" = absent ]; then
   chmod "$file_mode" "$temporary" || { taken_over && fail failed; }
 else
@@ -127,8 +135,17 @@ else
   else
     chgrp "$group" "$temporary" 2>/dev/null
   fi
-  part() { printf '%s' "$mode" | cut -c"$1" | tr -d 'sStT-'; }
-  chmod "u=$(part 2-4),g=$(part 5-7),o=$(part 8-10)" "$temporary" || { taken_over && fail failed; }
+  # Sets letters, of one of the three parts of a mode.
+  letters_of() {
+    letters=
+    case $1 in r*) letters=r ;; esac
+    case $1 in ?w*) letters=${letters}w ;; esac
+    case $1 in ??x*) letters=${letters}x ;; esac
+  }
+  letters_of "${mode#?}" && user_may=$letters
+  letters_of "${mode#????}" && group_may=$letters
+  letters_of "${mode#???????}"
+  chmod "u=$user_may,g=$group_may,o=$letters" "$temporary" || { taken_over && fail failed; }
 fi
 # The security context of the file that it replaces, or the one that a new file has there.
 keep_context() {
@@ -136,8 +153,8 @@ keep_context() {
     command -v restorecon >/dev/null 2>&1 || return 0
     restorecon "$temporary" >/dev/null 2>&1
   else
-    command -v chcon >/dev/null 2>&1 || return 0
-    chcon --reference="$base" "$temporary" >/dev/null 2>&1
+    { [ -e /sys/fs/selinux/enforce ] || selinuxenabled; } >/dev/null 2>&1 || return 0
+    ! command -v chcon >/dev/null 2>&1 || chcon --reference="$base" "$temporary" >/dev/null 2>&1
   fi || ! selinuxenabled >/dev/null 2>&1
 }
 keep_context || { taken_over && fail failed; }
@@ -154,7 +171,8 @@ else
   old=.$base.keywright-old.$token
   said=$(ln "$base" "$old" 2>&1) || { old= && fail_by "$said"; }
   [ ! -L "$old" ] && [ -f "$old" ] || fail changed
-  [ "$(digest_of "$old")" = "$expected" ] || fail changed
+  digest_of "$old"
+  [ "$digest" = "$expected" ] || fail changed
   said=$(mv -f "$temporary" "$base" 2>&1) || { taken_over && fail_by "$said"; }
   temporary=
   undo() {
@@ -163,16 +181,21 @@ else
     fail "$1"
   }
   look_again() {
-    seen=$(digest_of "$old")
-    [ "$seen" != "$expected" ] || return 0
-    total=$(count "$old")
-    [ "$total" -gt "$old_size" ] && [ "$(head -c "$old_size" "$old" | digest)" = "$expected" ] || undo changed
+    digest_of "$old"
+    [ "$digest" != "$expected" ] || return 0
+    total=$(($(wc -c <"$old")))
+    digest_of_head "$old_size" "$old"
+    [ "$total" -gt "$old_size" ] && [ "$digest" = "$expected" ] || undo changed
     { tail -c "+$((old_size + 1))" "$old" | head -c "$((total - old_size))" >>"$base"; } 2>/dev/null || undo disk_full
-    expected=$(head -c "$total" "$old" | digest) old_size=$total
+    digest_of_head "$total" "$old"
+    expected=$digest old_size=$total
     echo merged=yes
   }
   look_again
   flush .
   look_again
 fi
+# What the file holds at the end.
+digest_of "$base"
+[ "$digest" != "$new" ] || echo stands=yes
 fail done

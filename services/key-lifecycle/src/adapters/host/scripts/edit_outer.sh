@@ -10,6 +10,6 @@ case $path in "$home"/*) [ -d "$home" ] || result owner ;; esac
 changes=yes private=no
 [ "$uid" != 0 ] || private=yes
 in_directory "${path%/*}" "private=$private F='$path' sha=$sha md5=$md5 new_sha=$new_sha new_md5=$new_md5
-size=$size tag=$tag rev=$rev overruled=$overruled token=$token
+tag=$tag rev=$rev overruled=$overruled token=$token
 $edit_file"
 finish

@@ -105,50 +105,42 @@ $1" ;;
   esac
 }
 
-# Whether a directory (no links in its path) and all above it can be changed by root alone. Where there is an access
-# list (`+`) the bits do not say who may.
-physical_is_roots() {
-  dir=$1
-  while :; do
-    set -- $(ls -ldn "${dir:-/}" 2>/dev/null)
-    [ "${3-}" = 0 ] || return 1
-    case $1 in
-      *+ | d???????w*) return 1 ;;
-      d????w*) [ "$4" = 0 ] || return 1 ;;
-      d*) ;;
-      *) return 1 ;;
-    esac
-    [ -n "$dir" ] || return 0
-    dir=${dir%/*}
-  done
+# Whether root alone can change a directory, by its line of `ls -ldn`. Where there is an access list (`+`) the bits do not
+# say who may.
+is_roots() {
+  [ "$3" = 0 ] || return 1
+  case $1 in
+    *+ | d???????w*) return 1 ;;
+    d????w*) [ "$4" = 0 ] ;;
+    d*) ;;
+    *) return 1 ;;
+  esac
 }
 
-# Whether nobody but root can change what this path leads to. Each part is judged before the next is looked at,
+# Whether nobody but root can change what this path leads to. Each part is judged before what lies below it is believed,
 # so a link that an account made is never followed: the directory it lies in is not root's alone.
 only_root_changes() {
-  done_part= rest=${1#/}
-  physical_is_roots '' || return 1
+  part= parts=/ rest=${1#/} line_end='
+'
   while [ -n "$rest" ]; do
-    done_part=$done_part/${rest%%/*}
+    part=$part/${rest%%/*} parts=$parts$line_end$part
     case $rest in */*) rest=${rest#*/} ;; *) rest= ;; esac
-    if [ -L "$done_part" ]; then
-      real=$(cd -P "$done_part" 2>/dev/null && pwd -P) || return 1
-      physical_is_roots "$real" || return 1
-    elif [ -d "$done_part" ]; then
-      set -- $(ls -ldn "$done_part")
-      [ "${3-}" = 0 ] || return 1
-      case $1 in
-        *+ | d???????w*) return 1 ;;
-        d????w*) [ "$4" = 0 ] || return 1 ;;
-      esac
-    elif [ -e "$done_part" ]; then
-      return 1
-    else
-      return 0
-    fi
+  done
+  IFS=$line_end
+  set -- $parts
+  # In the order of their names, which is from the top down; what is missing is missing at the end.
+  lines=$(ls -ldn "$@" 2>/dev/null)
+  unset IFS
+  for part; do
+    line=${lines%%"$line_end"*} lines=${lines#*"$line_end"}
+    case $line in
+      '') return 0 ;;
+      l*) real=$(cd -P "$part" 2>/dev/null && pwd -P) && (only_root_changes "$real") || return 1 ;;
+      *) is_roots $line || return 1 ;;
+    esac
+    [ "$lines" != "$line" ] || return 0
   done
 }
-
 # Runs a script that works in directory $1: as root only where no account can change that directory.
 in_directory() {
   if [ "$drop" = root ] || only_root_changes "$1"; then
