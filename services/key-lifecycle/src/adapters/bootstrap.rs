@@ -119,7 +119,7 @@ impl Bootstrapper {
     ) -> Result<Entered, Failure> {
         let session = self.login.open(server, &entrance.identity).await?;
         let entered = Entered { session, clock: self.clock.clone() };
-        let facts = Host::new(&entered.session, &self.clock).inspect(whom, None).await;
+        let facts = Host::new(&entered.session, &self.clock).inspect(whom).await;
         let usable = facts.map_err(failure).and_then(|facts| match (facts.account, facts.drop) {
             (None, _) => {
                 Err(Failure::new(Reason::AccountNotFound, "The account does not exist on the server."))

@@ -108,10 +108,10 @@ impl Hosts for SshHosts {
     async fn account(&self, door: &Door, account: &AccountName, create: bool) -> Result<(), Failure> {
         let session = self.login.with_management_key(&door.server, &door.work).await?;
         let host = host::Host::new(&session, &self.clock);
-        let mut facts = host.inspect(account, None).await.map_err(failure)?;
+        let mut facts = host.inspect(account).await.map_err(failure)?;
         if facts.account.is_none() && create {
             host.create_account(account).await.map_err(failure)?;
-            facts = host.inspect(account, None).await.map_err(failure)?;
+            facts = host.inspect(account).await.map_err(failure)?;
         }
         session.close().await;
         let Some(found) = facts.account else {

@@ -59,6 +59,40 @@ impl Answer {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// Takes out what a script that the account could have changed said: after `token=directory`, up to `token=`.
+    pub(super) fn take_apart(&mut self, token: &str) -> Vec<(String, Self)> {
+        let (mut own, mut apart) = (Vec::new(), Vec::<(String, Self)>::new());
+        let mut inside = false;
+        for (key, value) in std::mem::take(&mut self.0) {
+            if key == token {
+                inside = !value.is_empty();
+                if inside {
+                    apart.push((value, Self::default()));
+                }
+                continue;
+            }
+            match apart.last_mut() {
+                Some((_, section)) if inside => section.0.push((key, value)),
+                _ => own.push((key, value)),
+            }
+        }
+        self.0 = own;
+        apart
+    }
+
+    /// Cut in parts that begin with this key, each named by its value; what comes before the first is left out.
+    pub(super) fn parts(self, name: &str) -> Vec<(String, Self)> {
+        let mut parts: Vec<(String, Self)> = Vec::new();
+        for (key, value) in self.0 {
+            if key == name {
+                parts.push((value, Self::default()));
+            } else if let Some((_, part)) = parts.last_mut() {
+                part.0.push((key, value));
+            }
+        }
+        parts
+    }
+
     pub(super) fn number<N: std::str::FromStr>(&self, key: &str) -> Option<N> {
         self.get(key)?.parse().ok()
     }
@@ -104,6 +138,24 @@ mod tests {
         assert_eq!(reason("login=0\n@@keywright\nresult=done\n"), Reason::HostEditFailed);
         assert_eq!(reason("@@keywright\n@@end\n"), Reason::HostEditFailed);
         assert_eq!(reason("@@keywright\nresult=disk_full\n@@end\n"), Reason::HostFileDiskFull);
+    }
+
+    /// Whatever an account's process prints, it stands for files of that account's directory alone.
+    #[test]
+    fn what_an_account_could_have_said_is_kept_apart() {
+        let text = b"@@keywright\nuid=7\nt1=/home/a/.ssh\nfile=/home/a/.ssh/k\nuid=0\nstate=absent\nfile=/etc/k\nresult=x\n\
+                     t1=\nt1=/etc/keys\nfile=/etc/keys/a\nstate=absent\n\nt1=\nresult=done\n@@end\n";
+        let mut answer = Answer::parse(text).unwrap();
+        let sections = answer.take_apart("t1");
+        let answer = answer.done().unwrap();
+        assert_eq!((answer.get("uid"), answer.get("state"), answer.get("file")), (Some("7"), None, None));
+        let names: Vec<&str> = sections.iter().map(|(directory, _)| directory.as_str()).collect();
+        assert_eq!(names, ["/home/a/.ssh", "/etc/keys"]);
+        let files: Vec<Vec<String>> = sections
+            .into_iter()
+            .map(|(_, section)| section.parts("file").into_iter().map(|(file, _)| file).collect())
+            .collect();
+        assert_eq!(files, [vec!["/home/a/.ssh/k".to_owned(), "/etc/k".into()], vec!["/etc/keys/a".into()]]);
     }
 
     #[test]

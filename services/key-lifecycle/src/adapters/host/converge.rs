@@ -1,7 +1,7 @@
 //! Makes an account's key files hold what they should: read, edit, look again.
 //!
-//! Invariant: keys are added to the first effective file only and removed from all of them; success means that a
-//! reading after the last edit asked for no further change.
+//! Invariant: keys are added to the first effective file only and removed from all of them; success means that what a
+//! file held after the last edit asked for no further change. The edit tells that itself, where nobody came between.
 
 use keywright_domain::account::AccountName;
 use keywright_domain::authorized_keys::{
@@ -82,7 +82,7 @@ impl Host<'_> {
         wanted: &DesiredKeys,
     ) -> Result<Converged, HostFailure> {
         let until = wanted.keys.iter().find_map(|key| key.until);
-        let facts = self.inspect(account, until).await?;
+        let (facts, mut looked) = self.look(account, until).await?;
         if facts.account.is_none() {
             return Err(HostFailure::refused(Reason::AccountNotFound));
         }
@@ -97,7 +97,7 @@ impl Host<'_> {
         for (at, file) in facts.files.iter().enumerate() {
             let state = if at == 0 { &first } else { &others };
             let goal = Goal { state, first: at == 0, wanted, facts: &facts };
-            let settled = self.settle(account, file, &goal).await;
+            let settled = self.settle(account, file, looked.remove(&file.path), &goal).await;
             let settled = settled.map_err(|e| e.at(&file.path).after_edits(!changed.is_empty()))?;
             foreign = foreign.saturating_add(foreign_keys(settled.found.bytes(), &wanted.all_blobs));
             merged |= settled.merged;
@@ -115,11 +115,15 @@ impl Host<'_> {
         &self,
         account: &AccountName,
         file: &KeysFile,
+        mut known: Option<KeysFileContent>,
         goal: &Goal<'_>,
     ) -> Result<Settled, HostFailure> {
         let (mut edited, mut merged, mut last) = (false, false, Reason::HostFileChanged);
         for _ in 0..=TRIES {
-            let found = self.read_file(account, file).await.map_err(|e| e.after_edits(edited))?;
+            let found = match known.take() {
+                Some(known) => known,
+                None => self.read_file(account, file).await.map_err(|e| e.after_edits(edited))?,
+            };
             let next = goal.next(&found).map_err(|e| e.after_edits(edited))?;
             let Some(bytes) = next else { return Ok(Settled { found, edited, merged }) };
             let edit = Edit {
@@ -134,6 +138,8 @@ impl Host<'_> {
                 Ok(done) => {
                     edited = true;
                     merged |= done.merged;
+                    let holds = KeysFileContent { state: FileState::Regular(bytes), ..found };
+                    known = done.stands.then_some(holds);
                 }
                 Err(HostFailure::Refused { reason: reason @ Reason::HostFileChanged, .. }) => last = reason,
                 // No file, no key: a marker that cannot be written (there is no home) holds back no revocation.

@@ -37,6 +37,8 @@ pub struct Edit<'a> {
 pub struct Edited {
     /// Somebody appended during the edit; his lines stand at the end of the new file.
     pub merged: bool,
+    /// The file was seen to hold the new bytes, after everything.
+    pub stands: bool,
 }
 
 impl Host<'_> {
@@ -58,12 +60,12 @@ impl Host<'_> {
             .with("token", &token);
         let answer = self.shell.run(&script, edit.bytes).await?;
         let answer = answer.done().map_err(|failure| failure.at(edit.path))?;
-        Ok(Edited { merged: answer.is("merged", "yes") })
+        Ok(Edited { merged: answer.is("merged", "yes"), stands: answer.is("stands", "yes") })
     }
 }
 
-/// Tells the lock and the temporary files of this edit from those of any other.
-fn token() -> Result<String, HostFailure> {
+/// Tells the lock and the temporary files of one edit, or what one script said, from those of any other.
+pub(super) fn token() -> Result<String, HostFailure> {
     let mut bytes = [0; 8];
     fill_random(&mut bytes).map_err(|_| HostFailure::refused(Reason::HostEditFailed))?;
     Ok(data_encoding::HEXLOWER.encode(&bytes))

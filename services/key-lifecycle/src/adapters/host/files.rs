@@ -1,5 +1,7 @@
 //! Reads key files, each under the uid that may.
 
+use std::collections::HashMap;
+
 use keywright_domain::account::AccountName;
 use keywright_domain::authorized_keys::MAX_FILE;
 use keywright_domain::reason::Reason;
@@ -73,15 +75,32 @@ impl Host<'_> {
         file: &KeysFile,
     ) -> Result<KeysFileContent, HostFailure> {
         let script = Script::new(account, &READ).with("path", &file.path);
-        let answer = self.shell.run(&script, b"").await?.done()?;
-        let state = state(&answer)?;
-        let loose = match answer.get("loose") {
-            Some("own_group") => Some(Loose::OwnGroup),
-            Some("others") => Some(Loose::Others),
-            _ => None,
-        };
-        Ok(KeysFileContent { state, link: answer.is("link", "yes"), central: answer.is("as", "root"), loose })
+        content(&self.shell.run(&script, b"").await?.done()?)
     }
+}
+
+/// What was read of the files in each directory. An account's own process may have said it: it is believed about files
+/// of that directory alone.
+pub(super) fn contents(sections: Vec<(String, Answer)>) -> HashMap<String, KeysFileContent> {
+    let within =
+        |directory: &str, path: &str| path.rsplit_once('/').is_some_and(|(above, _)| above == directory);
+    sections
+        .into_iter()
+        .flat_map(|(directory, section)| {
+            section.parts("file").into_iter().filter(move |(path, _)| within(&directory, path))
+        })
+        .filter_map(|(path, part)| Some((path, content(&part).ok()?)))
+        .collect()
+}
+
+fn content(answer: &Answer) -> Result<KeysFileContent, HostFailure> {
+    let loose = match answer.get("loose") {
+        Some("own_group") => Some(Loose::OwnGroup),
+        Some("others") => Some(Loose::Others),
+        _ => None,
+    };
+    let state = state(answer)?;
+    Ok(KeysFileContent { state, link: answer.is("link", "yes"), central: answer.is("as", "root"), loose })
 }
 
 fn state(answer: &Answer) -> Result<FileState, HostFailure> {
@@ -90,7 +109,7 @@ fn state(answer: &Answer) -> Result<FileState, HostFailure> {
         Some("not_regular") => FileState::NotRegular,
         Some("too_large") => FileState::TooLarge,
         Some("unreadable") => FileState::Unreadable,
-        Some("regular") => match content(answer) {
+        Some("regular") => match bytes(answer) {
             Some(bytes) if bytes.len() > MAX_FILE => FileState::TooLarge,
             Some(bytes) => FileState::Regular(bytes),
             None => return Err(HostFailure::refused(Reason::HostEditFailed)),
@@ -99,7 +118,7 @@ fn state(answer: &Answer) -> Result<FileState, HostFailure> {
     })
 }
 
-fn content(answer: &Answer) -> Option<Vec<u8>> {
+fn bytes(answer: &Answer) -> Option<Vec<u8>> {
     match (answer.get("base64"), answer.get("hex")) {
         (Some(text), _) => data_encoding::BASE64.decode(text.as_bytes()).ok(),
         (None, Some(text)) => data_encoding::HEXLOWER.decode(text.as_bytes()).ok(),

@@ -3,18 +3,22 @@
 use keywright_domain::account::AccountName;
 use keywright_domain::clock::Instant;
 use keywright_domain::reason::Reason;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use tracing::instrument;
 
 use super::Host;
 use super::answer::Answer;
+use super::edit::token;
 use super::facts::{Account, Drop, Facts, KeysFile, ResidualAccess, ServerKind};
 use super::failure::HostFailure;
+use super::files::{KeysFileContent, contents};
 use super::grace::{LocalTime, Skew};
 use super::script::{Operation, Script};
 
 pub(super) static INSPECT: Operation = Operation {
-    parameters: &["from", "epoch", "until"],
+    inner: &[("read_file", include_str!("scripts/read.sh"))],
+    parameters: &["from", "epoch", "until", "greeting", "token"],
     server: true,
     own: true,
     ..Operation::new("inspect", include_str!("scripts/inspect.sh"))
@@ -27,21 +31,47 @@ const LONGEST_PATH: usize = 1024;
 const SECOND_DEFAULT_FILE: &str = ".ssh/authorized_keys2";
 
 impl Host<'_> {
+    /// The facts alone.
+    pub async fn inspect(&self, account: &AccountName) -> Result<Facts, HostFailure> {
+        Ok(self.facts_of(account, None, "").await?.0)
+    }
+
+    /// The facts, and the key files as far as they could be read in the same call.
     /// `until`: an end for which the host's local time is wanted.
+    pub(super) async fn look(
+        &self,
+        account: &AccountName,
+        until: Option<Instant>,
+    ) -> Result<(Facts, HashMap<String, KeysFileContent>), HostFailure> {
+        let token = token()?;
+        let (facts, sections) = self.facts_of(account, until, &token).await?;
+        Ok((facts, contents(sections)))
+    }
+
     #[instrument(skip_all)]
-    pub async fn inspect(&self, account: &AccountName, until: Option<Instant>) -> Result<Facts, HostFailure> {
+    async fn facts_of(
+        &self,
+        account: &AccountName,
+        until: Option<Instant>,
+        token: &str,
+    ) -> Result<(Facts, Vec<(String, Answer)>), HostFailure> {
         let before = self.clock.now();
+        let greeting = self.shell.server_version();
         let script = Script::new(account, &INSPECT)
             .with("from", &self.shell.local_address())
             .with("epoch", &before.secs().to_string())
-            .with("until", &until.map(|end| end.ceil_to_second().secs().to_string()).unwrap_or_default());
-        let answer = self.shell.run(&script, b"").await?.done()?;
-        let mut facts = facts(account, &answer, before, self.clock.now(), self.shell.server_version());
+            .with("until", &until.map(|end| end.ceil_to_second().secs().to_string()).unwrap_or_default())
+            .with("greeting", if greeted(greeting).is_some() { "yes" } else { "no" })
+            .with("token", token);
+        let mut answer = self.shell.run(&script, b"").await?;
+        let sections = answer.take_apart(token);
+        let answer = answer.done()?;
+        let mut facts = facts(account, &answer, before, self.clock.now(), greeting);
         facts.seen = facts.seen.or_else(|| self.shell.local_address().parse().ok());
         if facts.files.len() > MOST_FILES {
             return Err(HostFailure::refused(Reason::HostEditFailed));
         }
-        Ok(facts)
+        Ok((facts, sections))
     }
 }
 
@@ -90,8 +120,15 @@ fn server_kind(answer: &Answer, greeting: &str) -> ServerKind {
 }
 
 fn version(answer: &Answer, greeting: &str) -> Option<String> {
-    let greeted = greeting.strip_prefix("SSH-2.0-").and_then(|rest| rest.split(' ').next());
-    greeted.or_else(|| answer.get("sshd_version")).filter(|version| !version.is_empty()).map(str::to_owned)
+    greeted(greeting)
+        .or_else(|| answer.get("sshd_version"))
+        .filter(|version| !version.is_empty())
+        .map(str::to_owned)
+}
+
+/// The version in the server's identification.
+fn greeted(greeting: &str) -> Option<&str> {
+    greeting.strip_prefix("SSH-2.0-").and_then(|rest| rest.split(' ').next())
 }
 
 fn files(name: &AccountName, account: &Account, answer: &Answer, server: ServerKind) -> Vec<KeysFile> {

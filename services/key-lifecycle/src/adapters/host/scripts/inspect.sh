@@ -1,6 +1,8 @@
-# Facts about the host and the account; changes nothing.
-# Parameters: account, from (our address as the host may see it), epoch (our clock), until (epoch or empty).
-guard 20
+# Facts about the host and the account, and the account's key files; changes nothing.
+# Parameters: account, from (our address as the host may see it), epoch (our clock), until (epoch or empty), greeting (yes
+# where the server's own told its version), token (comes before what the account's uid reads; empty if nothing is to be
+# read). read_file is what reads.
+guard 30
 lookup
 if [ -z "$passwd" ]; then
   echo exists=no
@@ -12,8 +14,10 @@ fi
 
 find_server
 printf 'server=%s\nseen=%s\n' "$server" "$seen"
+patterns='.ssh/authorized_keys .ssh/authorized_keys2'
+[ "$server" != dropbear ] || patterns=.ssh/authorized_keys
 if [ -n "$sshd" ]; then
-  "$sshd" -V 2>&1 </dev/null | tr ' ,' '\n\n' | while IFS= read -r word; do
+  [ "$greeting" = yes ] || "$sshd" -V 2>&1 </dev/null | tr ' ,' '\n\n' | while IFS= read -r word; do
     case $word in OpenSSH_*) printf 'sshd_version=%s\n' "$word" && break ;; esac
   done
   if settings=$(effective_settings "${seen:-$from}"); then
@@ -26,6 +30,9 @@ if [ -n "$sshd" ]; then
           ;;
       esac
     done
+    case $settings in
+      *authorizedkeysfile\ *) patterns=${settings#*authorizedkeysfile } patterns=${patterns%%"$line_end"*} ;;
+    esac
   fi
 fi
 
@@ -40,5 +47,24 @@ if [ -n "$until" ]; then
     # Where the clocks change, a local time may mean another instant.
     printf 'local_back=%s\n' "$(date -d "$text" +%s 2>/dev/null)"
   fi
+fi
+if [ -n "$token" ] && [ -n "$passwd" ] && [ "$drop" != none ]; then
+  find_key_files "$patterns"
+  # Those in one directory together: it decides under which uid they are read.
+  rest=$key_files
+  while [ -n "$rest" ]; do
+    file=${rest%%"$line_end"*} rest=${rest#*"$line_end"}
+    directory=${file%/*}
+    set -- "$file"
+    while [ -n "$rest" ]; do
+      file=${rest%%"$line_end"*}
+      [ "${file%/*}" = "$directory" ] || break
+      set -- "$@" "$file"
+      rest=${rest#*"$line_end"}
+    done
+    printf '%s=%s\n' "$token" "$directory"
+    read_key_files "$@"
+    printf '\n%s=\n' "$token"
+  done
 fi
 result done

@@ -5,7 +5,5 @@ lookup
 [ -n "$passwd" ] || result account_missing
 allow "$path"
 choose_drop
-case $home in *[[:cntrl:]\']*) result failed ;; esac
-in_directory "${path%/*}" "F='$path' N=$account A=$uid G=$gid H='$home'
-$read_file"
+read_key_files "$path"
 result done

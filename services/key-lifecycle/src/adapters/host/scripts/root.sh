@@ -8,6 +8,8 @@ export PATH LC_ALL
 unset TZ ENV BASH_ENV CDPATH IFS
 cd / || exit 1
 guard_pid=
+line_end='
+'
 finish() {
   [ -z "$guard_pid" ] || end_guard
   echo '@@end'
@@ -120,8 +122,7 @@ is_roots() {
 # Whether nobody but root can change what this path leads to. Each part is judged before what lies below it is believed,
 # so a link that an account made is never followed: the directory it lies in is not root's alone.
 only_root_changes() {
-  part= parts=/ rest=${1#/} line_end='
-'
+  part= parts=/ rest=${1#/}
   while [ -n "$rest" ]; do
     part=$part/${rest%%/*} parts=$parts$line_end$part
     case $rest in */*) rest=${rest#*/} ;; *) rest= ;; esac
@@ -155,4 +156,14 @@ $2"
   else
     as_account "$2"
   fi
+}
+
+# Reads key files of the account that lie in one directory; read_file is what reads them.
+read_key_files() {
+  case $home in *[[:cntrl:]\']*) result failed ;; esac
+  directory=${1%/*} files=
+  for file; do files="$files '$file'"; done
+  in_directory "$directory" "set --$files
+N=$account A=$uid G=$gid H='$home'
+$read_file"
 }

@@ -58,15 +58,12 @@ effective_settings() {
   return "$said"
 }
 
-# Whether the server reads keys of the account from $1.
-reads_keys_from() {
-  find_server
-  if settings=$(effective_settings "${seen:-127.0.0.1}"); then
-    patterns=$(printf '%s\n' "$settings" | sed -n 's/^authorizedkeysfile //p')
-  else
-    patterns='.ssh/authorized_keys .ssh/authorized_keys2'
-  fi
-  for pattern in $patterns; do
+# Sets key_files: what the server reads keys of the account from, as it is written here, each on a line. $1: the patterns
+# of its settings, with spaces between them. A path that does not stay where it says is left out.
+find_key_files() {
+  key_files=
+  for pattern in $1; do
+    [ "$pattern" != none ] || continue
     expanded=
     while [ -n "$pattern" ]; do
       case $pattern in
@@ -84,10 +81,24 @@ reads_keys_from() {
       pattern=${pattern#??}
     done
     case $expanded in /*) ;; *) expanded=$home/$expanded ;; esac
-    case $expanded in */../* | */..) continue ;; esac
-    # As it is written here, without empty parts and `.`.
-    expanded=$(printf '%s\n' "$expanded" | sed 's#//*#/#g; s#/\(\./\)\{1,\}#/#g')
-    [ "$expanded" != "$1" ] || return 0
+    case $expanded in
+      */../* | */.. | *[[:cntrl:]\']*) continue ;;
+      # Without empty parts and `.`.
+      *//* | */./*) expanded=$(printf '%s\n' "$expanded" | sed 's#//*#/#g; s#/\(\./\)\{1,\}#/#g') ;;
+    esac
+    case $key_files in "$expanded$line_end"* | *"$line_end$expanded$line_end"*) continue ;; esac
+    key_files=$key_files$expanded$line_end
   done
+}
+
+# Whether the server reads keys of the account from $1.
+reads_keys_from() {
+  find_server
+  if settings=$(effective_settings "${seen:-127.0.0.1}"); then
+    find_key_files "$(printf '%s\n' "$settings" | sed -n 's/^authorizedkeysfile //p')"
+  else
+    find_key_files '.ssh/authorized_keys .ssh/authorized_keys2'
+  fi
+  case $line_end$key_files in *"$line_end$1$line_end"*) return 0 ;; esac
   return 1
 }

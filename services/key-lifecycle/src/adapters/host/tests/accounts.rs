@@ -52,7 +52,7 @@ async fn an_inspection_tells_account_files_time_and_ways_in() {
         std::fs::write(shell.host().outside("/etc/ssh/sshd_config"), config).unwrap();
         let until = Instant::from_secs(1_800_000_000);
         let host = Host::local(&shell, &CLOCK);
-        let facts = host.inspect(&alice(), Some(until)).await.unwrap();
+        let facts = host.look(&alice(), Some(until)).await.unwrap().0;
         let account = facts.account.unwrap();
         assert_eq!((account.uid, account.home.as_str()), (20_000, "/home/alice"));
         assert!(facts.settings_read);
@@ -68,11 +68,11 @@ async fn an_inspection_tells_account_files_time_and_ways_in() {
         assert_eq!(facts.server, ServerKind::Unknown);
 
         let nobody = AccountName::parse("nosuchname").unwrap();
-        assert!(host.inspect(&nobody, None).await.unwrap().account.is_none());
+        assert!(host.inspect(&nobody).await.unwrap().account.is_none());
         let said = host.converge(&nobody, &wanted(1, vec![])).await;
         assert_eq!(reason(said), Reason::AccountNotFound);
         let root = AccountName::parse("root").unwrap();
-        assert!(host.inspect(&root, None).await.unwrap().account.unwrap().is_system());
+        assert!(host.inspect(&root).await.unwrap().account.unwrap().is_system());
     }
 }
 
@@ -84,7 +84,7 @@ async fn a_local_time_that_means_another_instant_is_told() {
     std::os::unix::fs::symlink("/usr/share/zoneinfo/Europe/Berlin", &zone).unwrap();
     // 2026-10-25T00:30:00Z is the first of two 02:30 of that night in Berlin; the C library takes the other.
     let first = Instant::from_secs(1_792_888_200);
-    let facts = Host::local(&shell, &CLOCK).inspect(&alice(), Some(first)).await.unwrap();
+    let facts = Host::local(&shell, &CLOCK).look(&alice(), Some(first)).await.unwrap().0;
     let local = facts.local_end.unwrap();
     assert!(local.text.starts_with("2026102502"), "{local:?}");
     assert_ne!(local.means, local.end, "{local:?}");

@@ -45,7 +45,9 @@ async fn a_new_file_gets_its_context_and_a_replaced_one_keeps_it() {
     converge(&shell, &wanted(2, vec![])).await.unwrap();
     let replaced = called(&shell).split_off(made.len());
     assert!(
-        replaced.starts_with("selinuxenabled \nchcon --reference=authorized_keys .authorized_keys.keywright-new."),
+        replaced.starts_with(
+            "selinuxenabled \nchcon --reference=authorized_keys .authorized_keys.keywright-new."
+        ),
         "{replaced}"
     );
 }

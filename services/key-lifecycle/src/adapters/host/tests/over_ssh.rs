@@ -102,7 +102,7 @@ async fn a_login_without_sudo_is_told_and_changes_nothing() {
         let session = login(&host, "carol").await;
         let work = Host::new(&session, &CLOCK);
         let alice = AccountName::parse("alice").unwrap();
-        assert_eq!(reason(work.inspect(&alice, None).await), Reason::SudoUnavailable);
+        assert_eq!(reason(work.inspect(&alice).await), Reason::SudoUnavailable);
         assert_eq!(reason(work.create_account(&alice).await), Reason::SudoUnavailable);
         assert_eq!(reason(work.converge(&alice, &wanted(1, vec![])).await), Reason::SudoUnavailable);
         assert!(host.read_authorized_keys("alice").is_none());
@@ -117,5 +117,5 @@ async fn the_session_that_asks_is_spared_when_all_of_its_account_end() {
     let root = AccountName::parse("root").unwrap();
     let ended = work.end_sessions(&root, super::super::SessionScope::All).await.unwrap();
     assert_eq!(ended.sessions, super::super::SessionCount::Ended(0));
-    assert!(work.inspect(&root, None).await.is_ok());
+    assert!(work.inspect(&root).await.is_ok());
 }

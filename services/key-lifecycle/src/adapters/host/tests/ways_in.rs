@@ -158,7 +158,7 @@ async fn whoever_has_the_rule_gets_no_more_than_the_program_does() {
     let work = Host::new(&session, &CLOCK);
     let root = AccountName::parse("root").unwrap();
     assert_eq!(reason(work.converge(&root, &wanted(1, vec![])).await), Reason::AccountNotAllowed);
-    assert!(work.inspect(&root, None).await.unwrap().account.unwrap().is_system());
+    assert!(work.inspect(&root).await.unwrap().account.unwrap().is_system());
 }
 
 /// The account runs the program below a shell that it calls `sshd`, and gives that a configuration of its own.
@@ -197,7 +197,7 @@ async fn a_program_that_does_not_understand_us_is_as_good_as_none() {
     let host = with_people(TestHost::openssh(options).await.unwrap()).await;
     let session = login(&host, "keywright").await;
     let work = Host::new(&session, &CLOCK);
-    assert_eq!(reason(work.inspect(&alice(), None).await), Reason::SudoUnavailable);
+    assert_eq!(reason(work.inspect(&alice()).await), Reason::SudoUnavailable);
 }
 
 #[tokio::test]
