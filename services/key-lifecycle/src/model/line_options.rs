@@ -15,12 +15,12 @@ pub struct LineOptions {
 
 impl LineOptions {
     /// For an edit that is followed by a proof: what the policy says, unless this host is known to refuse it.
-    pub fn to_prove(self, policy: Vec<LineOption>) -> Vec<LineOption> {
-        if self.refused.as_ref() == Some(&policy) { self.as_proven(policy) } else { policy }
+    pub fn tried(self, policy: Vec<LineOption>) -> Vec<LineOption> {
+        if self.refused.as_ref() == Some(&policy) { self.proven(policy) } else { policy }
     }
 
     /// For every other edit: what is known to work.
-    pub fn as_proven(self, policy: Vec<LineOption>) -> Vec<LineOption> {
+    pub fn proven(self, policy: Vec<LineOption>) -> Vec<LineOption> {
         self.proven.or(self.written).unwrap_or(policy)
     }
 

@@ -43,12 +43,12 @@ impl Converger {
 
     /// With the options that the lines have had, as far as they are known to work.
     pub async fn converge(&self, door: &Door, access: &Access) -> Result<Edited, Failure> {
-        self.converge_with(door, access, LineOptions::as_proven).await
+        self.converge_with(door, access, LineOptions::proven).await
     }
 
     /// With the options of the policy, for whoever proves afterwards that the host takes them.
     pub async fn converge_to_prove(&self, door: &Door, access: &Access) -> Result<Edited, Failure> {
-        self.converge_with(door, access, LineOptions::to_prove).await
+        self.converge_with(door, access, LineOptions::tried).await
     }
 
     async fn converge_with(&self, door: &Door, access: &Access, choice: Choice) -> Result<Edited, Failure> {

@@ -86,7 +86,7 @@ async fn here(
             let tenant: TenantId = row.text("tenant_id")?;
             let settings = policy::effective(conn, &tenant, Some(&access)).await?;
             let known = line_options::of(conn, &access, server).await?;
-            options.insert(access.clone(), known.as_proven(settings.line_options));
+            options.insert(access.clone(), known.proven(settings.line_options));
         }
         let Some(mut key) = known(row)? else { continue };
         let (state, line): (VersionState, LineState) = (row.text("state")?, row.text("line_state")?);

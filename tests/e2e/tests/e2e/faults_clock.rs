@@ -1,8 +1,7 @@
 //! Clocks that move: Keywright's while a grace runs and while work is leased, a host's beside Keywright's. No old key ends
 //! earlier than promised, and nothing waits for a time that has been before.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
+use keywright_domain::clock::Clock;
 use keywright_e2e::access::step_state;
 use keywright_e2e::world::{options, register};
 use keywright_e2e::{Access, KeyFile, LIMIT, Sshd, Stores, World, text};
@@ -55,7 +54,7 @@ mod whole_matrix {
 
 /// Seconds since 1970, by the clock that nobody moves.
 fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+    Clock::System.now().micros() as f64 / 1e6
 }
 
 /// Of an instant as the interface writes it.

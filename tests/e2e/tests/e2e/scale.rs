@@ -16,13 +16,13 @@ struct Scale {
 
 /// Of ten: one is suspended, one revoked, two overdue, one due soon; a quarter of all is of the lab.
 fn member(number: usize) -> Member {
-    let (suspended, revoked) = (number % 10 == 0, number % 10 == 1);
+    let (suspended, revoked) = (number.is_multiple_of(10), number % 10 == 1);
     let days = match number % 10 {
         2 | 3 => 100,
         4 => 85,
         _ => 3,
     };
-    let labels = if number % 4 == 0 { "{\"env\":\"lab\"}" } else { "{\"env\":\"prod\"}" };
+    let labels = if number.is_multiple_of(4) { "{\"env\":\"lab\"}" } else { "{\"env\":\"prod\"}" };
     Member { key: String::new(), labels, suspended, revoked, days }
 }
 

@@ -183,7 +183,7 @@ else
   look_again() {
     digest_of "$old"
     [ "$digest" != "$expected" ] || return 0
-    total=$(($(wc -c <"$old")))
+    total=$(echo $(($(wc -c <"$old"))))
     digest_of_head "$old_size" "$old"
     [ "$total" -gt "$old_size" ] && [ "$digest" = "$expected" ] || undo changed
     { tail -c "+$((old_size + 1))" "$old" | head -c "$((total - old_size))" >>"$base"; } 2>/dev/null || undo disk_full

@@ -62,7 +62,11 @@ async fn an_old_edit_wakes_up(shell: &LocalShell, stage: &str, line: &str, clock
     };
     let (old, done) = tokio::join!(old, meanwhile);
     done.unwrap_or_else(|error| panic!("{stage}: {error:?}"));
-    assert!(matches!(old, Err(HostFailure::Superseded { found: 9 })), "{stage}: {old:?}");
+    match stage {
+        // All of it was done, and seen to be, before the newer one came.
+        "the end" => assert!(old.is_ok(), "{stage}: {old:?}"),
+        _ => assert!(matches!(old, Err(HostFailure::Superseded { found: 9 })), "{stage}: {old:?}"),
+    }
     assert_eq!(content(shell), format!("{OLD}\n# keywright:acc_test rev=9\n"), "{stage}");
     assert_eq!(left(shell), ["authorized_keys"], "{stage}");
 }

@@ -116,7 +116,7 @@ async fn what_keywright_itself_runs_there_is_nobodys() {
         assert_eq!(end().await.processes, []);
         // Another look of ours is at the account's files, and stays there.
         let mut beside = shell.beside();
-        beside.only("read");
+        beside.only("inspect");
         beside.before("link=no", "[ -e /tmp/held ] || { mkfifo /tmp/hold; : >/tmp/held; cat /tmp/hold; }");
         let look = async { converge(&beside, &wanted(2, vec![])).await.map(drop) };
         let judge = async {

@@ -104,7 +104,7 @@ fn asked_to_edit(account: &str, path: &str) -> String {
     );
     format!(
         "keywright 1 edit\naccount={account}\npath={path}\nsha=absent\nmd5=absent\nnew_sha={sha}\nnew_md5={md5}\n\
-         size=2\ntag=acc_x\nrev=1\noverruled=\ntoken=abc\n\nx\n"
+         tag=acc_x\nrev=1\noverruled=\ntoken=abc\n\nx\n"
     )
 }
 
