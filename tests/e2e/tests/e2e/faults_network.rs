@@ -136,11 +136,13 @@ impl Scene {
         self.world.keywright.wait_for(path, LIMIT, holds).await
     }
 
-    /// The fault is over; whatever it met, nothing lies about on the host.
-    fn is_over(&mut self, fault: Fault) {
+    /// The fault is over; whatever it met, nothing lies about on the host once no edit is under way any more.
+    async fn is_over(&mut self, fault: Fault) {
         self.met += usize::from(self.proxy.heals());
         assert_eq!(foreign_on(&self.far, ACCOUNT), self.foreign, "after {fault:?}");
-        assert_eq!(self.beside_the_file(), Vec::<String>::new(), "after {fault:?}");
+        let tidy = eventually(LIMIT, async || self.beside_the_file().is_empty()).await;
+        assert!(tidy, "after {fault:?}: {:?}", self.beside_the_file());
+        assert_eq!(foreign_on(&self.far, ACCOUNT), self.foreign, "after {fault:?}");
     }
 
     /// What lies in the account's `.ssh` beside its file.
@@ -199,7 +201,7 @@ async fn rotate(sshd: Sshd, faults: &[Fault]) {
             }
             other => panic!("{other} after {fault:?}: {ended}"),
         }
-        scene.is_over(*fault);
+        scene.is_over(*fault).await;
     }
     scene.assert_met_some(faults);
     let access = Access::new(&scene.world, &shown);
@@ -237,7 +239,7 @@ async fn revoke(sshd: Sshd, faults: &[Fault]) {
         let ended = scene.becomes(&path, |it| it["state"] == "succeeded").await;
         assert_eq!(ended["hosts"][0]["state"], "REMOVED_PROVEN", "after {fault:?}: {ended}");
         assert!(!scene.is_opened_by(&key).await, "after {fault:?}: {ended}");
-        scene.is_over(*fault);
+        scene.is_over(*fault).await;
 
         let access = Access::new(&scene.world, &shown);
         access.regenerate().await;
@@ -269,7 +271,7 @@ async fn add_host(sshd: Sshd, faults: &[Fault]) {
         assert!(access.opens(&key).await, "locked out by {fault:?}: {added}");
         let show = access.show().await;
         assert_eq!((&show["status"], &show["activity"]), (&json!("active"), &json!("none")), "{show}");
-        scene.is_over(*fault);
+        scene.is_over(*fault).await;
     }
     let access = Access::new(&scene.world, &shown);
     assert_eq!(add(&scene, &access).await["state"], "succeeded");
