@@ -10,48 +10,68 @@ use sqlx::any::AnyRow;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// How accesses stand that are not given up; what their policies say comes along, level by level.
-macro_rules! facts {
-    ($whose:literal) => {
-        concat!(
-            "SELECT a.id, a.tenant_id, a.account, a.revoked_at,
-                    (SELECT MAX(v.promoted_at) FROM key_version v WHERE v.access_id = a.id AND v.state = 'ACTIVE')
-                        AS active_since,
-                    (SELECT COUNT(*) FROM key_version v
-                      WHERE v.access_id = a.id AND v.state = 'ACTIVE' AND v.client_key IS NOT NULL) AS client_made,
-                    (SELECT MAX(v.promoted_at) FROM key_version v WHERE v.access_id = a.id) AS last_rotated_at,
-                    (SELECT COUNT(*) FROM rotation r WHERE r.access_id = a.id AND r.state = 'RUNNING') AS running,
-                    (SELECT MAX(r.grace_ends_at) FROM rotation r JOIN key_version v ON v.id = r.old_version_id
-                      WHERE r.access_id = a.id AND v.state = 'GRACE') AS grace_ends_at,
-                    p0.maximum_age_secs AS age_0, p0.client_made_required AS client_0,
-                    p1.maximum_age_secs AS age_1, p1.client_made_required AS client_1,
-                    p2.maximum_age_secs AS age_2, p2.client_made_required AS client_2
-               FROM access a
-               LEFT JOIN policy p0 ON p0.subject = ''
-               LEFT JOIN policy p1 ON p1.subject = a.tenant_id
-               LEFT JOIN policy p2 ON p2.subject = a.id
-              WHERE a.closed_at IS NULL AND a.deprovision_at IS NULL AND ",
-            $whose,
-            " ORDER BY a.id LIMIT $2"
-        )
-    };
-}
-
-/// Everybody's, in the order of their ids after `after`.
+/// How accesses stand that are not given up, in the order of their ids after `after`; what their policies say comes
+/// along, level by level.
 pub async fn facts(conn: &mut Connection, after: &str, size: i64) -> Result<Vec<Facts>, Error> {
-    let query = sqlx::query(facts!("a.id > $1")).bind(after).bind(size);
-    query.fetch_all(conn).await?.iter().map(facts_of).collect()
+    let rows = sqlx::query(
+        "SELECT a.id, a.tenant_id, a.account, a.revoked_at,
+                (SELECT MAX(v.promoted_at) FROM key_version v WHERE v.access_id = a.id AND v.state = 'ACTIVE')
+                    AS active_since,
+                (SELECT COUNT(*) FROM key_version v
+                  WHERE v.access_id = a.id AND v.state = 'ACTIVE' AND v.client_key IS NOT NULL) AS client_made,
+                (SELECT MAX(v.promoted_at) FROM key_version v WHERE v.access_id = a.id) AS last_rotated_at,
+                (SELECT COUNT(*) FROM rotation r WHERE r.access_id = a.id AND r.state = 'RUNNING') AS running,
+                (SELECT MAX(r.grace_ends_at) FROM rotation r JOIN key_version v ON v.id = r.old_version_id
+                  WHERE r.access_id = a.id AND v.state = 'GRACE') AS grace_ends_at,
+                p0.maximum_age_secs AS age_0, p0.client_made_required AS client_0,
+                p1.maximum_age_secs AS age_1, p1.client_made_required AS client_1,
+                p2.maximum_age_secs AS age_2, p2.client_made_required AS client_2
+           FROM access a
+           LEFT JOIN policy p0 ON p0.subject = ''
+           LEFT JOIN policy p1 ON p1.subject = a.tenant_id
+           LEFT JOIN policy p2 ON p2.subject = a.id
+          WHERE a.closed_at IS NULL AND a.deprovision_at IS NULL AND a.id > $1
+          ORDER BY a.id LIMIT $2",
+    )
+    .bind(after)
+    .bind(size)
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(facts_of).collect()
 }
 
-/// One tenant's, in the order of their ids after `after`.
+/// The same of one tenant.
 pub async fn facts_of_tenant(
     conn: &mut Connection,
     tenant: &TenantId,
     after: &str,
     size: i64,
 ) -> Result<Vec<Facts>, Error> {
-    let query = sqlx::query(facts!("a.tenant_id = $1 AND a.id > $3"));
-    let rows = query.bind(tenant.as_str()).bind(size).bind(after).fetch_all(conn).await?;
+    let rows = sqlx::query(
+        "SELECT a.id, a.tenant_id, a.account, a.revoked_at,
+                (SELECT MAX(v.promoted_at) FROM key_version v WHERE v.access_id = a.id AND v.state = 'ACTIVE')
+                    AS active_since,
+                (SELECT COUNT(*) FROM key_version v
+                  WHERE v.access_id = a.id AND v.state = 'ACTIVE' AND v.client_key IS NOT NULL) AS client_made,
+                (SELECT MAX(v.promoted_at) FROM key_version v WHERE v.access_id = a.id) AS last_rotated_at,
+                (SELECT COUNT(*) FROM rotation r WHERE r.access_id = a.id AND r.state = 'RUNNING') AS running,
+                (SELECT MAX(r.grace_ends_at) FROM rotation r JOIN key_version v ON v.id = r.old_version_id
+                  WHERE r.access_id = a.id AND v.state = 'GRACE') AS grace_ends_at,
+                p0.maximum_age_secs AS age_0, p0.client_made_required AS client_0,
+                p1.maximum_age_secs AS age_1, p1.client_made_required AS client_1,
+                p2.maximum_age_secs AS age_2, p2.client_made_required AS client_2
+           FROM access a
+           LEFT JOIN policy p0 ON p0.subject = ''
+           LEFT JOIN policy p1 ON p1.subject = a.tenant_id
+           LEFT JOIN policy p2 ON p2.subject = a.id
+          WHERE a.closed_at IS NULL AND a.deprovision_at IS NULL AND a.tenant_id = $1 AND a.id > $3
+          ORDER BY a.id LIMIT $2",
+    )
+    .bind(tenant.as_str())
+    .bind(size)
+    .bind(after)
+    .fetch_all(conn)
+    .await?;
     rows.iter().map(facts_of).collect()
 }
 

@@ -3,6 +3,7 @@
 
 mod campaign;
 mod client_made;
+mod deprovision;
 mod download;
 mod drift;
 mod fakes;
