@@ -1,8 +1,11 @@
-//! A lease around something that is done outside of the worker: by a request, or by a loop of its own.
+//! A lease around something that is done outside of the worker, by a request or by a loop of its own; and the fence of
+//! whatever is done under one.
 
 use crate::worker;
-use keywright_runtime::failure::Failure;
-use keywright_storage::{Db, lease};
+use keywright_domain::reason::Reason;
+use keywright_runtime::failure::{Error, Failure};
+use keywright_storage::lease::{self, Lease};
+use keywright_storage::{Db, Tx};
 use std::time::Duration;
 
 /// How long a lease lasts without a renewal, and how often it is renewed.
@@ -38,4 +41,16 @@ pub async fn held<T>(
     };
     lease::release(db, &lease).await?;
     done
+}
+
+/// In the transaction that records: what was seen before another process took the work over is older than what that has
+/// recorded. REVISION_MISMATCH then; without a lease there is nobody else.
+pub async fn refuse_if_lost(tx: &mut Tx, lease: Option<&Lease>) -> Result<(), Error> {
+    match lease {
+        Some(lease) if !lease::holds(tx, lease).await? => {
+            let taken = "Another process has taken this work over.";
+            Err(Failure::new(Reason::RevisionMismatch, taken).into())
+        }
+        _ => Ok(()),
+    }
 }

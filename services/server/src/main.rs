@@ -26,7 +26,7 @@ use zeroizing_alloc::ZeroAlloc;
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
-/// In the role `all` a call goes through the services on one stack, and without optimization its frames are large.
+/// Without optimization the frames of a use case are large: one of its calls alone comes near to the usual two MiB.
 const STACK: usize = 8 << 20;
 
 fn main() -> ExitCode {

@@ -4,6 +4,7 @@ use super::exposure;
 use crate::adapters::hosts::{Door, Sessions};
 use crate::adapters::probe::Probe;
 use crate::custody::Custody;
+use crate::held::refuse_if_lost;
 use crate::krl::Files;
 use crate::model::{
     Access, Line, LineState, Revocation, RevocationHost, SessionsToEnd, Version, VersionState,
@@ -18,7 +19,7 @@ use keywright_domain::ids::{RevocationId, ServerId};
 use keywright_domain::reason::{Reason, Retry};
 use keywright_runtime::audit::{Audit, Entry};
 use keywright_runtime::failure::{Error, Failure};
-use keywright_storage::lease::{self, Lease};
+use keywright_storage::lease::Lease;
 use keywright_storage::{Db, Intent, Outcome, Tx};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -51,17 +52,6 @@ struct Task {
 impl Task {
     async fn refuse_if_lost(&self, tx: &mut Tx) -> Result<(), Error> {
         refuse_if_lost(tx, self.lease.as_ref()).await
-    }
-}
-
-/// What was seen before another process took the work over is older than what that has recorded.
-async fn refuse_if_lost(tx: &mut Tx, lease: Option<&Lease>) -> Result<(), Error> {
-    match lease {
-        Some(lease) if !lease::holds(tx, lease).await? => {
-            let taken = "Another process has taken this work over.";
-            Err(Failure::new(Reason::RevisionMismatch, taken).into())
-        }
-        _ => Ok(()),
     }
 }
 

@@ -8,6 +8,7 @@ use super::plan::{self, Next};
 use crate::adapters::credential_store::CredentialStore;
 use crate::adapters::probe::Probe;
 use crate::custody::Custody;
+use crate::held::refuse_if_lost;
 use crate::model::{Access, Rotation, RotationState, Step, StepName, Version};
 use crate::store;
 use futures_util::future::BoxFuture;
@@ -19,7 +20,7 @@ use keywright_domain::ids::{RotationId, ServerId, VersionId};
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry};
 use keywright_runtime::failure::{Error, Failure};
-use keywright_storage::lease::{self, Lease};
+use keywright_storage::lease::Lease;
 use keywright_storage::{Db, Intent, Tx};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -196,12 +197,7 @@ impl Drive {
     /// The rotation as it is within the transaction; a revocation that came between ends the work here, and so does
     /// another process that has taken it over: a driver that was held up for long changes nothing.
     pub(super) async fn current(&self, tx: &mut Tx, task: &Task) -> Result<Rotation, Error> {
-        if let Some(lease) = &task.lease
-            && !lease::holds(tx, lease).await?
-        {
-            let taken = "Another process has taken this work over.";
-            return Err(Failure::new(Reason::RevisionMismatch, taken).into());
-        }
+        refuse_if_lost(tx, task.lease.as_ref()).await?;
         let found = store::rotation::find(tx.conn(), &task.rotation.id).await?;
         match found {
             Some(rotation) if rotation.state != RotationState::Superseded && rotation.next_at.is_some() => {

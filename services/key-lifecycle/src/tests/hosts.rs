@@ -35,7 +35,7 @@ pub(super) fn holds(world: &World, access: &proto::SshAccess, server: &str) -> b
     world.vault.state.lock().unwrap().references.contains(&format!("{} {server}", access.id))
 }
 
-fn add(world: &World, access: &str, server: &str) -> proto::AddAccessHostRequest {
+pub(super) fn add(world: &World, access: &str, server: &str) -> proto::AddAccessHostRequest {
     proto::AddAccessHostRequest {
         tenant_id: world.tenant.to_string(),
         access_id: access.to_owned(),
@@ -55,12 +55,12 @@ fn remove(world: &World, access: &str, server: &str) -> proto::RemoveAccessHostR
 }
 
 impl World {
-    async fn add_host(&self, access: &str, server: &str) -> proto::Rotation {
+    pub(super) async fn add_host(&self, access: &str, server: &str) -> proto::Rotation {
         let answered = self.accesses(&operator()).add_access_host(add(self, access, server)).await;
         answer(answered).unwrap().rotation.unwrap()
     }
 
-    async fn remove_host(&self, access: &str, server: &str) -> proto::Rotation {
+    pub(super) async fn remove_host(&self, access: &str, server: &str) -> proto::Rotation {
         let answered = self.accesses(&operator()).remove_access_host(remove(self, access, server)).await;
         answer(answered).unwrap().rotation.unwrap()
     }

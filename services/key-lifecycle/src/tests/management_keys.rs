@@ -17,7 +17,7 @@ use std::time::Duration;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A server whose management key is known, in use and on the host.
-async fn managed(world: &World) -> String {
+pub(super) async fn managed(world: &World) -> String {
     let server = world.server();
     let keys = (CredentialId::random().unwrap(), VersionId::random().unwrap());
     let (id, now) = (ManagementId::random().unwrap(), world.db.now().await.unwrap());

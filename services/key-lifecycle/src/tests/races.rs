@@ -1,13 +1,14 @@
 //! What others do while a process waits for an answer: one that was held up for long and comes back, hosts that come and
 //! go, a campaign that is stopped, a server that leaves. What was decided before is not done any more.
 
-use super::world::{World, answer, confirm, operator, person, reason};
+use super::hosts::add;
+use super::management_keys::managed;
+use super::world::{World, answer, operator, person, reason};
 use crate::model::{Management, ManagementState, ManagementStep, Origin, Release, ReleaseState};
 use crate::store;
+use crate::worker::LEASE;
 use keywright_domain::caller::{Caller, Role, ServiceName};
-use keywright_domain::ids::{
-    CampaignId, CredentialId, ManagementId, RevocationId, ServerId, TenantId, VersionId,
-};
+use keywright_domain::ids::{CampaignId, ManagementId, RevocationId, ServerId, TenantId};
 use keywright_domain::key::{GenerateSpec, PrivateKey, PublicKey};
 use keywright_domain::reason::Reason;
 use keywright_proto::credential as vault;
@@ -18,31 +19,8 @@ use keywright_storage::lease;
 use std::time::Duration;
 use tonic::Request;
 
-const LEASE: Duration = Duration::from_secs(4);
-
 fn blob(public_key: &str) -> Vec<u8> {
     PublicKey::parse_openssh(public_key).unwrap().blob().to_vec()
-}
-
-fn add(world: &World, access: &str, server: &str) -> proto::AddAccessHostRequest {
-    proto::AddAccessHostRequest {
-        tenant_id: world.tenant.to_string(),
-        access_id: access.to_owned(),
-        server_id: server.to_owned(),
-        ..Default::default()
-    }
-}
-
-async fn remove_host(world: &World, access: &str, server: &str) {
-    let asked = proto::RemoveAccessHostRequest {
-        tenant_id: world.tenant.to_string(),
-        access_id: access.to_owned(),
-        server_id: server.to_owned(),
-        confirmation: Some(confirm(access)),
-        ..Default::default()
-    };
-    answer(world.accesses(&operator()).remove_access_host(asked).await).unwrap();
-    world.settle().await;
 }
 
 async fn revoke(world: &World, access: &str, compromised: bool) -> RevocationId {
@@ -51,35 +29,10 @@ async fn revoke(world: &World, access: &str, compromised: bool) -> RevocationId 
     begun.revocation.unwrap().id.try_into().unwrap()
 }
 
-/// The server's management key, known here, in use and on the host.
-async fn known_management(world: &World, server: &str) {
-    let keys = (CredentialId::random().unwrap(), VersionId::random().unwrap());
-    let (id, now) = (ManagementId::random().unwrap(), world.db.now().await.unwrap());
-    let parsed = ServerId::parse(server).unwrap();
-    let kind = crate::model::ManagementKind::Bootstrap;
-    let it = Management::new(id, parsed.clone(), keys, "root".to_owned(), kind, now);
-    world.vault.state.lock().unwrap().credentials.insert(it.credential.to_string());
-    let generate = vault::GenerateVersionRequest {
-        credential_id: it.credential.to_string(),
-        version_id: it.version.to_string(),
-        algorithm: "ssh-ed25519".to_owned(),
-    };
-    let made = world.vault.generate_version(Request::new(generate)).await.unwrap().into_inner();
-    let key = PublicKey::parse_openssh(&made.version.unwrap().public_key).unwrap();
-    let mut tx = world.db.begin_internal("a test's installation").await.unwrap();
-    store::management::insert(&mut tx, &it, now).await.unwrap();
-    store::management::generated(&mut tx, &it.id, &key).await.unwrap();
-    store::management::counts(&mut tx, &it.id, &parsed, now).await.unwrap();
-    tx.commit().await.unwrap();
-    let mut state = world.vault.state.lock().unwrap();
-    state.servers.get_mut(server).unwrap().management_key_id = it.credential.to_string();
-    state.versions.get_mut(it.version.as_str()).unwrap().1.state = vault::VersionState::Active.into();
-    drop(state);
-    let mut range = world.range.state.lock().unwrap();
-    let file = range.files.entry((server.to_owned(), "root".to_owned())).or_default();
-    file.keys.insert(key.blob().to_vec(), None);
-    drop(range);
-    world.pass(Duration::from_secs(1));
+/// A rotation of the server's management key that somebody asked for.
+async fn begun(world: &World, server: &str) -> ManagementId {
+    let known = world.worker.keys.store.server(&ServerId::parse(server).unwrap()).await.unwrap();
+    world.worker.keys.begin(&operator(), &known, "").await.unwrap()
 }
 
 async fn management(world: &World, id: &ManagementId) -> Management {
@@ -107,11 +60,8 @@ async fn begin_promotion(vault: super::vault::Vault, it: &Management) {
 #[tokio::test]
 async fn a_held_up_process_cannot_take_back_a_management_key_that_another_promotes() {
     let world = World::new().await;
-    let server = world.server();
-    known_management(&world, &server).await;
-    let keys = world.worker.keys.clone();
-    let known = keys.store.server(&ServerId::parse(&server).unwrap()).await.unwrap();
-    let id = keys.begin(&operator(), &known, "").await.unwrap();
+    let server = managed(&world).await;
+    let (keys, id) = (world.worker.keys.clone(), begun(&world, &server).await);
     assert!(keys.once(&id).await.unwrap(), "generated");
     let (other, this, vault, range) = (keys.clone(), id.clone(), world.vault.clone(), world.range.clone());
     let db = world.db.clone();
@@ -137,11 +87,8 @@ async fn a_held_up_process_cannot_take_back_a_management_key_that_another_promot
 #[tokio::test]
 async fn a_management_key_in_use_is_not_destroyed_though_it_is_called_failed() {
     let world = World::new().await;
-    let server = world.server();
-    known_management(&world, &server).await;
-    let keys = world.worker.keys.clone();
-    let known = keys.store.server(&ServerId::parse(&server).unwrap()).await.unwrap();
-    let id = keys.begin(&operator(), &known, "").await.unwrap();
+    let server = managed(&world).await;
+    let (keys, id) = (world.worker.keys.clone(), begun(&world, &server).await);
     for _ in 0..3 {
         assert!(keys.once(&id).await.unwrap());
     }
@@ -164,8 +111,7 @@ async fn a_management_key_in_use_is_not_destroyed_though_it_is_called_failed() {
 #[tokio::test]
 async fn a_freeze_that_comes_while_a_management_key_is_looked_at_stops_its_rotation() {
     let world = World::new().await;
-    let server = world.server();
-    known_management(&world, &server).await;
+    let server = managed(&world).await;
     let keys = world.worker.keys.clone();
     let known = keys.store.server(&ServerId::parse(&server).unwrap()).await.unwrap();
     let mut operators = world.freezes(&operator());
@@ -302,8 +248,7 @@ async fn begin_release(world: &World, server: &str) {
 #[tokio::test]
 async fn nothing_comes_to_a_server_that_is_being_released() {
     let world = World::new().await;
-    let (leaving, other) = (world.server(), world.server());
-    known_management(&world, &leaving).await;
+    let (leaving, other) = (managed(&world).await, world.server());
     let access = world.access(std::slice::from_ref(&other)).await;
     begin_release(&world, &leaving).await;
     let provisioned = world
@@ -342,13 +287,15 @@ async fn a_revoked_key_stays_in_a_groups_list_when_its_access_loses_the_server()
         let (web, db) = (in_group(&world, "web"), in_group(&world, "db"));
         let access = world.access(&[web.clone(), db.clone()]).await;
         if removed_first {
-            remove_host(&world, &access.id, &db).await;
+            world.remove_host(&access.id, &db).await;
+            world.settle().await;
         }
         revoke(&world, &access.id, false).await;
         world.settle().await;
         assert_eq!(listed(&world, "db").await, std::slice::from_ref(&access.public_key));
         if !removed_first {
-            remove_host(&world, &access.id, &db).await;
+            world.remove_host(&access.id, &db).await;
+            world.settle().await;
         }
         assert_eq!(world.view(&access.id).await.hosts.len(), 1);
         assert_eq!(listed(&world, "db").await, [access.public_key], "removed first: {removed_first}");

@@ -270,8 +270,10 @@ pub(crate) fn in_schema(url: &str, service: &str) -> String {
 /// On a full disk SQLite ends a transaction by itself. The driver, which cannot end it a second time, holds it for open and
 /// begins no other on that connection: it is closed, and the next has none of this.
 async fn has_no_transaction(conn: &mut AnyConnection) -> Result<bool, sqlx::Error> {
-    // A dropped transaction is rolled back before this is answered.
-    conn.ping().await?;
+    if conn.is_in_transaction() {
+        // One that was dropped is rolled back before this is answered.
+        conn.ping().await?;
+    }
     Ok(!conn.is_in_transaction())
 }
 

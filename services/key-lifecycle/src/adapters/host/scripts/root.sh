@@ -142,6 +142,7 @@ only_root_changes() {
     [ "$lines" != "$line" ] || return 0
   done
 }
+
 # Runs a script that works in directory $1: as root only where no account can change that directory.
 in_directory() {
   if [ "$drop" = root ] || only_root_changes "$1"; then
