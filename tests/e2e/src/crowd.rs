@@ -3,11 +3,10 @@
 //! Invariant: nothing runs on the database meanwhile, and no host knows of these accesses.
 
 use std::fmt::Write;
-use std::process::Stdio;
 
 use keywright_kit::Keywright;
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+
+use crate::database::Database;
 
 /// An access alone in its tenant.
 #[derive(Debug, Clone)]
@@ -93,7 +92,8 @@ pub async fn fill(
             own("id")
         ),
     );
-    run(keywright, database, "credential", &format!("{people}{tenants}")).await;
+    let directory = Database::of(keywright, database, "credential").await;
+    directory.change(format!("{people}{tenants}")).await;
 
     let accesses = [
         copy(
@@ -131,34 +131,6 @@ pub async fn fill(
             &format!("{}, {}", own("version_id"), own("access_id")),
         ),
     ];
-    run(keywright, database, "lifecycle", &format!("{people}{}", accesses.concat())).await;
-}
-
-/// SQL on the database of one service.
-async fn run(keywright: &Keywright, database: Option<&str>, service: &str, sql: &str) {
-    let mut command = match database {
-        Some(url) => {
-            let mut psql = Command::new("psql");
-            psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", url]);
-            psql
-        }
-        None => {
-            let mut python = Command::new("python3");
-            let program = "import sqlite3, sys\n\
-                           base = sqlite3.connect(sys.argv[1], isolation_level=None)\n\
-                           base.executescript('BEGIN;' + sys.stdin.read() + 'COMMIT;')\n";
-            python.args(["-c", program]).arg(keywright.data_dir().join(format!("{service}.db")));
-            python
-        }
-    };
-    let start = if database.is_some() { format!("SET search_path = {service};\n") } else { String::new() };
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut input = child.stdin.take().unwrap();
-    let text = format!("{start}{sql}");
-    let feed = tokio::spawn(async move { input.write_all(text.as_bytes()).await });
-    let output = child.wait_with_output().await.unwrap();
-    feed.await.unwrap().unwrap();
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && !complaints.contains("Error"), "{service}: {complaints}");
+    let lifecycle = Database::of(keywright, database, "lifecycle").await;
+    lifecycle.change(format!("{people}{}", accesses.concat())).await;
 }

@@ -5,9 +5,8 @@
 
 use std::time::Duration;
 
-use keywright_kit::{postgres, sqlite};
-
 use crate::World;
+use crate::database::Database;
 
 pub const HOUR: Duration = Duration::from_secs(3600);
 pub const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -48,8 +47,6 @@ pub async fn older_challenges(world: &World, by: Duration) {
 }
 
 async fn change(world: &World, statements: &str) {
-    match &world.database {
-        Some(url) => postgres::execute(url, "lifecycle", statements).await.unwrap(),
-        None => sqlite::execute(&world.keywright.data_dir().join("lifecycle.db"), statements).await.unwrap(),
-    }
+    let database = Database::of(&world.keywright, world.database.as_deref(), "lifecycle").await;
+    database.change(statements.to_owned()).await;
 }

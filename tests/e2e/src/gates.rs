@@ -5,9 +5,9 @@
 //! place that looks inside Keywright.
 
 use keywright_kit::{Keywright, eventually};
-use sqlx::any::AnyPoolOptions;
-use sqlx::{AnyPool, AssertSqlSafe, Row};
+use sqlx::{AssertSqlSafe, Row};
 
+use crate::database::Database;
 use crate::{LIMIT, World};
 
 /// A write of the engine.
@@ -73,25 +73,16 @@ impl Gate {
 
 /// The database of key-lifecycle.
 #[derive(Debug)]
-pub struct Gates {
-    pool: AnyPool,
-    is_postgres: bool,
-}
+pub struct Gates(Database);
 
 impl Gates {
     pub async fn of(world: &World) -> Self {
-        sqlx::any::install_default_drivers();
-        let url = match &world.database {
-            Some(url) => format!("{url}?options=-c%20search_path%3Dlifecycle"),
-            None => format!("sqlite://{}", world.keywright.data_dir().join("lifecycle.db").display()),
-        };
-        let pool = AnyPoolOptions::new().max_connections(2).connect(&url).await.unwrap();
-        Self { pool, is_postgres: world.database.is_some() }
+        Self(Database::of(&world.keywright, world.database.as_deref(), "lifecycle").await)
     }
 
     pub async fn close(&self, account: &str, gate: &Gate) {
         let (trigger, condition, on) = (gate.trigger(account), gate.condition(account), gate.on);
-        let sql = if self.is_postgres {
+        let sql = if self.0.is_postgres {
             format!(
                 "CREATE FUNCTION {trigger}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
                    IF {condition} THEN RAISE EXCEPTION 'the gate is closed'; END IF; RETURN NULL; END $$;
@@ -103,17 +94,17 @@ impl Gates {
                  BEGIN SELECT RAISE(ABORT, 'the gate is closed'); END"
             )
         };
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&self.pool).await.unwrap();
+        self.0.change(sql).await;
     }
 
     pub async fn open(&self, account: &str, gate: &Gate) {
         let trigger = gate.trigger(account);
-        let sql = if self.is_postgres {
+        let sql = if self.0.is_postgres {
             format!("DROP FUNCTION {trigger}() CASCADE")
         } else {
             format!("DROP TRIGGER {trigger}")
         };
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&self.pool).await.unwrap();
+        self.0.change(sql).await;
     }
 
     /// How many key versions of the account's access are such.
@@ -122,7 +113,7 @@ impl Gates {
             "SELECT COUNT(*) FROM key_version JOIN access ON access.id = key_version.access_id
               WHERE access.account = $1 AND access.closed_at IS NULL AND access.deprovisioned_at IS NULL AND {such}"
         );
-        let row = sqlx::query(AssertSqlSafe(sql)).bind(account).fetch_one(&self.pool).await.unwrap();
+        let row = sqlx::query(AssertSqlSafe(sql)).bind(account).fetch_one(&self.0.pool).await.unwrap();
         usize::try_from(row.get::<i64, _>(0)).unwrap()
     }
 }

@@ -1,6 +1,6 @@
 //! What the end-to-end scenarios stand on: the shipped binaries, a real SSH server, a tenant with its owner.
 //!
-//! Invariant: nothing here looks inside Keywright but [`gates`], and [`elapsed`], where time passes. All goes through
+//! Invariant: nothing here looks inside Keywright but [`gates`], [`elapsed`], where time passes, and [`crowd`]. All goes through
 //! REST or the `keywright` command, and what is true of a host is asked of the host itself or of OpenSSH's client.
 //!
 //! | module | is about |
@@ -14,6 +14,7 @@
 //! | [`authorized_keys`] | the account's file: ours and foreign lines |
 //! | [`certificates`] | certificates of an authority of the test's own |
 //! | [`crowd`] | thousands of tenants and accesses, as rows |
+//! | [`database`] | a database of Keywright's, for [`gates`], [`elapsed`] and [`crowd`] |
 //! | [`elapsed`] | time that passes for an access |
 //! | [`exchanged`] | tokens of 60 seconds, as they travel between services |
 //! | [`backup`] | backups by the server's own command, opened by the `age` tool |
@@ -46,6 +47,7 @@ pub mod authorized_keys;
 pub mod backup;
 pub mod certificates;
 pub mod crowd;
+pub mod database;
 pub mod document;
 pub mod drawn;
 pub mod elapsed;

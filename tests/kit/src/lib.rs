@@ -9,7 +9,6 @@
 //! | [`host`] | OpenSSH and Dropbear servers with accounts of their own |
 //! | [`ssh`] | OpenSSH's own `ssh` and `ssh-keygen`, to judge our work |
 //! | [`postgres`] | a fresh database per test |
-//! | [`sqlite`] | statements on a database of a test's own |
 //! | [`bao`] | a fresh KV mount per test, or a private instance that can be sealed |
 //! | [`oidc`] | an OpenID Connect provider with people who sign in |
 //! | [`proxy`] | a TCP proxy that cuts or stalls a connection where it is told to |
@@ -40,7 +39,6 @@ pub mod postgres;
 mod process;
 pub mod proxy;
 mod running;
-pub mod sqlite;
 pub mod ssh;
 mod tools;
 

@@ -35,13 +35,6 @@ pub async fn postgres_database() -> Result<String, KitError> {
     Ok(format!("{base}/{name}"))
 }
 
-/// Statements on tables of this schema, in one transaction.
-pub async fn execute(url: &str, schema: &str, statements: &str) -> Result<(), KitError> {
-    let whole = format!("SET search_path TO {schema};\n{statements}");
-    let mut psql = Command::new(binary("psql")?);
-    run_ok("psql", psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", &whole, url])).await.map(drop)
-}
-
 #[derive(Debug)]
 struct Cluster {
     url: String,

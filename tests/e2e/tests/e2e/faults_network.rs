@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use keywright_e2e::access::has_ended;
 use keywright_e2e::authorized_keys::{foreign_lines, foreign_on};
-use keywright_e2e::drawn::drawn;
+use keywright_e2e::drawn::Drawn;
 use keywright_e2e::world::{manage, start_host};
 use keywright_e2e::{Access, KeyFile, Sshd, Stores, World, text};
 use keywright_kit::{Fault, Harm, KeyType, Proxy, TestHost, eventually, keygen, ssh};
@@ -28,7 +28,7 @@ async fn a_rotation_whose_connections_are_cut_leaves_a_working_key() {
 
 #[tokio::test]
 async fn a_revocation_whose_connections_are_cut_is_proven_in_the_end() {
-    revoke(Sshd::OpenSsh, &drawn(&faults(3, Harm::Cut), 3)).await;
+    revoke(Sshd::OpenSsh, &Drawn::new().of(&faults(3, Harm::Cut), 3)).await;
 }
 
 /// For `tests/run --full` alone.

@@ -8,8 +8,9 @@ mod case;
 mod moments;
 mod scene;
 
+use keywright_e2e::drawn::Drawn;
 use keywright_e2e::{Sshd, Stores};
-use moments::{Moment, Operation};
+use moments::Operation;
 use scene::{Harm, Scene};
 
 /// So many of each draw.
@@ -19,15 +20,15 @@ const DRAWN: usize = 6;
 async fn what_is_killed_at_drawn_moments_ends_with_one_working_key() {
     let mut drawn = Drawn::new();
     let mut scene = Scene::new(Stores::Embedded, Sshd::OpenSsh).await;
-    scene.hurt(Harm::Kill, drawn.of(moments::all())).await;
+    scene.hurt(Harm::Kill, drawn.of(&moments::all(), DRAWN)).await;
 }
 
 #[tokio::test]
 async fn what_fails_at_drawn_moments_leads_back_or_is_done_again() {
     let mut drawn = Drawn::new();
     let mut scene = Scene::new(Stores::Embedded, Sshd::OpenSsh).await;
-    scene.hurt(Harm::Again, drawn.of(moments::all())).await;
-    scene.hurt(Harm::FolderShut, drawn.of(moments::before_edits())).await;
+    scene.hurt(Harm::Again, drawn.of(&moments::all(), DRAWN)).await;
+    scene.hurt(Harm::FolderShut, drawn.of(&moments::before_edits(), DRAWN)).await;
 }
 
 #[tokio::test]
@@ -89,32 +90,5 @@ async fn kill_at_any_time(stores: Stores, sshd: Sshd, rounds: usize) {
         let lives = [(); 3].map(|()| drawn.below(3_000));
         println!("killed after {lives:?} ms");
         scene.hurt_at(&lives, &operations).await;
-    }
-}
-
-struct Drawn {
-    seed: u64,
-}
-
-impl Drawn {
-    fn new() -> Self {
-        let given = std::env::var("KEYWRIGHT_FAULTS_SEED").ok().and_then(|seed| seed.parse().ok());
-        let seed = given.unwrap_or_else(|| u64::from(std::process::id()));
-        println!("KEYWRIGHT_FAULTS_SEED={seed}");
-        Self { seed }
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.seed >> 33) % limit
-    }
-
-    /// Some of these, each once.
-    fn of(&mut self, mut all: Vec<Moment>) -> Vec<Moment> {
-        let take = |_| {
-            let place = self.below(u64::try_from(all.len()).unwrap());
-            all.swap_remove(usize::try_from(place).unwrap())
-        };
-        (0..DRAWN).map(take).collect()
     }
 }
