@@ -1,6 +1,6 @@
-//! Work on hosts, as the lifecycle asks for it: one fresh login with the management key per operation.
+//! Work on hosts, as the lifecycle asks for it, by logins with the management key.
 
-use super::credential_store::Server;
+use super::door::{Door, Inside};
 use super::host::{
     self, DesiredKeys, Drop, Grace, HostFailure, ResidualAccess, RevokedKeysFile, SessionCount, SessionScope,
 };
@@ -20,13 +20,6 @@ const LONGEST_EDIT: Duration = Duration::from_secs(120);
 
 /// Metadata of a failure after which the host is as it was before.
 pub const UNTOUCHED: &str = "untouched";
-
-/// A server and the work under which it is entered.
-#[derive(Debug, Clone)]
-pub struct Door {
-    pub server: Server,
-    pub work: String,
-}
 
 /// What an edit did and saw.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -103,17 +96,48 @@ pub struct SshHosts {
     pub clock: Clock,
 }
 
+impl SshHosts {
+    async fn enter(&self, door: &Door) -> Result<Inside, Failure> {
+        if let Some(inside) = door.inside().await {
+            return Ok(inside);
+        }
+        self.login.with_management_key(&door.server, &door.work).await.map(Inside::new)
+    }
+
+    /// What an operation came to; a connection that failed it is of no further use.
+    async fn leave<T>(
+        &self,
+        door: &Door,
+        inside: Inside,
+        result: Result<T, HostFailure>,
+    ) -> Result<T, Failure> {
+        match &result {
+            Err(HostFailure::Connection(_)) => inside.session.close().await,
+            _ => door.leave(inside).await,
+        }
+        result.map_err(failure)
+    }
+
+    fn host<'a>(&'a self, inside: &'a Inside) -> host::Host<'a> {
+        host::Host::new(&inside.session, &self.clock)
+    }
+}
+
 #[async_trait]
 impl Hosts for SshHosts {
     async fn account(&self, door: &Door, account: &AccountName, create: bool) -> Result<(), Failure> {
-        let session = self.login.with_management_key(&door.server, &door.work).await?;
-        let host = host::Host::new(&session, &self.clock);
-        let mut facts = host.inspect(account).await.map_err(failure)?;
-        if facts.account.is_none() && create {
-            host.create_account(account).await.map_err(failure)?;
-            facts = host.inspect(account).await.map_err(failure)?;
-        }
-        session.close().await;
+        let inside = self.enter(door).await?;
+        let host = self.host(&inside);
+        let found = async {
+            let facts = host.inspect(account).await?;
+            if facts.account.is_some() || !create {
+                return Ok(facts);
+            }
+            host.create_account(account).await?;
+            host.inspect(account).await
+        };
+        let found = found.await;
+        let facts = self.leave(door, inside, found).await?;
         let Some(found) = facts.account else {
             return Err(Failure::new(Reason::AccountNotFound, "The account does not exist on the server."));
         };
@@ -135,19 +159,26 @@ impl Hosts for SshHosts {
         account: &AccountName,
         wanted: &DesiredKeys,
     ) -> Result<Edited, Trouble> {
-        let session =
-            self.login.with_management_key(&door.server, &door.work).await.map_err(Trouble::Failed)?;
-        let host = host::Host::new(&session, &self.clock);
+        let mut inside = self.enter(door).await.map_err(Trouble::Failed)?;
+        let seen = inside.seen.take().filter(|(of, _)| of == account).map(|(_, seen)| seen);
         // The scripts end by themselves: what was cut off is done again, as after a connection that broke.
-        let done = tokio::time::timeout(LONGEST_EDIT, host.converge(account, wanted)).await;
-        session.close().await;
-        let slow = |_| {
+        let host = self.host(&inside);
+        let done = tokio::time::timeout(LONGEST_EDIT, host.converge_from(account, wanted, seen)).await;
+        let Ok(done) = done else {
+            inside.session.close().await;
             let what = "The server answers too slowly to be worked on.";
-            Trouble::Failed(Failure::new(Reason::HostUnreachable, what))
+            return Err(Trouble::Failed(Failure::new(Reason::HostUnreachable, what)));
         };
-        let done = done.map_err(slow)?.map_err(|error| match error {
-            HostFailure::Superseded { found } => Trouble::Superseded { found },
-            error => Trouble::Failed(failure(error)),
+        if let Ok(done) = &done {
+            inside.seen = Some((account.clone(), done.seen()));
+        }
+        let superseded = match &done {
+            Err(HostFailure::Superseded { found }) => Some(*found),
+            _ => None,
+        };
+        let done = self.leave(door, inside, done).await.map_err(|failed| match superseded {
+            Some(found) => Trouble::Superseded { found },
+            None => Trouble::Failed(failed),
         })?;
         tracing::info!(
             server = %door.server.id,
@@ -169,11 +200,10 @@ impl Hosts for SshHosts {
         account: &AccountName,
         keys: Option<&[Fingerprint]>,
     ) -> Result<Sessions, Failure> {
-        let session = self.login.with_management_key(&door.server, &door.work).await?;
+        let inside = self.enter(door).await?;
         let scope = keys.map_or(SessionScope::All, SessionScope::OpenedBy);
-        let done = host::Host::new(&session, &self.clock).end_sessions(account, scope).await;
-        session.close().await;
-        let done = done.map_err(failure)?;
+        let done = self.host(&inside).end_sessions(account, scope).await;
+        let done = self.leave(door, inside, done).await?;
         tracing::info!(server = %door.server.id, left = done.process_count, "sessions ended");
         let ended = match done.sessions {
             SessionCount::Ended(count) => count.to_string(),
@@ -186,24 +216,21 @@ impl Hosts for SshHosts {
     }
 
     async fn look_at_revoked_keys(&self, door: &Door) -> Result<Option<RevokedKeysFile>, Failure> {
-        let session = self.login.with_management_key(&door.server, &door.work).await?;
-        let found = host::Host::new(&session, &self.clock).look_at_revoked_keys().await;
-        session.close().await;
-        found.map_err(failure)
+        let inside = self.enter(door).await?;
+        let found = self.host(&inside).look_at_revoked_keys().await;
+        self.leave(door, inside, found).await
     }
 
     async fn write_revoked_keys(&self, door: &Door, list: &[u8]) -> Result<Option<String>, Failure> {
-        let session = self.login.with_management_key(&door.server, &door.work).await?;
-        let written = host::Host::new(&session, &self.clock).write_revoked_keys(list).await;
-        session.close().await;
-        written.map_err(failure)
+        let inside = self.enter(door).await?;
+        let written = self.host(&inside).write_revoked_keys(list).await;
+        self.leave(door, inside, written).await
     }
 
     async fn scan(&self, door: &Door, first: &[AccountName], budget: Duration) -> Result<Seen, Failure> {
-        let session = self.login.with_management_key(&door.server, &door.work).await?;
-        let seen = host::Host::new(&session, &self.clock).scan(first, budget).await;
-        session.close().await;
-        seen.map_err(failure)
+        let inside = self.enter(door).await?;
+        let seen = self.host(&inside).scan(first, budget).await;
+        self.leave(door, inside, seen).await
     }
 
     async fn log(
@@ -213,10 +240,9 @@ impl Hosts for SshHosts {
         keys: &[Fingerprint],
     ) -> Result<LogLines, Failure> {
         let own = door.server.management.as_ref().map(|(_, user)| user.clone()).unwrap_or_default();
-        let session = self.login.with_management_key(&door.server, &door.work).await?;
-        let lines = host::Host::new(&session, &self.clock).log(&own, account, keys).await;
-        session.close().await;
-        lines.map_err(failure)
+        let inside = self.enter(door).await?;
+        let lines = self.host(&inside).log(&own, account, keys).await;
+        self.leave(door, inside, lines).await
     }
 }
 

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod bootstrap;
 pub mod credential_store;
 pub mod directory;
+pub mod door;
 pub mod host;
 pub mod hosts;
 pub mod login;

@@ -1,7 +1,7 @@
 //! Who can get into a server: as last seen, or as it is now; and who answers for a foreign key.
 
 use crate::adapters::credential_store::{CredentialStore, Server};
-use crate::adapters::hosts::Door;
+use crate::adapters::door::Door;
 use crate::drift::{Scanner, WHILE_ASKED};
 use crate::model::{Adoption, KeyClass, KeyFlag, ServerKey, ServerScan};
 use crate::recovery;

@@ -4,7 +4,7 @@
 //! not asked again until the policy changes. A key that was refused before says nothing of the options.
 
 use super::scanner::Scanner;
-use crate::adapters::hosts::Door;
+use crate::adapters::door::Door;
 use crate::adapters::probe::Probe;
 use crate::app::gates;
 use crate::model::{Access, LineState, Receipt, VersionState};

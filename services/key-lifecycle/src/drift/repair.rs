@@ -3,7 +3,7 @@
 //! Invariant: only through the converger, which knows our lines by their blobs and leaves all others byte for byte.
 
 use super::scanner::Scanner;
-use crate::adapters::hosts::Door;
+use crate::adapters::door::Door;
 use crate::model::{Access, DriftAction, ServerScan};
 use crate::store;
 use keywright_domain::caller::{Caller, ServiceName};

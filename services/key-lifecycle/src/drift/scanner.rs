@@ -6,7 +6,7 @@
 use super::classify::{classify, named};
 use super::work;
 use crate::adapters::credential_store::Server;
-use crate::adapters::hosts::Door;
+use crate::adapters::door::Door;
 use crate::held::{self, Span};
 use crate::model::{KeyClass, KeyFlag, Notice, Seen, ServerKey, ServerScan};
 use crate::recovery;
@@ -72,7 +72,7 @@ impl Scanner {
         F: Future<Output = Result<T, Failure>>,
     {
         recovery::refuse_while_active(&self.db).await?;
-        let door = Door { server: server.clone(), work: work(&server.id) };
+        let door = Door::new(server.clone(), &work(&server.id));
         held::held(&self.db, &work(&server.id), &self.owner, SPAN, doing(door)).await
     }
 

@@ -6,7 +6,7 @@
 use super::options::Refresher;
 use super::repair::Repairer;
 use super::scanner::{BY_ITSELF, Scanner};
-use crate::adapters::hosts::Door;
+use crate::adapters::door::Door;
 use crate::recovery;
 use crate::store;
 use futures_util::StreamExt;

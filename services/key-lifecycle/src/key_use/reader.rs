@@ -1,7 +1,7 @@
 //! Asks the hosts of an access and records what their logs say; and does so by itself before a grace ends.
 
 use super::evidence::Log;
-use crate::adapters::hosts::Door;
+use crate::adapters::door::Door;
 use crate::drift::Scanner;
 use crate::model::{Access, Evidence, KeyUse, Version};
 use crate::recovery;

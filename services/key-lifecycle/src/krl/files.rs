@@ -4,7 +4,8 @@
 //! complete list; what a host refuses is tried again with growing pauses.
 
 use super::{List, WORK, list};
-use crate::adapters::hosts::{Door, Edited, Hosts};
+use crate::adapters::door::Door;
+use crate::adapters::hosts::{Edited, Hosts};
 use crate::model::{ListFile, Scope};
 use crate::rotation::plan;
 use crate::store;

@@ -4,7 +4,7 @@
 
 use super::{Files, Groups, WORK, current};
 use crate::adapters::credential_store::CredentialStore;
-use crate::adapters::hosts::Door;
+use crate::adapters::door::Door;
 use crate::model::Scope;
 use crate::recovery;
 use crate::store;
@@ -104,11 +104,13 @@ impl Lists {
             Ok(found) => found,
             Err(failure) => return self.files.put_off(server, failure).await,
         };
-        let door = Door { server: found, work: WORK.to_owned() };
+        let door = Door::new(found, WORK).kept_open();
         self.groups.remember(&door.server).await?;
         if door.server.management.is_none() {
             return Ok(());
         }
-        self.files.refresh(&door).await
+        let refreshed = self.files.refresh(&door).await;
+        door.close().await;
+        refreshed
     }
 }

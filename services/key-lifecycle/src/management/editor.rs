@@ -3,8 +3,9 @@
 //! Invariant: each edit takes the next revision of its own marker, so that one that comes late changes nothing.
 
 use crate::adapters::credential_store::Server;
+use crate::adapters::door::Door;
 use crate::adapters::host::{DesiredKey, DesiredKeys};
-use crate::adapters::hosts::{Door, Hosts, Trouble};
+use crate::adapters::hosts::{Hosts, Trouble};
 use crate::model::Management;
 use crate::recovery;
 use crate::store;
@@ -27,7 +28,7 @@ pub struct Editor {
 impl Editor {
     /// By a login with the key that the server has in use.
     pub async fn set(&self, server: &Server, it: &Management, present: bool) -> Result<(), Failure> {
-        let door = Door { server: server.clone(), work: it.id.to_string() };
+        let door = Door::new(server.clone(), it.id.as_str());
         let account = account(it)?;
         let mut overruled = None;
         for _ in 0..TRIES {

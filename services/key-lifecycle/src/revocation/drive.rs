@@ -1,7 +1,8 @@
 //! Per host: the lines removed, sessions ended, the keys proven refused; again for ever.
 
 use super::exposure;
-use crate::adapters::hosts::{Door, Sessions};
+use crate::adapters::door::Door;
+use crate::adapters::hosts::Sessions;
 use crate::adapters::probe::Probe;
 use crate::custody::Custody;
 use crate::held::refuse_if_lost;
@@ -199,11 +200,22 @@ impl Revoker {
 
     /// When the last of the keys was proven refused.
     async fn revoke_on(&self, task: &Task, host: &mut RevocationHost) -> Result<Instant, Failure> {
-        let door = self.converger.door(&host.server, task.revocation.id.as_str()).await?;
+        let door = self.converger.door(&host.server, task.revocation.id.as_str()).await?.kept_open();
+        let proven_at = self.revoke_by(task, host, &door).await;
+        door.close().await;
+        proven_at
+    }
+
+    async fn revoke_by(
+        &self,
+        task: &Task,
+        host: &mut RevocationHost,
+        door: &Door,
+    ) -> Result<Instant, Failure> {
         let keys = self.revoked_on(task, &host.server).await?;
-        match self.converger.converge(&door, &task.access).await {
+        match self.converger.converge(door, &task.access).await {
             Ok(edited) => {
-                self.files.bring(&door, &edited).await;
+                self.files.bring(door, &edited).await;
                 host.residual = edited.residual;
             }
             // No account, no way in; the offers below prove it.
@@ -211,7 +223,7 @@ impl Revoker {
             Err(failure) => return Err(failure),
         }
         if host.sessions_ended.is_empty() || host.sessions_ended == "UNKNOWN" {
-            let ended = self.end_sessions(task, &door, &keys).await?;
+            let ended = self.end_sessions(task, door, &keys).await?;
             host.sessions_ended = ended.ended;
             host.processes = ended.processes;
             host.crontabs = ended.crontabs;

@@ -5,8 +5,9 @@
 //! can never bring an older state back.
 
 use crate::adapters::credential_store::CredentialStore;
+use crate::adapters::door::Door;
 use crate::adapters::host::{DesiredKey, DesiredKeys};
-use crate::adapters::hosts::{Door, Edited, Hosts, Trouble, UNTOUCHED};
+use crate::adapters::hosts::{Edited, Hosts, Trouble, UNTOUCHED};
 use crate::krl::Groups;
 use crate::model::{Access, Enforcer, Line, LineOptions, LineState, Version, VersionState};
 use crate::recovery;
@@ -38,7 +39,7 @@ impl Converger {
     pub async fn door(&self, server: &ServerId, work: &str) -> Result<Door, Failure> {
         let server = self.store.server(server).await?;
         self.groups.remember(&server).await?;
-        Ok(Door { server, work: work.to_owned() })
+        Ok(Door::new(server, work))
     }
 
     /// With the options that the lines have had, as far as they are known to work.

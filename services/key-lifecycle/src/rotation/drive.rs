@@ -4,8 +4,10 @@
 //! everything that ran forward has been recorded.
 
 use super::Converger;
+use super::doors::Doors;
 use super::plan::{self, Next};
 use crate::adapters::credential_store::CredentialStore;
+use crate::adapters::door::Door;
 use crate::adapters::probe::Probe;
 use crate::custody::Custody;
 use crate::held::refuse_if_lost;
@@ -48,6 +50,7 @@ pub(super) struct Task {
     pub(super) now: Instant,
     /// Under which it is driven: whoever has lost it writes nothing any more.
     lease: Option<Lease>,
+    doors: Arc<Doors>,
 }
 
 impl Task {
@@ -82,10 +85,11 @@ impl Drive {
     /// As far as it goes now. ACCESS_REVOKED: a revocation won. REVISION_MISMATCH: another process has taken it over.
     #[instrument(skip_all, fields(rotation = %id))]
     pub async fn run(&self, id: &RotationId, lease: Option<&Lease>) -> Result<(), Failure> {
-        let mut running = Running::new();
-        let result = self.all_at_once(id, lease, &mut running).await;
+        let (mut running, doors) = (Running::new(), Arc::default());
+        let result = self.all_at_once(id, lease, &mut running, &doors).await;
         // What has begun comes to its record, whatever became of the others.
         while running.next().await.is_some() {}
+        doors.close().await;
         result
     }
 
@@ -94,11 +98,12 @@ impl Drive {
         id: &RotationId,
         lease: Option<&Lease>,
         running: &mut Running<'a>,
+        doors: &Arc<Doors>,
     ) -> Result<(), Failure> {
         let mut busy = HashSet::new();
         let mut back = false;
         loop {
-            let Some(task) = self.load(id, lease).await?.map(Arc::new) else { return Ok(()) };
+            let Some(task) = self.load(id, lease, doors).await?.map(Arc::new) else { return Ok(()) };
             let next = plan::next(&task.rotation, &task.steps, task.now);
             back &= !busy.is_empty();
             match &next {
@@ -149,8 +154,9 @@ impl Drive {
 
     /// The next step alone; false when nothing is due.
     pub async fn once(&self, id: &RotationId, lease: Option<&Lease>) -> Result<bool, Failure> {
-        let Some(task) = self.load(id, lease).await? else { return Ok(false) };
-        match plan::next(&task.rotation, &task.steps, task.now) {
+        let doors = Arc::default();
+        let Some(task) = self.load(id, lease, &doors).await? else { return Ok(false) };
+        let done = match plan::next(&task.rotation, &task.steps, task.now) {
             Next::Run(steps) => match steps.first() {
                 Some(step) => self.step(&task, step).await.map(|()| true),
                 None => Ok(false),
@@ -160,7 +166,9 @@ impl Drive {
                 None => Ok(false),
             },
             other => self.alone(&task, &other).await,
-        }
+        };
+        doors.close().await;
+        done
     }
 
     /// What is no step of a host; false when nothing is due.
@@ -181,7 +189,12 @@ impl Drive {
         Ok(true)
     }
 
-    async fn load(&self, id: &RotationId, lease: Option<&Lease>) -> Result<Option<Task>, Failure> {
+    async fn load(
+        &self,
+        id: &RotationId,
+        lease: Option<&Lease>,
+        doors: &Arc<Doors>,
+    ) -> Result<Option<Task>, Failure> {
         let mut reader = store::reader(&self.db).await?;
         let Some(rotation) = store::rotation::find(&mut reader, id).await? else { return Ok(None) };
         let access = store::access::find(&mut reader, &rotation.access).await?;
@@ -190,8 +203,13 @@ impl Drive {
         let steps = store::step::of(&mut reader, id).await?;
         let versions = store::version::of(&mut reader, &access.id).await?;
         drop(reader);
-        let (now, lease) = (self.db.now().await?, lease.cloned());
-        Ok(Some(Task { access, rotation, steps, versions, now, lease }))
+        let (now, lease, doors) = (self.db.now().await?, lease.cloned(), doors.clone());
+        Ok(Some(Task { access, rotation, steps, versions, now, lease, doors }))
+    }
+
+    /// Into a server, by the login that an earlier step of this run has left open.
+    pub(super) async fn door(&self, task: &Task, server: &ServerId) -> Result<Door, Failure> {
+        task.doors.to(&self.converger, server, task.work()).await
     }
 
     /// The rotation as it is within the transaction; a revocation that came between ends the work here, and so does

@@ -5,6 +5,7 @@
 //! revocation ends everything but itself.
 
 mod desired;
+mod doors;
 mod drive;
 pub mod plan;
 mod record;

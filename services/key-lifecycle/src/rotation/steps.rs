@@ -79,7 +79,7 @@ impl Drive {
         drop(reader);
         let create = hosts.iter().any(|host| host.server == *server && host.create_account);
         let create = create || task.access.create_account;
-        let door = self.converger.door(server, task.work()).await?;
+        let door = self.door(task, server).await?;
         if door
             .server
             .management
@@ -139,7 +139,7 @@ impl Drive {
             Ok::<(), Error>(())
         });
         wanted.await?;
-        let door = self.converger.door(server, task.work()).await?;
+        let door = self.door(task, server).await?;
         self.converger.converge_to_prove(&door, &task.access).await?;
         for version in versions {
             self.line(task, server, version, LineState::Installed, None, None).await?;
@@ -234,7 +234,7 @@ impl Drive {
     async fn expire_old(&self, task: &Task, server: &ServerId) -> Result<(), Failure> {
         let old = task.old_version()?;
         let Some(enforced_by) = self.standing(task, server, old).await? else { return Ok(()) };
-        let door = self.converger.door(server, task.work()).await?;
+        let door = self.door(task, server).await?;
         let key = public_key(old)?;
         if enforced_by != Some(Enforcer::Keywright) {
             let edited = self.converger.converge(&door, &task.access).await?;
@@ -281,7 +281,7 @@ impl Drive {
             });
             done.await?;
         }
-        let door = self.converger.door(server, task.work()).await?;
+        let door = self.door(task, server).await?;
         match self.converger.converge(&door, &task.access).await {
             // No account, no way in; the offers prove it.
             Err(failure) if failure.is(Reason::AccountNotFound) => Ok(()),

@@ -30,7 +30,7 @@ impl Drive {
     /// cannot be edited, it is enough that the host refuses what the rotation would have brought.
     pub(super) async fn restore(&self, task: &Task, step: &Step) -> Result<(), Failure> {
         let server = server_of(step)?;
-        let door = self.converger.door(server, task.work()).await?;
+        let door = self.door(task, server).await?;
         let Err(failure) = self.converger.converge(&door, &task.access).await else { return Ok(()) };
         if !is_refused_file(&failure) || self.is_accepted(task, server).await? {
             return Err(failure);

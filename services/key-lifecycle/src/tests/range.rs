@@ -1,8 +1,9 @@
 //! Simulated hosts: files with a marker, lines with an end, and whatever a test lets fail.
 
 use super::fakes::Meanwhile;
+use crate::adapters::door::Door;
 use crate::adapters::host::{DesiredKeys, RevokedKeysFile};
-use crate::adapters::hosts::{Door, Edited, Hosts, Sessions, Trouble};
+use crate::adapters::hosts::{Edited, Hosts, Sessions, Trouble};
 use crate::model::{Enforcer, LogLines, Seen, SeenAccount, SeenFile};
 use async_trait::async_trait;
 use keywright_domain::account::AccountName;

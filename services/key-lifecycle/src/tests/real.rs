@@ -118,3 +118,33 @@ async fn openssh() {
 async fn dropbear() {
     course(TestHost::dropbear(HostOptions::default()).await.unwrap(), false).await;
 }
+
+/// From the first edit to the last nobody waits: the steps on the host share a login, the proofs have their own.
+#[tokio::test]
+async fn a_rotation_without_grace_enters_its_host_once() {
+    let host = TestHost::openssh(HostOptions::default()).await.unwrap();
+    let world = World::real().await;
+    let bootstrap = keygen(KeyType::Ed25519, "").await.unwrap();
+    host.write_authorized_keys("root", bootstrap.public_line());
+    let server = register(&world, &host);
+    manage(&world, &server, bootstrap.private_text()).await;
+    let asked = proto::ProvisionSshAccessRequest {
+        create_account: true,
+        ..world.provisioning(std::slice::from_ref(&server))
+    };
+    let begun =
+        answer(world.accesses(&operator()).provision_ssh_access(asked).await).unwrap().access.unwrap();
+    settle(&world, &begun.id).await;
+
+    let entered = || {
+        let state = world.vault.state.lock().unwrap();
+        state.logins.iter().filter(|name| *name == "root").count()
+    };
+    let before = entered();
+    let mut asked = world.rotate(&begun.id);
+    asked.grace_period = Some(prost_types::Duration { seconds: 0, nanos: 0 });
+    answer(world.accesses(&world.owner).rotate_ssh_key(asked).await).unwrap();
+    let done = settle(&world, &begun.id).await;
+    assert_eq!(done.recent_rotations[0].state(), proto::RotationState::Succeeded, "{done:?}");
+    assert_eq!(entered() - before, 1);
+}

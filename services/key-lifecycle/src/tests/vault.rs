@@ -20,6 +20,8 @@ pub struct State {
     pub references: BTreeSet<String>,
     pub sealed: bool,
     pub released: usize,
+    /// Under which names logins were signed.
+    pub logins: Vec<String>,
     /// Calls of this name that fail yet.
     pub failing: BTreeMap<&'static str, usize>,
     pub keys: BTreeMap<String, Arc<PrivateKey>>,
@@ -90,7 +92,8 @@ impl proto::custody_service_server::CustodyService for Vault {
         request: Request<proto::SignUserauthRequest>,
     ) -> Answer<proto::SignUserauthResponse> {
         let asked = request.into_inner();
-        let state = self.enter("sign")?;
+        let mut state = self.enter("sign")?;
+        state.logins.push(asked.username.clone());
         let active = state.versions.values().find(|(credential, version)| {
             *credential == asked.credential_id && version.state() == proto::VersionState::Active
         });

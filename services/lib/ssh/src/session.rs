@@ -152,6 +152,11 @@ impl Session {
         Ok(output)
     }
 
+    /// The server has hung up, as far as is known here.
+    pub fn is_closed(&self) -> bool {
+        self.link.handle.is_closed()
+    }
+
     /// Ends the connection in the protocol's words.
     pub async fn close(self) {
         self.link.hang_up().await;

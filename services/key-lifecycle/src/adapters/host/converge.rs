@@ -11,6 +11,7 @@ use keywright_domain::authorized_keys::{
 use keywright_domain::clock::Instant;
 use keywright_domain::key::PublicKey;
 use keywright_domain::reason::Reason;
+use std::collections::HashMap;
 use tracing::instrument;
 
 use super::Host;
@@ -62,9 +63,22 @@ pub struct Converged {
     /// All of it, foreign keys included; nobody says "access revoked" while it is not empty.
     pub residual: Vec<ResidualAccess>,
     pub grace: Vec<GraceOfKey>,
+    /// What each file holds at the end, by its path.
+    files: HashMap<String, KeysFileContent>,
+}
+
+/// Host and account as an edit left them, for one that follows at once in the same session.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    facts: Facts,
+    files: HashMap<String, KeysFileContent>,
 }
 
 impl Converged {
+    pub fn seen(&self) -> Seen {
+        Seen { facts: self.facts.clone(), files: self.files.clone() }
+    }
+
     pub fn foreign_keys(&self) -> usize {
         self.residual
             .iter()
@@ -75,14 +89,27 @@ impl Converged {
 
 impl Host<'_> {
     /// `revision` must be higher than that of any earlier desired state of this owner, or equal to repeat it.
-    #[instrument(skip_all, fields(revision = wanted.revision))]
     pub async fn converge(
         &self,
         account: &AccountName,
         wanted: &DesiredKeys,
     ) -> Result<Converged, HostFailure> {
+        self.converge_from(account, wanted, None).await
+    }
+
+    /// The same without a look, where the edit itself compares what was seen with what is there.
+    #[instrument(skip_all, fields(revision = wanted.revision, seen = seen.is_some()))]
+    pub async fn converge_from(
+        &self,
+        account: &AccountName,
+        wanted: &DesiredKeys,
+        seen: Option<Seen>,
+    ) -> Result<Converged, HostFailure> {
         let until = wanted.keys.iter().find_map(|key| key.until);
-        let (facts, mut looked) = self.look(account, until).await?;
+        let (facts, mut looked) = match seen.filter(|seen| seen.will_be_compared(wanted)) {
+            Some(seen) => (seen.facts, seen.files),
+            None => self.look(account, until).await?,
+        };
         if facts.account.is_none() {
             return Err(HostFailure::refused(Reason::AccountNotFound));
         }
@@ -94,6 +121,7 @@ impl Host<'_> {
         let first = desired(wanted, &grace);
         let others = Desired { lines: Vec::new(), ..first.clone() };
         let (mut changed, mut merged, mut foreign) = (Vec::new(), false, 0usize);
+        let mut files = HashMap::new();
         for (at, file) in facts.files.iter().enumerate() {
             let state = if at == 0 { &first } else { &others };
             let goal = Goal { state, first: at == 0, wanted, facts: &facts };
@@ -104,10 +132,11 @@ impl Host<'_> {
             if settled.edited {
                 changed.push(file.path.clone());
             }
+            files.insert(file.path.clone(), settled.found);
         }
         let residual = (foreign > 0).then_some(ResidualAccess::ForeignKeys(foreign));
         let residual = residual.into_iter().chain(facts.residual.iter().copied()).collect();
-        Ok(Converged { facts, changed, merged, residual, grace })
+        Ok(Converged { facts, changed, merged, residual, grace, files })
     }
 
     /// Edits one file until a reading asks for no change.
@@ -166,6 +195,28 @@ fn only_marks(found: &[u8], wanted: &[u8]) -> bool {
         text.split_inclusive(|byte| *byte == b'\n').filter(|line| !line.starts_with(b"# keywright:"))
     }
     keys(found).eq(keys(wanted))
+}
+
+impl Seen {
+    /// Whether every file that has a line of ours is replaced: the edit compares it. No end of a key is asked for: that
+    /// needs the host's clock.
+    fn will_be_compared(&self, wanted: &DesiredKeys) -> bool {
+        if wanted.keys.iter().any(|key| key.until.is_some()) {
+            return false;
+        }
+        let state = desired(wanted, &[]);
+        let others = Desired { lines: Vec::new(), ..state.clone() };
+        self.facts.files.iter().enumerate().all(|(at, file)| {
+            let (first, state) = (at == 0, if at == 0 { &state } else { &others });
+            let Some(found) = self.files.get(&file.path) else { return false };
+            let goal = Goal { state, first, wanted, facts: &self.facts };
+            match goal.next(found) {
+                Ok(Some(_)) => true,
+                Ok(None) => !first && found.state == FileState::Absent,
+                Err(_) => false,
+            }
+        })
+    }
 }
 
 struct Settled {

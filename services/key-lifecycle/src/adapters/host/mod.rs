@@ -38,7 +38,7 @@ mod script;
 mod sessions;
 mod shell;
 
-pub use converge::{DesiredKey, DesiredKeys};
+pub use converge::{DesiredKey, DesiredKeys, Seen};
 pub use facts::{Drop, ResidualAccess};
 pub use failure::HostFailure;
 pub use grace::Grace;

@@ -1,6 +1,7 @@
 //! The scripts on real hosts: dash, BusyBox and bash, as root in a namespace.
 
 mod accounts;
+mod again;
 mod attack;
 mod context;
 mod edits;
