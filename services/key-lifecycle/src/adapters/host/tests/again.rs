@@ -35,7 +35,7 @@ async fn somebody_elses_change_in_between_is_met_and_stays() {
     let theirs = format!("{}{FOREIGN}\n{BLOB_A} once more\n", content(&shell));
     shell.host().write_authorized_keys("alice", theirs);
     let done = again(&shell, &wanted(2, vec![]), seen).await;
-    assert_eq!(content(&shell), format!("{FOREIGN}\n# keywright:acc_test rev=2\n"));
+    assert_eq!(content(&shell), format!("# keywright:acc_test rev=2\n{FOREIGN}\n"));
     assert_eq!(done.foreign_keys(), 1);
 }
 
