@@ -341,7 +341,7 @@ fn notifier(parts: &Parts, store: &CredentialStore, owner: &str) -> Notifier {
         db: parts.db.clone(),
         owner: owner.to_owned(),
         fan_out: FanOut { db: parts.db.clone(), store: store.clone(), mails },
-        deliverer: Deliverer { db: parts.db.clone(), webhooks, mailer, keyring },
+        deliverer: Deliverer { db: parts.db.clone(), audit: parts.audit.clone(), webhooks, mailer, keyring },
     }
 }
 

@@ -6,6 +6,7 @@ use super::{Starter, gates};
 use crate::adapters::credential_store::CredentialStore;
 use crate::model::{Access, CampaignState, Host, Origin, RotationKind, RotationState, Version, VersionState};
 use crate::recovery;
+use crate::schedule::caps;
 use crate::store;
 use keywright_domain::caller::{Caller, ServiceName};
 use keywright_domain::clock::Instant;
@@ -68,9 +69,8 @@ impl StartRotation {
     }
 
     /// The service's own wish, on behalf of `origin`: nobody is asked, everything else holds as for a person, and a
-    /// freeze refuses it (FROZEN). `grace`: None for the policy's, a day
-    /// at least. Asked again by the same campaign it answers what it
-    /// began, unless that failed.
+    /// freeze refuses it (FROZEN). `grace` is never less than the policy's; None for that, a day at least. Asked again by
+    /// the same campaign it answers what it began, unless that failed.
     #[instrument(skip_all, fields(access = %access, origin = origin.work()))]
     pub async fn start_automatic(
         &self,
@@ -89,9 +89,7 @@ impl StartRotation {
         let wanted = Wanted {
             tenant: found.tenant,
             access: found.id,
-            grace: grace
-                .unwrap_or_else(|| settings.grace_period.max(SHORTEST_AUTOMATIC_GRACE))
-                .min(LONGEST_GRACE),
+            grace: grace.unwrap_or(SHORTEST_AUTOMATIC_GRACE).max(settings.grace_period).min(LONGEST_GRACE),
             drop_grace_key: false,
             comment: String::new(),
             scope: None,
@@ -156,6 +154,9 @@ impl StartRotation {
             refuse_if_stopped(&mut tx, origin).await?;
             if store::freeze::is_frozen(tx.conn(), &wanted.tenant).await? {
                 return Err(Failure::new(Reason::Frozen, "Automatic work is stopped.").into());
+            }
+            if *origin == Origin::Schedule {
+                caps::refuse_if_full(&mut tx, &wanted.tenant, &wanted.access).await?;
             }
         }
         let access = gates::find_usable(tx.conn(), &wanted.tenant, &wanted.access).await?;

@@ -295,7 +295,8 @@ impl Driver {
             .occasion(&task.now.micros().to_string())
             .detail("reason", reason.as_str())
             .detail("finished", finished.to_string())
-            .detail("failed", failed.to_string());
+            .detail("failed", failed.to_string())
+            .detail("catchingUp", task.counts.catching.to_string());
         self.turn(&task.campaign.id, "campaign.pause", reason.as_str(), |campaign| {
             let runs = campaign.state == CampaignState::Running;
             if runs {

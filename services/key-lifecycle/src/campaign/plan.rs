@@ -9,6 +9,8 @@ use std::time::Duration;
 const LOOK: Duration = Duration::from_secs(1);
 const FIRST_AGAIN: Duration = Duration::from_secs(15);
 const LONGEST_AGAIN: Duration = Duration::from_secs(900);
+/// So many of a wave's targets say something about all of them before the wave has ended.
+const SAMPLE: u32 = 10;
 
 /// A campaign as it is recorded at one moment.
 #[derive(Debug, Clone)]
@@ -50,8 +52,31 @@ pub struct Counts {
     pub outstanding: u32,
     /// Came to an end by themselves, those that waited for a host aside.
     pub tally: Tally,
+    pub canary: Canary,
+    pub reach: Reach,
     /// The next instant at which `again` or `over` grows.
     pub next: Option<Instant>,
+}
+
+/// The targets of the first wave. An operator who resumed the campaign has excused those that were not proven then.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Canary {
+    /// Their new keys are proven on every host.
+    pub proven: u32,
+    /// Came to another end.
+    pub missed: u32,
+    /// Wait for a host, or their rotations have not settled.
+    pub waiting: u32,
+    pub excused: u32,
+}
+
+/// The targets of the wave that runs, but for those that were excused.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Were tried to an end.
+    pub tried: u32,
+    /// Of them: a host was down, and their old keys are in use.
+    pub down: u32,
 }
 
 /// The next thing to do.
@@ -105,6 +130,10 @@ fn running(at: &Standing<'_>) -> Next {
     if at.wave == 0 {
         return Next::OpenWave(1);
     }
+    let has_ended = counts.pending == 0 && counts.running == 0;
+    if is_cut_off(counts.reach, has_ended) {
+        return Next::Pause(PauseReason::Unreachable);
+    }
     let room = counts.trying < at.plan.max_parallel;
     if room && counts.pending > 0 {
         return Next::Start;
@@ -112,9 +141,14 @@ fn running(at: &Standing<'_>) -> Next {
     if room && counts.again > 0 {
         return Next::StartAgain;
     }
-    if counts.pending == 0 && counts.running == 0 {
+    if has_ended {
         let more = usize::try_from(at.wave).is_ok_and(|wave| wave < at.waves);
+        let Canary { proven, missed, waiting, excused } = counts.canary;
         match (more, at.soak_until) {
+            (true, _) if at.wave == 1 && (waiting > 0 || counts.trying > 0) => {}
+            (true, _) if at.wave == 1 && (missed > 0 || proven.saturating_add(excused) == 0) => {
+                return Next::Pause(PauseReason::Canary);
+            }
             (true, None) => return Next::Soak(at.now.plus(at.plan.soak)),
             (true, Some(until)) if until <= at.now => return Next::OpenWave(at.wave.saturating_add(1)),
             (false, _) if counts.catching == 0 => return Next::Finish,
@@ -125,7 +159,8 @@ fn running(at: &Standing<'_>) -> Next {
 }
 
 fn wait(at: &Standing<'_>) -> Next {
-    let looked_at = at.counts.trying > 0 || at.counts.outstanding > 0;
+    let settles = at.wave == 1 && at.counts.canary.waiting > 0;
+    let looked_at = at.counts.trying > 0 || at.counts.outstanding > 0 || settles;
     let look = looked_at.then(|| at.now.plus(LOOK));
     let soaked = at.soak_until.filter(|until| *until > at.now);
     [look, soaked, at.counts.next].into_iter().flatten().min().map_or(Next::Nothing, Next::Wait)
@@ -136,6 +171,11 @@ fn is_over_budget(plan: &CampaignPlan, tally: Tally, forgiven: Tally) -> bool {
     let failed = u64::from(tally.failed.saturating_sub(forgiven.failed));
     let finished = u64::from(tally.finished.saturating_sub(forgiven.finished));
     failed.saturating_mul(100) > finished.saturating_mul(u64::from(plan.failure_budget))
+}
+
+/// Whether most of the wave's hosts are down: then it is more than a host here and there.
+const fn is_cut_off(reach: Reach, has_ended: bool) -> bool {
+    (has_ended || reach.tried >= SAMPLE) && reach.down > reach.tried / 2
 }
 
 /// How many targets each wave has.

@@ -1,7 +1,9 @@
 //! The plan over every course that a campaign can take: targets that end in any way, pauses and freezes at any time.
 
 use super::drive::settle;
-use super::plan::{Counts, Next, Standing, Verdict, after_refusal, after_rotation, next, pause, waves};
+use super::plan::{
+    Canary, Counts, Next, Reach, Standing, Verdict, after_refusal, after_rotation, next, pause, waves,
+};
 use crate::model::{
     Campaign, CampaignPlan, CampaignState, CampaignTarget, PauseReason, RotationState, Selector, Tally,
     TargetState, Which,
@@ -10,7 +12,7 @@ use keywright_domain::clock::Instant;
 use keywright_domain::ids::{AccessId, CampaignId, RotationId, TenantId};
 use keywright_domain::reason::Reason;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How a try of a target ends.
@@ -44,6 +46,8 @@ struct Simulation {
     /// Positions in the order in which they were begun first.
     begun: Vec<i64>,
     ends: Vec<End>,
+    /// Positions of those that an operator has seen.
+    excused: BTreeSet<i64>,
 }
 
 impl Simulation {
@@ -69,7 +73,7 @@ impl Simulation {
             forgiven: Tally::default(),
             next_at: Some(now),
         };
-        Self { campaign, targets, frozen: false, now, begun: Vec::new(), ends }
+        Self { campaign, targets, frozen: false, now, begun: Vec::new(), ends, excused: BTreeSet::new() }
     }
 
     /// As `store::campaign_target::counts` counts.
@@ -84,6 +88,8 @@ impl Simulation {
                 && (it.state == TargetState::Failed || (!failed && it.state == TargetState::Succeeded))
         };
         let later = |at: Option<Instant>| at.filter(|at| *at > now);
+        let fresh = |it: &CampaignTarget| !self.excused.contains(&it.position);
+        let told = |it: &CampaignTarget| !it.reason.is_empty();
         let waiting = self.targets.iter().filter(|it| waits(it));
         Counts {
             pending: count(&|it| it.state == TargetState::Pending && it.wave <= wave),
@@ -95,6 +101,24 @@ impl Simulation {
             again: count(&|it| waits(it) && it.again_at.is_some_and(|at| at <= now)),
             over: count(&|it| waits(it) && it.give_up_at.is_some_and(|at| at <= now)),
             outstanding: count(&|it| waits(it) && it.again_at.is_none()),
+            canary: Canary {
+                proven: count(&|it| {
+                    it.wave == 1 && fresh(it) && it.state == TargetState::Succeeded && !told(it)
+                }),
+                missed: count(&|it| {
+                    let half = it.state == TargetState::Succeeded && told(it);
+                    it.wave == 1 && fresh(it) && (half || it.state == TargetState::Failed)
+                }),
+                waiting: count(&|it| it.wave == 1 && fresh(it) && it.state == TargetState::CatchUp),
+                excused: count(&|it| it.wave == 1 && !fresh(it)),
+            },
+            reach: Reach {
+                tried: count(&|it| {
+                    let tried = [TargetState::Succeeded, TargetState::Failed, TargetState::CatchUp];
+                    it.wave == wave && fresh(it) && tried.contains(&it.state)
+                }),
+                down: count(&|it| it.wave == wave && fresh(it) && is_down(it)),
+            },
             tally: Tally { finished: count(&|it| ended(it, false)), failed: count(&|it| ended(it, true)) },
             next: waiting.flat_map(|it| [later(it.again_at), later(it.give_up_at)]).flatten().min(),
         }
@@ -127,6 +151,17 @@ impl Simulation {
                 assert!(before.clone().all(|it| !open(it)), "the wave before has ended");
                 if wave > 1 {
                     assert!(self.campaign.soak_until.is_some_and(|until| until <= self.now), "and soaked");
+                }
+                if wave == 2 {
+                    let proven = |it: &CampaignTarget| match it.state {
+                        TargetState::Succeeded => it.reason.is_empty(),
+                        state => state == TargetState::Skipped,
+                    };
+                    let passed = |it: &CampaignTarget| proven(it) || self.excused.contains(&it.position);
+                    assert!(before.clone().all(passed), "every canary is proven, or somebody has looked");
+                    let counts =
+                        |it: &CampaignTarget| it.state == TargetState::Succeeded || !self.excused.is_empty();
+                    assert!(before.clone().any(counts), "one at least");
                 }
                 (self.campaign.wave, self.campaign.soak_until) = (wave, None);
             }
@@ -191,6 +226,21 @@ impl Simulation {
         assert!(trying <= usize::try_from(self.campaign.plan.max_parallel).unwrap(), "too many at once");
     }
 
+    /// An operator has looked, and goes on.
+    fn resume(&mut self) {
+        let (wave, now) = (self.campaign.wave, self.now);
+        let open = [TargetState::Pending, TargetState::Running, TargetState::Cancelled];
+        let seen = self.targets.iter().filter(|it| it.wave == wave && !open.contains(&it.state));
+        self.excused.extend(seen.map(|it| it.position));
+        for it in
+            self.targets.iter_mut().filter(|it| it.state == TargetState::CatchUp && it.trying_at.is_none())
+        {
+            it.again_at = it.again_at.map(|at| at.min(now));
+        }
+        self.campaign.forgiven = self.counts().tally;
+        (self.campaign.state, self.campaign.pause) = (CampaignState::Running, None);
+    }
+
     /// The oldest try ends as the test says, and what was outstanding too.
     fn end_one(&mut self) {
         let watched = |it: &CampaignTarget| {
@@ -199,6 +249,14 @@ impl Simulation {
         let Some(at) = self.targets.iter().position(watched) else { return };
         let end = self.ends.pop().unwrap_or(End::Done);
         self.targets[at] = settle(&self.campaign, &self.targets[at], end.verdict(), self.now, ("R", "M"));
+    }
+}
+
+/// A host was down, and the old key is in use.
+fn is_down(it: &CampaignTarget) -> bool {
+    match it.state {
+        TargetState::CatchUp => it.again_at.is_some(),
+        state => state == TargetState::Failed && it.give_up_at.is_some(),
     }
 }
 
@@ -268,13 +326,12 @@ proptest! {
                 let Tally { finished: of, failed: forgiven } = world.campaign.forgiven;
                 let over = (failed - forgiven) * 100 > (finished - of) * world.campaign.plan.failure_budget;
                 prop_assert!(over || before.is_some(), "paused within its budget");
-                if !moved {
-                    // An operator has looked.
-                    world.campaign.forgiven = world.counts().tally;
-                    (world.campaign.state, world.campaign.pause) = (CampaignState::Running, None);
+            }
+            if !moved {
+                if world.campaign.pause.is_none_or(|pause| !pause.is_of_targets()) {
+                    break;
                 }
-            } else if !moved {
-                break;
+                world.resume();
             }
             if turn > 1_000 {
                 world.frozen = false;
@@ -313,11 +370,81 @@ fn a_host_that_is_down_never_counts() {
         catch_up: Duration::from_secs(60),
     };
     let mut world = Simulation::new(plan, 4, vec![End::Down; 60]);
-    while world.turn() {
-        assert_eq!(world.campaign.pause, None);
+    let mut pauses = 0;
+    while world.turn() || world.campaign.state == CampaignState::Paused {
+        if world.campaign.state == CampaignState::Paused {
+            assert_eq!(world.campaign.pause, Some(PauseReason::Unreachable), "no failure, whatever it is");
+            pauses += 1;
+            world.resume();
+        }
     }
-    assert_eq!(world.campaign.state, CampaignState::Succeeded);
+    assert_eq!((world.campaign.state, pauses), (CampaignState::Succeeded, 4), "every wave stops once");
     assert!(world.targets.iter().all(|it| it.state == TargetState::Failed && it.give_up_at.is_some()));
+}
+
+fn patient(canary: u32, catch_up: u64) -> CampaignPlan {
+    CampaignPlan {
+        canary,
+        soak: Duration::from_secs(100),
+        growth: 4,
+        max_parallel: 5,
+        failure_budget: 100,
+        catch_up: Duration::from_secs(catch_up),
+    }
+}
+
+/// `ends` in their order.
+fn course(canary: u32, catch_up: u64, mut ends: Vec<End>) -> Simulation {
+    ends.reverse();
+    Simulation::new(patient(canary, catch_up), 8, ends)
+}
+
+#[test]
+fn a_canary_that_waits_for_its_host_is_waited_for_and_soaks_afterwards() {
+    let mut world = course(3, 3_600, vec![End::Done, End::Down, End::Done, End::Down]);
+    let back = loop {
+        assert!(world.turn());
+        assert_eq!((world.campaign.wave.min(1), world.campaign.pause), (world.campaign.wave, None));
+        if world.targets.iter().filter(|it| it.state == TargetState::Succeeded).count() == 3 {
+            break world.now;
+        }
+        assert_eq!(world.campaign.soak_until, None, "what is not proven does not soak");
+    };
+    while world.campaign.wave == 1 {
+        assert!(world.turn());
+    }
+    assert!(world.now.micros() - back.micros() >= 100_000_000, "it soaks when the last one is proven");
+}
+
+#[test]
+fn a_canary_that_is_not_proven_pauses_and_an_operator_may_go_on() {
+    let given_up = [vec![End::Done, End::Done], vec![End::Down; 20]].concat();
+    for ends in [vec![End::Done, End::Failed, End::Done], vec![End::Skipped; 3], given_up] {
+        let mut world = course(3, 60, ends);
+        while world.turn() {}
+        assert_eq!((world.campaign.pause, world.campaign.wave), (Some(PauseReason::Canary), 1));
+        world.resume();
+        world.ends.clear();
+        while world.turn() {}
+        assert_eq!(world.campaign.state, CampaignState::Succeeded);
+    }
+}
+
+#[test]
+fn most_hosts_of_a_wave_that_are_down_pause_it_before_all_are_tried() {
+    let ends = [vec![End::Done], vec![End::Down; 200]].concat();
+    let mut world = Simulation::new(patient(1, 3_600), 100, ends.into_iter().rev().collect());
+    world.campaign.waves = vec![1, 99];
+    for it in world.targets.iter_mut().filter(|it| it.wave > 1) {
+        it.wave = 2;
+    }
+    while world.turn() {}
+    assert_eq!(world.campaign.pause, Some(PauseReason::Unreachable));
+    assert!(world.begun.len() < 20, "{} were tried", world.begun.len());
+    world.resume();
+    world.ends = vec![End::Down; 2];
+    while world.turn() {}
+    assert_eq!(world.campaign.state, CampaignState::Succeeded);
 }
 
 #[test]

@@ -17,7 +17,6 @@ use keywright_domain::ids::{AccessId, ServerId};
 use keywright_domain::reason::Reason;
 use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::{Db, Intent, Outcome, Tx};
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 use tracing::instrument;
@@ -128,7 +127,7 @@ impl Scanner {
         })
     }
 
-    /// With the times at which each key was first seen; a set of findings is told once.
+    /// With the times at which each key was first seen; a finding is told when a look shows it that the one before did not.
     async fn save(
         &self,
         server: &Server,
@@ -140,13 +139,13 @@ impl Scanner {
             None => self.db.begin_internal("what a server showed").await?,
         };
         let mut scan = scan.clone();
-        if let Some(last) = store::server_scan::find(tx.conn(), &server.id).await? {
-            keep_first_seen(&mut scan.keys, &last.keys);
-        }
+        let last = store::server_scan::find(tx.conn(), &server.id).await?;
+        let last = last.map(|last| last.keys).unwrap_or_default();
+        keep_first_seen(&mut scan.keys, &last);
         // A look that somebody asked for repairs nothing: the watch does, and not only when its time has come.
         let next = if intent.is_some() && scan.drift > 0 { tx.now() } else { tx.now().plus(self.every) };
         store::server_scan::save(&mut tx, &scan, next).await?;
-        self.tell(&mut tx, server, &scan).await?;
+        self.tell(&mut tx, server, &scan, &last).await?;
         if let Some(intent) = intent {
             let outcome = Outcome::succeeded().with("keys", scan.keys.len().to_string());
             intent.done(&mut tx, outcome.with("drift", scan.drift.to_string())).await?;
@@ -155,17 +154,18 @@ impl Scanner {
         Ok(scan)
     }
 
-    async fn tell(&self, tx: &mut Tx, server: &Server, scan: &ServerScan) -> Result<(), Error> {
-        let findings: BTreeSet<String> = scan.keys.iter().filter(|key| key.is_drift()).map(finding).collect();
-        if findings.is_empty() {
+    async fn tell(
+        &self,
+        tx: &mut Tx,
+        server: &Server,
+        scan: &ServerScan,
+        last: &[ServerKey],
+    ) -> Result<(), Error> {
+        let findings = findings(&scan.keys);
+        if findings.is_subset(&self::findings(last)) {
             return Ok(());
         }
-        let mut digest = Sha256::new();
-        for finding in &findings {
-            digest.update(finding.as_bytes());
-            digest.update(b"\n");
-        }
-        let occasion = data_encoding::HEXLOWER.encode(digest.finalize().get(..16).unwrap_or_default());
+        let occasion = tx.now().micros().to_string();
         let first: Vec<String> = findings.iter().take(NAMED).cloned().collect();
         let notice = Notice::new("drift.found", Some(&server.tenant), server.id.as_str())
             .occasion(&occasion)
@@ -195,6 +195,10 @@ impl Scanner {
 fn later(attempts: u32, every: Duration) -> Duration {
     let doubled = 1u32.checked_shl(attempts.min(16)).unwrap_or(u32::MAX);
     Duration::from_secs(120).saturating_mul(doubled).min(every)
+}
+
+fn findings(keys: &[ServerKey]) -> BTreeSet<String> {
+    keys.iter().filter(|key| key.is_drift()).map(finding).collect()
 }
 
 /// Account, class and fingerprint: no words of the host but the account's name.

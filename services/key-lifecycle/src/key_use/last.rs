@@ -23,7 +23,7 @@ impl LastUse {
             unknown: hosts.saturating_sub(known),
             latest: read
                 .into_iter()
-                .filter(|one| one.evidence == Evidence::Used)
+                .filter(|one| one.last_used_at.is_some())
                 .max_by_key(|one| one.last_used_at),
         }
     }

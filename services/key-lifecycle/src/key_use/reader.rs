@@ -32,7 +32,8 @@ pub struct UseReader {
 }
 
 impl UseReader {
-    /// One entry for each live key and host. A host that cannot be asked is part of the answer.
+    /// One entry for each live key and host, with the last use that was ever seen. A host that cannot be asked is part of
+    /// the answer.
     #[instrument(skip_all, fields(access = %access.id))]
     pub async fn read(&self, access: &Access) -> Result<Vec<KeyUse>, Failure> {
         recovery::refuse_while_active(&self.db).await?;
@@ -58,7 +59,12 @@ impl UseReader {
         let found: Vec<Vec<KeyUse>> = each.buffered(AT_ONCE).collect().await;
         let found: Vec<KeyUse> = found.into_iter().flatten().collect();
         self.db.serialized(|| self.save(&found)).await?;
-        Ok(found)
+        let mut reader = store::reader(&self.db).await?;
+        let mut kept = store::key_use::of(&mut reader, &access.id).await?;
+        kept.retain(|one| {
+            found.iter().any(|read| (&read.server, &read.version) == (&one.server, &one.version))
+        });
+        Ok(kept)
     }
 
     async fn host(&self, access: &Access, server: ServerId, live: Vec<Version>) -> Vec<KeyUse> {

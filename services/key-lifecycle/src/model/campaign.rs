@@ -37,6 +37,13 @@ impl Campaign {
     }
 }
 
+impl PauseReason {
+    /// It paused by itself because of what became of its targets.
+    pub const fn is_of_targets(self) -> bool {
+        matches!(self, Self::FailureBudget | Self::Canary | Self::Unreachable)
+    }
+}
+
 /// Which accesses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selector {

@@ -36,6 +36,16 @@ macro_rules! settings {
                 let said = [$(($name, self.$field.is_some()),)*];
                 said.into_iter().filter(|(_, said)| *said).map(|(name, _)| name).collect()
             }
+
+            /// The names of what became another, each with what was said before and what is said now.
+            pub fn changes(&self, before: &Self) -> Vec<(&'static str, String, String)> {
+                let words = [$((
+                    $name,
+                    before.$field.as_ref().map_or_else(unsaid, Said::said),
+                    self.$field.as_ref().map_or_else(unsaid, Said::said),
+                ),)*];
+                words.into_iter().filter(|(_, from, to)| from != to).collect()
+            }
         }
 
         impl Effective {
@@ -72,6 +82,64 @@ settings! {
     client_made_required: bool = "clientMadeRequired", false;
     promote_with_outstanding: bool = "promoteWithOutstanding", false;
     drift_action: DriftAction = "driftAction", DriftAction::Observe;
+}
+
+/// A setting in words, as the audit log shows it.
+trait Said {
+    fn said(&self) -> String;
+}
+
+/// Where the level above decides.
+fn unsaid() -> String {
+    "inherited".to_owned()
+}
+
+impl Said for bool {
+    fn said(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Said for u32 {
+    fn said(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Said for Duration {
+    fn said(&self) -> String {
+        format!("{}s", self.as_secs())
+    }
+}
+
+impl Said for KeyAlgorithm {
+    fn said(&self) -> String {
+        self.as_str().to_owned()
+    }
+}
+
+impl Said for DriftAction {
+    fn said(&self) -> String {
+        self.as_str().to_owned()
+    }
+}
+
+impl Said for Vec<LineOption> {
+    fn said(&self) -> String {
+        let options: Vec<&str> = self.iter().map(LineOption::as_str).collect();
+        format!("[{}]", options.join(", "))
+    }
+}
+
+impl Said for Option<Window> {
+    fn said(&self) -> String {
+        let Some(window) = self else { return "at any time".to_owned() };
+        let name = |day: &u8| WEEKDAYS.get(usize::from(*day)).copied().unwrap_or_default();
+        let days: Vec<&str> = window.weekdays.iter().map(name).collect();
+        let days = if days.is_empty() { "daily".to_owned() } else { days.join(",") };
+        let (hour, minute) = (window.start_minute / 60, window.start_minute % 60);
+        format!("{days} {hour:02}:{minute:02} for {}s", window.length.as_secs())
+    }
 }
 
 /// Where a setting comes from; each overrules the ones before.
@@ -169,5 +237,35 @@ mod tests {
         assert_eq!(holds.origins["keyAlgorithm"], Level::Default);
         assert_eq!(holds.origins.len(), 12);
         assert_eq!(access.names(), ["gracePeriod"]);
+    }
+
+    #[test]
+    fn every_setting_that_became_another_is_named_with_both_values() {
+        let window = Window { weekdays: vec![0, 6], start_minute: 150, length: DAY };
+        let before =
+            OwnSettings { downloads_per_version: Some(3), grace_period: Some(DAY), ..Default::default() };
+        let options = LineOption::parse("no-pty").unwrap();
+        let now = OwnSettings {
+            grace_period: Some(DAY),
+            rotation_window: Some(Some(window)),
+            line_options: Some(vec![options]),
+            passphrase_required: Some(true),
+            ..Default::default()
+        };
+        let changes = now.changes(&before);
+        let seen: Vec<_> =
+            changes.iter().map(|(name, from, to)| (*name, from.as_str(), to.as_str())).collect();
+        assert_eq!(
+            seen,
+            [
+                ("rotationWindow", "inherited", "mon,sun 02:30 for 86400s"),
+                ("lineOptions", "inherited", "[no-pty]"),
+                ("downloadsPerVersion", "3", "inherited"),
+                ("passphraseRequired", "inherited", "true"),
+            ]
+        );
+        let any = OwnSettings { rotation_window: Some(None), ..Default::default() };
+        assert_eq!(any.changes(&now)[1].2, "at any time");
+        assert!(OwnSettings::of(Settings::default()).changes(&OwnSettings::default()).len() == 12);
     }
 }

@@ -138,6 +138,8 @@ words! {
     PauseReason {
         Operator = "OPERATOR",
         FailureBudget = "FAILURE_BUDGET",
+        Canary = "CANARY",
+        Unreachable = "UNREACHABLE",
         Frozen = "FROZEN",
     }
     TargetState {

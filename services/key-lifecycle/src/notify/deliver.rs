@@ -1,6 +1,7 @@
 //! One try to send one message, and what is remembered of it.
 //!
-//! Invariant: the message's id is the same in every try; it counts as delivered only after its receiver took it.
+//! Invariant: the message's id is the same in every try; it counts as delivered only after its receiver took it, and
+//! nothing is given up that the log does not tell of.
 
 use super::message;
 use super::signature::{Keyring, sign};
@@ -8,14 +9,19 @@ use crate::adapters::mail::Mailer;
 use crate::adapters::webhook::{Endpoint, Post, Webhooks};
 use crate::model::{Delivery, DeliveryState, NotificationKind, Recipient, Target};
 use crate::store;
+use keywright_domain::caller::{Caller, ServiceName};
 use keywright_domain::clock::{Instant, fill_random};
+use keywright_runtime::audit::{Audit, Entry};
 use keywright_runtime::failure::{Error, Failure};
-use keywright_storage::Db;
+use keywright_storage::{Db, Intent, Outcome};
 use std::time::Duration;
 use tracing::instrument;
 
 /// A try takes at most this long, whatever the receiver does.
 pub const LONGEST_TRY: Duration = Duration::from_secs(15);
+
+/// Until the last try is repeated, where the log did not answer.
+const UNTIL_LOGGED: Duration = Duration::from_secs(21_600);
 
 /// What lies between the tries, in seconds: three days in all.
 const PAUSES: &[u64] = &[
@@ -26,6 +32,7 @@ const PAUSES: &[u64] = &[
 #[derive(Clone)]
 pub struct Deliverer {
     pub db: Db,
+    pub audit: Audit,
     pub webhooks: Webhooks,
     pub mailer: Option<Mailer>,
     pub keyring: Keyring,
@@ -57,9 +64,37 @@ impl Deliverer {
         if let Sent::Failed(error) = &sent {
             tracing::info!(error, attempts = delivery.attempts, "a message was not delivered");
         }
-        let pause = if again { pause(delivery.attempts)? } else { None };
-        let result = self.db.serialized(|| self.record(&delivery, target.as_ref(), &sent, pause)).await;
-        result.map_err(Failure::from)
+        let mut pause = if again { pause(delivery.attempts)? } else { None };
+        let mut intent = None;
+        if let (Sent::Failed(error), true, None) = (&sent, again, pause) {
+            match self.giving_up(&delivery, target.as_ref(), error).await {
+                Ok(durable) => intent = Some(durable),
+                Err(_) => pause = Some(UNTIL_LOGGED),
+            }
+        }
+        let recorded =
+            self.db.serialized(|| self.record(&delivery, target.as_ref(), &sent, pause, intent.as_ref()));
+        let result = recorded.await.map_err(Failure::from);
+        if let Some(intent) = &intent {
+            self.audit.conclude(&self.db, intent, &result).await;
+        }
+        result
+    }
+
+    async fn giving_up(
+        &self,
+        delivery: &Delivery,
+        target: Option<&Target>,
+        error: &str,
+    ) -> Result<Intent, Failure> {
+        let caller = Caller::background(ServiceName::KeyLifecycle, delivery.id.as_str());
+        let (tenant, about) = match target {
+            Some(target) => (target.tenant.as_ref(), target.id.as_str()),
+            None => (delivery.tenant.as_ref(), delivery.id.as_str()),
+        };
+        let entry = Entry::new("notification.give_up").tenant(tenant).target(about);
+        let entry = entry.detail("messageId", delivery.id.as_str()).detail("event", &delivery.event);
+        self.audit.intend(&caller, entry.detail("error", error)).await
     }
 
     async fn target(&self, delivery: &Delivery) -> Result<Option<Target>, Failure> {
@@ -119,8 +154,12 @@ impl Deliverer {
         target: Option<&Target>,
         sent: &Sent,
         pause: Option<Duration>,
+        intent: Option<&Intent>,
     ) -> Result<Delivery, Error> {
-        let mut tx = self.db.begin_internal("how a message fared").await?;
+        let mut tx = match intent {
+            Some(intent) => self.db.begin(intent).await?,
+            None => self.db.begin_internal("how a message fared").await?,
+        };
         let mut delivery = delivery.clone();
         delivery.attempts = delivery.attempts.saturating_add(1);
         delivery.next_at = None;
@@ -158,6 +197,9 @@ impl Deliverer {
             }
         }
         store::delivery::update(&mut tx, &delivery).await?;
+        if let Some(intent) = intent {
+            intent.done(&mut tx, Outcome::succeeded()).await?;
+        }
         tx.commit().await?;
         Ok(delivery)
     }

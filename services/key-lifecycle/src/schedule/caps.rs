@@ -3,7 +3,9 @@
 
 use crate::store::{self, Connection};
 use keywright_domain::ids::{AccessId, ServerId, TenantId};
-use keywright_storage::Error;
+use keywright_domain::reason::Reason;
+use keywright_runtime::failure::{Error as Refused, Failure};
+use keywright_storage::{Error, Tx};
 use std::collections::HashMap;
 
 /// Of the whole installation.
@@ -48,6 +50,15 @@ impl Caps {
     pub const fn is_full(&self) -> bool {
         self.all >= MOST
     }
+}
+
+/// In the transaction that starts one: what this process counted before, another may have taken meanwhile.
+pub async fn refuse_if_full(tx: &mut Tx, tenant: &TenantId, access: &AccessId) -> Result<(), Refused> {
+    let servers = servers(tx.conn(), access).await?;
+    if Caps::read(tx.conn()).await?.has_room(tenant, &servers) {
+        return Ok(());
+    }
+    Err(Failure::new(Reason::RotationInProgress, "Enough automatic rotations run now.").into())
 }
 
 pub async fn servers(conn: &mut Connection, access: &AccessId) -> Result<Vec<ServerId>, Error> {

@@ -9,11 +9,11 @@
 //! | `caps` | how many at once |
 //!
 //! Invariants: everything is read from the database by its clock, so any replica may do a round, and a round that is
-//! cut off or done twice starts nothing twice; a freeze is asked for in the transaction that starts work; a key whose
-//! holder made it is never replaced here.
+//! cut off or done twice starts nothing twice; a freeze and the caps are asked for in the transaction that starts work;
+//! a key whose holder made it is never replaced here.
 
 mod ages;
-mod caps;
+pub mod caps;
 mod graces;
 mod told;
 pub mod window;

@@ -1,7 +1,7 @@
 //! The targets of campaigns.
 
 use super::{Connection, list, read_list};
-use crate::campaign::plan::Counts;
+use crate::campaign::plan::{Canary, Counts, Reach};
 use crate::model::{CampaignTarget, RotationState, Tally, TargetState};
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::{CampaignId, RotationId};
@@ -60,6 +60,29 @@ pub async fn cancel(tx: &mut Tx, campaign: &CampaignId) -> Result<(), Error> {
           WHERE campaign_id = $1 AND state IN ('PENDING', 'CATCH_UP') AND trying_at IS NULL",
     )
     .bind(campaign.as_str())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// An operator goes on in spite of how the wave stands: what waits for a host is tried once more at once.
+pub async fn excuse(tx: &mut Tx, campaign: &CampaignId, wave: u32) -> Result<(), Error> {
+    let now = tx.now().micros();
+    sqlx::query(
+        "UPDATE campaign_target SET excused_at = $3 WHERE campaign_id = $1 AND wave = $2 AND excused_at IS NULL
+                AND state IN ('SUCCEEDED', 'FAILED', 'CATCH_UP', 'SKIPPED')",
+    )
+    .bind(campaign.as_str())
+    .bind(i64::from(wave))
+    .bind(now)
+    .execute(tx.conn())
+    .await?;
+    sqlx::query(
+        "UPDATE campaign_target SET again_at = $2
+          WHERE campaign_id = $1 AND state = 'CATCH_UP' AND trying_at IS NULL AND again_at > $2",
+    )
+    .bind(campaign.as_str())
+    .bind(now)
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -265,6 +288,11 @@ pub async fn counts(
                 COUNT(CASE WHEN state = 'CATCH_UP' AND trying_at IS NULL AND again_at IS NULL THEN 1 END) AS outstanding,
                 COUNT(CASE WHEN give_up_at IS NULL AND state IN ('SUCCEEDED', 'FAILED') THEN 1 END) AS finished,
                 COUNT(CASE WHEN give_up_at IS NULL AND state = 'FAILED' THEN 1 END) AS failed,
+                COUNT(CASE WHEN wave = $2 AND excused_at IS NULL AND state IN ('SUCCEEDED', 'FAILED', 'CATCH_UP')
+                           THEN 1 END) AS tried,
+                COUNT(CASE WHEN wave = $2 AND excused_at IS NULL
+                            AND ((state = 'CATCH_UP' AND again_at IS NOT NULL) OR (state = 'FAILED' AND give_up_at IS NOT NULL))
+                           THEN 1 END) AS down,
                 MIN(CASE WHEN state = 'CATCH_UP' AND trying_at IS NULL AND again_at > $3 THEN again_at END) AS next_try,
                 MIN(CASE WHEN state = 'CATCH_UP' AND trying_at IS NULL AND give_up_at > $3 THEN give_up_at END) AS next_end
            FROM campaign_target WHERE campaign_id = $1",
@@ -272,7 +300,7 @@ pub async fn counts(
     .bind(campaign.as_str())
     .bind(i64::from(wave))
     .bind(now.micros())
-    .fetch_one(conn)
+    .fetch_one(&mut *conn)
     .await?;
     let next_try: Option<Instant> = row.opt_int("next_try")?;
     let next_end: Option<Instant> = row.opt_int("next_end")?;
@@ -287,7 +315,38 @@ pub async fn counts(
         over: row.int("over_now")?,
         outstanding: row.int("outstanding")?,
         tally: Tally { finished: row.int("finished")?, failed: row.int("failed")? },
+        canary: canary(conn, campaign).await?,
+        reach: Reach { tried: row.int("tried")?, down: row.int("down")? },
         next: [next_try, next_end].into_iter().flatten().min(),
+    })
+}
+
+/// A rotation that tries the same step again and again after its key came into use has not come to a good end.
+async fn canary(conn: &mut Connection, campaign: &CampaignId) -> Result<Canary, Error> {
+    let row = sqlx::query(
+        "SELECT COUNT(CASE WHEN seen = 0 AND state = 'SUCCEEDED' AND reason = '' AND settled = 1 THEN 1 END) AS proven,
+                COUNT(CASE WHEN seen = 0 AND (state = 'FAILED' OR (state = 'SUCCEEDED' AND reason <> '')
+                                              OR (state = 'SUCCEEDED' AND settled = 0 AND trouble = 1)) THEN 1 END) AS missed,
+                COUNT(CASE WHEN seen = 0 AND (state = 'CATCH_UP'
+                                              OR (state = 'SUCCEEDED' AND reason = '' AND settled = 0 AND trouble = 0))
+                           THEN 1 END) AS waiting,
+                COUNT(CASE WHEN seen = 1 THEN 1 END) AS excused
+           FROM (SELECT t.state, t.reason, CASE WHEN t.excused_at IS NULL THEN 0 ELSE 1 END AS seen,
+                        CASE WHEN r.state IN ('RUNNING', 'CONVERGING') THEN 0 ELSE 1 END AS settled,
+                        CASE WHEN EXISTS (SELECT 1 FROM rotation_step s
+                                           WHERE s.rotation_id = r.id AND s.state = 'FAILED' AND s.attempts >= 3)
+                             THEN 1 ELSE 0 END AS trouble
+                   FROM campaign_target t LEFT JOIN rotation r ON r.id = t.rotation_id
+                  WHERE t.campaign_id = $1 AND t.wave = 1) AS first_wave",
+    )
+    .bind(campaign.as_str())
+    .fetch_one(conn)
+    .await?;
+    Ok(Canary {
+        proven: row.int("proven")?,
+        missed: row.int("missed")?,
+        waiting: row.int("waiting")?,
+        excused: row.int("excused")?,
     })
 }
 

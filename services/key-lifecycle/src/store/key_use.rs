@@ -54,12 +54,17 @@ pub async fn own_logins(
         .collect()
 }
 
-/// As it was read last.
+/// As it was read last. A use that was seen before stays: the log that showed it may be gone.
 pub async fn save(tx: &mut Tx, found: &KeyUse) -> Result<(), Error> {
     sqlx::query(
         "INSERT INTO key_use (server_id, version_id, access_id, evidence, last_used_at, source_address, read_at, log_since)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-         ON CONFLICT (server_id, version_id) DO UPDATE SET evidence = $4, last_used_at = $5, source_address = $6,
+         ON CONFLICT (server_id, version_id) DO UPDATE SET
+                evidence = CASE WHEN $4 = 'NOT_SEEN' AND key_use.last_used_at IS NOT NULL THEN 'USED' ELSE $4 END,
+                source_address = CASE WHEN COALESCE($5, 0) > COALESCE(key_use.last_used_at, 0) THEN $6
+                                      ELSE key_use.source_address END,
+                last_used_at = CASE WHEN COALESCE($5, 0) > COALESCE(key_use.last_used_at, 0) THEN $5
+                                    ELSE key_use.last_used_at END,
                 read_at = $7, log_since = $8",
     )
     .bind(found.server.as_str())

@@ -77,6 +77,14 @@ async fn a_scan_judges_records_and_tells_once() {
         assert_eq!((found.drift, found.keys[0].class()), (1, proto::ServerKeyClass::Missing));
     }
     assert_eq!(notices(&world).await, 1);
+    put(&world, &server, &access.account, &PublicKey::parse_openssh(&access.public_key).unwrap());
+    world.pass(Duration::from_secs(60));
+    assert_eq!(scan(&world, &server).await.drift, 0);
+    lose(&world, &server, &access.account);
+    for told in [2, 2] {
+        world.pass(Duration::from_secs(60));
+        assert_eq!((scan(&world, &server).await.drift, notices(&world).await), (1, told), "it came again");
+    }
     assert_eq!(keys(&world, &server).await.keys, scan(&world, &server).await.keys);
     assert!(world.range.done("converge") == 1, "a scan repaired something");
 }
@@ -260,8 +268,30 @@ async fn the_log_tells_who_uses_a_key_and_not_that_we_proved_it() {
     assert_eq!(used[0].evidence(), proto::KeyUseEvidence::Used);
     assert_eq!(used[0].source_address, "198.51.100.4");
     assert_eq!(world.view(&access.id).await.uses, used);
+    // The log was rotated away since, then nothing can be read, then the key is used again.
+    let last = |one: &proto::KeyUse| (one.last_used_at, one.source_address.clone());
+    world.pass(Duration::from_secs(60));
+    let now = now + 60;
+    let heard = |at: i64| {
+        vec![format!(
+            "{at}.0 web sshd[1]: Accepted publickey for root from 192.0.2.1 port 7 ssh2: ED25519 {fingerprint}"
+        )]
+    };
+    let rotated = read(LogLines { own: heard(now - 1), ..LogLines::default() }).await;
+    assert_eq!((rotated[0].evidence(), last(&rotated[0])), (proto::KeyUseEvidence::Used, last(&used[0])));
+    assert_ne!(rotated[0].read_at, used[0].read_at);
     world.range.fail("log", 1, Reason::HostUnreachable);
-    assert_eq!(read(LogLines::default()).await[0].evidence(), proto::KeyUseEvidence::Unreadable);
+    let down = read(LogLines::default()).await;
+    assert_eq!((down[0].evidence(), last(&down[0])), (proto::KeyUseEvidence::Unreadable, last(&used[0])));
+    assert_eq!(world.view(&access.id).await.uses, down);
+    let again = vec![format!(
+        "{}.0 web sshd[1]: Accepted publickey for {} from 203.0.113.5 port 7 ssh2: ED25519 {fingerprint}",
+        now - 2,
+        access.account
+    )];
+    let again = read(LogLines { own: heard(now - 1), keys: again, ..LogLines::default() }).await;
+    assert_eq!(again[0].source_address, "203.0.113.5");
+    assert_ne!(again[0].last_used_at, used[0].last_used_at);
 }
 
 #[tokio::test]

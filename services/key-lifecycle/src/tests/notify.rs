@@ -227,14 +227,27 @@ async fn a_message_is_given_up_after_three_days() {
     let (world, receiver) = (World::new().await, Receiver::start(Manner::Answers("503 Later")).await);
     let (id, _) = world.target(&world.owner, world.tenant.as_str(), &receiver.url, &[]).await;
     world.happens("rotation.failed", "rot_1").await;
-    for _ in 0..25 {
-        world.notifier.settle().await;
-        world.pass(Duration::from_secs(8 * 3600));
-    }
+    let rounds = async |count: usize| {
+        for _ in 0..count {
+            world.notifier.settle().await;
+            world.pass(Duration::from_secs(8 * 3600));
+        }
+    };
+    let given_up = || world.log.actions().iter().filter(|it| *it == "notification.give_up").count();
+    rounds(19).await;
+    assert_eq!(given_up(), 0);
+    world.log.down.store(true, std::sync::atomic::Ordering::SeqCst);
+    rounds(1).await;
+    assert_eq!(world.sent(&id).await[0].state(), proto::DeliveryState::Pending, "nothing unless it is told");
+    world.log.down.store(false, std::sync::atomic::Ordering::SeqCst);
+    rounds(5).await;
     let sent = world.sent(&id).await.remove(0);
-    assert_eq!((sent.state(), sent.attempts), (proto::DeliveryState::Failed, 20));
+    assert_eq!((sent.state(), sent.attempts), (proto::DeliveryState::Failed, 21));
     assert!(sent.next_attempt_at.is_none());
-    assert_eq!(receiver.got().len(), 20);
+    assert_eq!((receiver.got().len(), given_up()), (21, 1));
+    let told = world.log.intents.lock().unwrap().last().cloned().unwrap();
+    assert_eq!((told.action.as_str(), told.target.as_str()), ("notification.give_up", id.as_str()));
+    assert_eq!(told.details["error"], "the receiver answered 503");
 }
 
 #[tokio::test]

@@ -81,6 +81,35 @@ async fn a_revision_that_was_overtaken_is_refused_and_the_same_again_changes_not
 }
 
 #[tokio::test]
+async fn the_log_says_what_became_of_which_setting() {
+    let world = World::new().await;
+    world.server();
+    let said = |grace, downloads| proto::Policy {
+        grace_period: days(grace),
+        downloads_per_version: downloads,
+        ..Default::default()
+    };
+    world.tenant_policy(said(2, Some(3))).await;
+    world.tenant_policy(said(5, None)).await;
+    world.tenant_policy(said(5, None)).await;
+    let mut reader = crate::store::reader(&world.db).await.unwrap();
+    let outcomes: Vec<Vec<u8>> =
+        sqlx::query_scalar("SELECT payload FROM outbox").fetch_all(&mut *reader).await.unwrap();
+    let told: Vec<serde_json::Value> =
+        outcomes.iter().map(|payload| serde_json::from_slice(payload).unwrap()).collect();
+    let seen = |from: &str, to: &str| {
+        told.iter().any(|it| {
+            let text = it.to_string();
+            text.contains(&format!("\"gracePeriod\":\"{from} -> {to}\""))
+        })
+    };
+    assert!(seen("inherited", "172800s") && seen("172800s", "432000s"), "{told:?}");
+    let text = told.iter().map(ToString::to_string).collect::<String>();
+    assert!(text.contains("\"downloadsPerVersion\":\"3 -> inherited\""), "{text}");
+    assert_eq!(text.matches("gracePeriod").count(), 2, "what stays is no change: {text}");
+}
+
+#[tokio::test]
 async fn tenants_read_their_own_policies_and_change_none() {
     let world = World::new().await;
     let access = world.access(&[world.server()]).await.id;

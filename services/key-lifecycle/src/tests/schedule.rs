@@ -277,6 +277,45 @@ async fn a_host_carries_few_rotations_at_a_time() {
 }
 
 #[tokio::test]
+async fn two_replicas_together_begin_no_more_than_one_may() {
+    let world = World::new().await;
+    let mut last = String::new();
+    for _ in 0..12 {
+        last = world.access(&[world.server()]).await.id;
+    }
+    let shared = world.server();
+    for account in ["red", "green", "blue", "grey"] {
+        let asked = proto::ProvisionSshAccessRequest {
+            account: account.to_owned(),
+            ..world.provisioning(std::slice::from_ref(&shared))
+        };
+        last =
+            answer(world.accesses(&operator()).provision_ssh_access(asked).await).unwrap().access.unwrap().id;
+        world.settle().await;
+    }
+    let (end, _) = world.times(&last).await;
+    world.move_to(end.plus(DAY * 30)).await;
+    for _ in 0..10 {
+        let other = world.scheduler.clone();
+        // Without the lease that keeps them apart.
+        let (one, two) = tokio::join!(world.scheduler.round(), other.round());
+        one.and(two).unwrap();
+        let mut reader = store::reader(&world.db).await.unwrap();
+        let running = store::schedule::running(&mut reader).await.unwrap();
+        assert!(running.len() <= 5, "{} of one tenant", running.len());
+        let mut here = 0;
+        for (_, access) in &running {
+            let hosts = store::access::hosts(&mut reader, access).await.unwrap();
+            here += hosts.iter().filter(|host| host.server.as_str() == shared).count();
+        }
+        assert!(here <= 2, "{here} on one host");
+        drop(reader);
+        world.settle().await;
+    }
+    assert_eq!(world.view(&last).await.version, 2, "everybody's turn comes");
+}
+
+#[tokio::test]
 async fn what_fails_is_tried_again_with_growing_pauses() {
     let world = World::new().await;
     let server = world.server();

@@ -84,10 +84,11 @@ async fn resume(tx: &mut Tx, campaign: &mut Campaign) -> Result<(), Error> {
     if store::campaign::frozen(tx.conn()).await?.0 {
         return Err(Failure::new(Reason::Frozen, "Automatic work is stopped.").into());
     }
-    if campaign.pause == Some(PauseReason::FailureBudget) {
+    if campaign.pause.is_some_and(PauseReason::is_of_targets) {
         let now = tx.now();
         let counts = store::campaign_target::counts(tx.conn(), &campaign.id, campaign.wave, now).await?;
         campaign.forgiven = counts.tally;
+        store::campaign_target::excuse(tx, &campaign.id, campaign.wave).await?;
     }
     campaign.state = CampaignState::Running;
     campaign.pause = None;

@@ -14,6 +14,9 @@ use keywright_storage::{Db, Intent, Outcome};
 use std::net::IpAddr;
 use tracing::instrument;
 
+/// Of a setting in the log, in characters.
+const LONGEST_VALUE: usize = 2_000;
+
 #[derive(Clone)]
 pub struct UpdatePolicy {
     pub db: Db,
@@ -75,10 +78,23 @@ impl UpdatePolicy {
             store::line_options::changed(&mut tx, subject.tenant(), subject.access()).await?;
         }
         let after = load(tx.conn(), subject).await?;
-        intent.done(&mut tx, Outcome::succeeded().with("revision", after.revision())).await?;
+        let earlier = before.policy.map(|policy| policy.own).unwrap_or_default();
+        let outcome = Outcome::succeeded().with("revision", after.revision());
+        let told = own.changes(&earlier).into_iter().fold(outcome, |outcome, (name, from, to)| {
+            outcome.with(name, format!("{} -> {}", short(&from), short(&to)))
+        });
+        intent.done(&mut tx, told).await?;
         tx.commit().await?;
         Ok(after)
     }
+}
+
+/// The log holds entries of a limited size.
+fn short(value: &str) -> String {
+    if value.chars().count() <= LONGEST_VALUE {
+        return value.to_owned();
+    }
+    value.chars().take(LONGEST_VALUE).chain("…".chars()).collect()
 }
 
 impl PolicyView {
