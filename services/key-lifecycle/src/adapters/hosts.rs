@@ -130,10 +130,11 @@ impl Hosts for SshHosts {
         let host = self.host(&inside);
         let found = async {
             let facts = host.inspect(account).await?;
-            if facts.account.is_some() || !create {
+            // Also one that is there: an earlier try may have been cut off, and is finished.
+            let wanted = create && facts.account.as_ref().is_none_or(|found| !found.is_system());
+            if !wanted || !host.create_account(account).await?.created {
                 return Ok(facts);
             }
-            host.create_account(account).await?;
             host.inspect(account).await
         };
         let found = found.await;
@@ -276,6 +277,11 @@ pub fn failure(error: HostFailure) -> Failure {
                 None => failure,
             }
         }
+        HostFailure::NoKeysFile => {
+            let what = "The SSH server reads no key file for this account (AuthorizedKeysFile none): name one in its \
+                        sshd_config, or choose another account.";
+            Failure::new(Reason::AccountNotAllowed, what).with(UNTOUCHED, "yes")
+        }
         HostFailure::Superseded { .. } => {
             Failure::new(Reason::RevisionMismatch, "A newer edit has been made on the server.")
         }
@@ -291,6 +297,10 @@ const fn what(reason: Reason) -> &'static str {
         Reason::PolicyForbids => {
             "With the options of the policy the server would refuse the key to Keywright: a `from` must contain its \
              address, and Dropbear knows few options."
+        }
+        Reason::AccountNotAllowed => {
+            "The account belongs to the system, or may become root: an account that is not root itself gives it no key. \
+             Or it is to be made, and its name is that of a group."
         }
         Reason::HostFileSymlink => "The account's key file or its directory is a symbolic link.",
         Reason::HostFileNotRegular => "The account's key file is no regular file, or its directory is none.",

@@ -17,7 +17,7 @@ use keywright_domain::clock::Instant;
 use keywright_domain::ids::ServerId;
 use keywright_domain::reason::Reason;
 use keywright_runtime::failure::{Error, Failure};
-use keywright_storage::Db;
+use keywright_storage::{Db, Tx};
 use std::sync::Arc;
 
 /// How often newer edits are overtaken before the step fails.
@@ -128,6 +128,9 @@ impl Converger {
         let done = self.db.serialized(|| async {
             let mut tx = self.db.begin_internal("what an edit saw").await?;
             store::access::set_residual(&mut tx, &access.id, server, &edited.residual).await?;
+            if edited.enforced.iter().any(|(_, by)| *by == Enforcer::Keywright) {
+                ended_by_keywright(&mut tx, access, server, edited).await?;
+            }
             store::line_options::written(&mut tx, &access.id, server, options).await?;
             store::revocation::hurry(&mut tx, server).await?;
             if edited.revoked_keys {
@@ -138,6 +141,28 @@ impl Converger {
         });
         Ok(done.await?)
     }
+}
+
+/// Lines that the host was to end by itself, and that have no end since this edit: Keywright ends them.
+async fn ended_by_keywright(
+    tx: &mut Tx,
+    access: &Access,
+    server: &ServerId,
+    edited: &Edited,
+) -> Result<(), Error> {
+    let versions = store::version::of(tx.conn(), &access.id).await?;
+    let lines = store::line::of(tx.conn(), &access.id).await?;
+    for version in versions {
+        let by_us = edited.enforced.contains(&(version.number, Enforcer::Keywright));
+        let was_by_host = |line: &Line| {
+            line.server == *server && line.version == version.id && line.state == LineState::Expiring
+        };
+        if by_us && lines.iter().any(was_by_host) {
+            store::line::set_enforcer(tx, server, &version.id, Enforcer::Keywright).await?;
+            store::line::set_state(tx, server, &version.id, LineState::Installed).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Pure: which keys the account's files hold. `ends` tells when the grace of a version ends.

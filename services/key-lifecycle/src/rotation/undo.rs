@@ -77,5 +77,6 @@ const fn is_refused_file(failure: &Failure) -> bool {
             | Reason::HostFileReadOnly
             | Reason::HostFileOwner
             | Reason::HostEditFailed
+            | Reason::AccountNotAllowed
     )
 }

@@ -55,6 +55,31 @@ async fn a_changed_policy_reaches_every_host_once_and_each_is_proven() {
     assert!(options(&world, &servers[0], &access).is_empty());
 }
 
+/// Who ends the old key is what the last edit of its line made of it.
+#[tokio::test]
+async fn a_host_that_can_no_longer_end_a_key_by_itself_does_not_stand_there_as_the_one_that_does() {
+    let world = World::new().await;
+    let server = world.server();
+    let access = world.access(std::slice::from_ref(&server)).await;
+    let old = async || {
+        let line = world.view(&access.id).await.hosts[0].lines[1].clone();
+        (line.state(), line.grace_enforced_by)
+    };
+    world.range.state.lock().unwrap().enforcing = true;
+    world.start(&access.id).await;
+    world.settle().await;
+    assert_eq!(old().await, (proto::HostLineState::Expiring, "SSHD".to_owned()));
+    // Its clock is off by now, say.
+    world.range.state.lock().unwrap().enforcing = false;
+    world.tenant_policy(saying(&["restrict"])).await;
+    world.refresh().await;
+    assert_eq!(options(&world, &server, &access), ["restrict"]);
+    assert_eq!(old().await, (proto::HostLineState::Installed, "KEYWRIGHT".to_owned()));
+    world.pass(24 * HOUR);
+    world.settle().await;
+    assert_eq!(world.range.file(&server, &access.account).keys.len(), 1);
+}
+
 #[tokio::test]
 async fn options_that_a_host_refuses_are_taken_back_and_hold_up_no_rotation() {
     let world = World::new().await;

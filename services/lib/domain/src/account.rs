@@ -11,8 +11,9 @@ pub struct AccountName(String);
 #[error("not an account name; use a lower-case letter or _, then at most 31 of a-z, 0-9, _ and -")]
 pub struct BadAccountName;
 
-/// Accounts of the system and of common services: a tenant never gets a key on one. Whatever has uid 0 or a system
-/// uid is refused on the host besides; this list speaks before a connection is made.
+/// Accounts of the system and of common services, and names of groups whose members become root: a tenant never gets a
+/// key on one. Whatever has uid 0 or a system uid is refused on the host besides; this list speaks before a connection is
+/// made.
 const SYSTEM: &[&str] = &[
     "_apt",
     "_chrony",
@@ -29,6 +30,7 @@ const SYSTEM: &[&str] = &[
     "daemon",
     "dbus",
     "dhcpcd",
+    "disk",
     "dnsmasq",
     "docker",
     "etcd",
@@ -37,15 +39,21 @@ const SYSTEM: &[&str] = &[
     "gdm",
     "git",
     "gnats",
+    "google-sudoers",
     "grafana",
     "guest",
     "halt",
     "haproxy",
     "http",
+    "incus",
+    "incus-admin",
     "irc",
     "jenkins",
+    "kmem",
     "kube",
+    "kvm",
     "landscape",
+    "libvirt",
     "libvirt-qemu",
     "lightdm",
     "list",
@@ -64,8 +72,8 @@ const SYSTEM: &[&str] = &[
     "ntp",
     "openvpn",
     "operator",
-    "pollinate",
     "polkitd",
+    "pollinate",
     "postfix",
     "postgres",
     "prometheus",
@@ -80,6 +88,7 @@ const SYSTEM: &[&str] = &[
     "rtkit",
     "saned",
     "sashroot",
+    "shadow",
     "shutdown",
     "smmsp",
     "squid",
@@ -87,6 +96,8 @@ const SYSTEM: &[&str] = &[
     "sssd",
     "statd",
     "stunnel",
+    "sudo",
+    "sudoers",
     "sync",
     "sys",
     "syslog",
@@ -99,6 +110,7 @@ const SYSTEM: &[&str] = &[
     "uucp",
     "uuidd",
     "vcsa",
+    "wheel",
     "www",
     "www-data",
     "zabbix",
@@ -174,9 +186,17 @@ mod tests {
 
     #[test]
     fn system_accounts_are_known() {
-        for name in
-            ["root", "daemon", "www-data", "systemd-network", "systemd-resolve", "sshd", "nobody", "_apt"]
-        {
+        for name in [
+            "root",
+            "daemon",
+            "www-data",
+            "systemd-network",
+            "systemd-resolve",
+            "sshd",
+            "nobody",
+            "_apt",
+            "sudo",
+        ] {
             assert!(AccountName::parse(name).unwrap().is_system(), "{name}");
         }
         assert!(!AccountName::parse("deploy").unwrap().is_system());

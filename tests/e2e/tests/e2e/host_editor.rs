@@ -55,6 +55,19 @@ async fn a_key_lives_its_life_on_a_host_with_the_shipped_rule_alone() {
 }
 
 #[tokio::test]
+async fn an_account_whose_making_was_cut_off_serves_an_access() {
+    let world = World::embedded().await;
+    let cut_off = "useradd -M -c keywright -p '!' half && ln -s keywright /etc/.keywright-making.half";
+    world.host.exec(&["sh", "-c", cut_off]).await.success();
+    let path = format!("/api/tenants/{}/ssh-access", world.tenant);
+    let body = json!({"serverIds": [world.server], "account": "half", "createAccount": true});
+    let started = world.keywright.post(&path, body).await.success();
+    let access = Access::new(&world, &started);
+    access.finished(&text(&started, "/recentRotations/0/id")).await;
+    assert!(access.opens(&access.download().await).await);
+}
+
+#[tokio::test]
 async fn an_account_without_sudo_holds_its_own_key_and_serves_no_access() {
     let host = TestHost::openssh(HostOptions::default()).await.unwrap();
     let world = world_by(host, Sshd::OpenSsh, "deploy").await;

@@ -114,8 +114,7 @@ impl Host<'_> {
             return Err(HostFailure::refused(Reason::AccountNotFound));
         }
         if facts.files.is_empty() && !wanted.keys.is_empty() {
-            // `AuthorizedKeysFile none`: a key could not be installed.
-            return Err(HostFailure::refused(Reason::HostEditFailed));
+            return Err(HostFailure::NoKeysFile);
         }
         let grace: Vec<GraceOfKey> = wanted.keys.iter().filter_map(|key| grace_of(key, &facts)).collect();
         let first = desired(wanted, &grace);
@@ -124,7 +123,9 @@ impl Host<'_> {
         let mut files = HashMap::new();
         for (at, file) in facts.files.iter().enumerate() {
             let state = if at == 0 { &first } else { &others };
-            let goal = Goal { state, first: at == 0, wanted, facts: &facts };
+            let beside =
+                if at == 0 { self.beside(account, &facts, wanted, &mut looked).await? } else { Vec::new() };
+            let goal = Goal { state, first: at == 0, wanted, facts: &facts, beside };
             let settled = self.settle(account, file, looked.remove(&file.path), &goal).await;
             let settled = settled.map_err(|e| e.at(&file.path).after_edits(!changed.is_empty()))?;
             foreign = foreign.saturating_add(foreign_keys(settled.found.bytes(), &wanted.all_blobs));
@@ -137,6 +138,25 @@ impl Host<'_> {
         let residual = (foreign > 0).then_some(ResidualAccess::ForeignKeys(foreign));
         let residual = residual.into_iter().chain(facts.residual.iter().copied()).collect();
         Ok(Converged { facts, changed, merged, residual, grace, files })
+    }
+
+    /// What the files after the first hold: a key that moves from there to the first takes its options along.
+    async fn beside(
+        &self,
+        account: &AccountName,
+        facts: &Facts,
+        wanted: &DesiredKeys,
+        looked: &mut HashMap<String, KeysFileContent>,
+    ) -> Result<Vec<Vec<u8>>, HostFailure> {
+        let mut beside = Vec::new();
+        for file in facts.files.iter().skip(1).filter(|_| !wanted.keys.is_empty()) {
+            if !looked.contains_key(&file.path) {
+                let found = self.read_file(account, file).await.map_err(|e| e.at(&file.path))?;
+                looked.insert(file.path.clone(), found);
+            }
+            beside.extend(looked.get(&file.path).map(|found| found.bytes().to_vec()));
+        }
+        Ok(beside)
     }
 
     /// Edits one file until a reading asks for no change.
@@ -230,6 +250,8 @@ struct Goal<'a> {
     first: bool,
     wanted: &'a DesiredKeys,
     facts: &'a Facts,
+    /// Other files, of which a line that is added takes its predecessor's options over.
+    beside: Vec<Vec<u8>>,
 }
 
 impl Goal<'_> {
@@ -254,10 +276,12 @@ impl Goal<'_> {
             return Ok(None);
         }
         let judged = self.without_overruled(has);
-        let bytes = editor::apply(&judged, &self.admissible(has)?).map_err(|error| match error {
-            EditError::Superseded { found } => HostFailure::Superseded { found },
-            EditError::TooLarge => HostFailure::refused(Reason::HostFileTooLarge),
-        })?;
+        let beside: Vec<&[u8]> = self.beside.iter().map(Vec::as_slice).collect();
+        let bytes =
+            editor::apply_beside(&judged, &beside, &self.admissible(has)?).map_err(|error| match error {
+                EditError::Superseded { found } => HostFailure::Superseded { found },
+                EditError::TooLarge => HostFailure::refused(Reason::HostFileTooLarge),
+            })?;
         if bytes == has && found.state != FileState::Absent {
             return Ok(None);
         }

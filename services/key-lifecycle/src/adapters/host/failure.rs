@@ -12,6 +12,9 @@ pub enum HostFailure {
         /// Something else was changed before.
         edited: bool,
     },
+    /// The server is set to read no key file for the account: a key could not be installed.
+    #[error("the server reads no key file for the account")]
+    NoKeysFile,
     /// The file carries the marker of a newer revision: read the recorded state again. If no such revision was ever
     /// issued, somebody forged it: say so in `DesiredKeys::overruled`.
     #[error("a newer edit (revision {found}) has been made on the host")]
@@ -44,7 +47,11 @@ impl HostFailure {
 
     /// Whether the host is known to be as it was. A script whose end was not seen tells nothing.
     pub const fn left_all_as_it_was(&self) -> bool {
-        matches!(self, Self::Refused { reason, edited: false, .. } if !matches!(reason, Reason::HostEditFailed))
+        match self {
+            Self::Refused { reason, edited, .. } => !*edited && !matches!(reason, Reason::HostEditFailed),
+            Self::NoKeysFile => true,
+            Self::Superseded { .. } | Self::Connection(_) => false,
+        }
     }
 }
 

@@ -132,7 +132,7 @@ fn greeted(greeting: &str) -> Option<&str> {
 }
 
 fn files(name: &AccountName, account: &Account, answer: &Answer, server: ServerKind) -> Vec<KeysFile> {
-    let set = answer.get("sshd_authorizedkeysfile");
+    let set = answer.get("sshd_authorizedkeysfile").or_else(|| answer.get("reads"));
     let patterns: Vec<&str> = match (set, server) {
         (Some(set), _) => set.split_whitespace().filter(|pattern| *pattern != "none").collect(),
         (None, ServerKind::OpenSsh) => vec![DEFAULT_FILE, SECOND_DEFAULT_FILE],

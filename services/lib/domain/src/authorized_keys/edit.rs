@@ -54,21 +54,31 @@ impl EditError {
 /// marker. Of several lines with one of our keys the first stays.
 ///
 /// Options: those asked for win by name over what stands there. Whatever else somebody put on our line by hand stays,
-/// and a line that is added takes it over from its predecessor: of our lines in the file, the one with the highest
-/// version below its own. Options that were once asked for and no longer are go.
+/// and a line that is added takes it over from its predecessor: of our lines, the one with the highest version below its
+/// own. Options that were once asked for and no longer are go.
 pub fn apply(file: &[u8], desired: &Desired) -> Result<Vec<u8>, EditError> {
+    apply_beside(file, &[], desired)
+}
+
+/// The same, where the account has other key files: a line that is added takes its options over from the line of the same
+/// key there, too, or from a predecessor's.
+pub fn apply_beside(file: &[u8], beside: &[&[u8]], desired: &Desired) -> Result<Vec<u8>, EditError> {
     if file.len() > MAX_FILE {
         return Err(EditError::TooLarge);
     }
     let document = Document::parse(file);
-    let markers: Vec<Marker> =
-        document.lines().iter().filter_map(|line| desired.owner.read_marker(line)).collect();
-    let found = markers.iter().map(|marker| marker.revision).max();
+    let found = markers(&document, &desired.owner).map(|marker| marker.revision).max();
     if let Some(found) = found.filter(|found| *found > desired.revision) {
         return Err(EditError::Superseded { found });
     }
-    let once_set = markers.into_iter().flat_map(|marker| marker.set).collect();
-    let mut editor = Editor::new(desired, once_set, &document, file.len());
+    let once_set = once_set_in(&document, &desired.owner);
+    let others: Vec<Document<'_>> = beside.iter().map(|file| Document::parse(file)).collect();
+    let once_set_there: Vec<BTreeSet<String>> =
+        others.iter().map(|document| once_set_in(document, &desired.owner)).collect();
+    let mut editor = Editor::new(desired, &once_set, &document, file.len());
+    for (document, once_set) in others.iter().zip(&once_set_there) {
+        editor.stands(document, once_set, false);
+    }
     for line in document.lines() {
         editor.line(line);
     }
@@ -76,15 +86,34 @@ pub fn apply(file: &[u8], desired: &Desired) -> Result<Vec<u8>, EditError> {
     if edited.len() > MAX_FILE { Err(EditError::TooLarge) } else { Ok(edited) }
 }
 
+fn markers(document: &Document<'_>, owner: &Owner) -> impl Iterator<Item = Marker> {
+    document.lines().iter().filter_map(|line| owner.read_marker(line))
+}
+
+/// Names of options that an earlier edit set.
+fn once_set_in(document: &Document<'_>, owner: &Owner) -> BTreeSet<String> {
+    markers(document, owner).flat_map(|marker| marker.set).collect()
+}
+
+/// One of our lines as it stood.
+struct Standing<'d> {
+    version: u32,
+    key: &'d KeyLine<'d>,
+    /// By the file that it stands in.
+    once_set: &'d BTreeSet<String>,
+    /// In the file that is edited.
+    here: bool,
+}
+
 struct Editor<'d> {
     desired: &'d Desired,
     wanted: HashMap<&'d [u8], &'d DesiredLine>,
     ours: HashSet<&'d [u8]>,
     written: HashSet<&'d [u8]>,
-    /// Names of options that an earlier edit set.
-    once_set: BTreeSet<String>,
-    /// Our lines as they stood, by version.
-    present: Vec<(u32, &'d KeyLine<'d>)>,
+    /// Of the file that is edited.
+    once_set: &'d BTreeSet<String>,
+    /// Those of the file that is edited first.
+    present: Vec<Standing<'d>>,
     marker: String,
     marked: bool,
     out: Vec<u8>,
@@ -93,22 +122,16 @@ struct Editor<'d> {
 impl<'d> Editor<'d> {
     fn new(
         desired: &'d Desired,
-        once_set: BTreeSet<String>,
+        once_set: &'d BTreeSet<String>,
         document: &'d Document<'d>,
         size: usize,
     ) -> Self {
         let wanted: HashMap<_, _> = desired.lines.iter().map(|line| (line.public_key.blob(), line)).collect();
         let ours: HashSet<_> =
             desired.all_blobs.iter().map(Vec::as_slice).chain(wanted.keys().copied()).collect();
-        let version = |key: &KeyLine<'_>| {
-            let known = wanted.get(key.blob()).map(|line| line.version);
-            known.or_else(|| desired.owner.hinted_version(key.comment())).unwrap_or(0)
-        };
-        let of_ours = document.keys().filter(|key| ours.contains(key.blob()));
-        let present = of_ours.map(|key| (version(key), key)).collect();
         let set = desired.lines.iter().flat_map(|line| &line.options);
         let set = set.map(|option| option.name().to_ascii_lowercase()).collect();
-        Self {
+        let mut editor = Self {
             marker: desired.owner.marker(desired.revision, &set),
             out: Vec::with_capacity(size.saturating_add(1024)),
             written: HashSet::new(),
@@ -117,7 +140,17 @@ impl<'d> Editor<'d> {
             wanted,
             ours,
             once_set,
-            present,
+            present: Vec::new(),
+        };
+        editor.stands(document, once_set, true);
+        editor
+    }
+
+    fn stands(&mut self, document: &'d Document<'d>, once_set: &'d BTreeSet<String>, here: bool) {
+        for key in document.keys().filter(|key| self.ours.contains(key.blob())) {
+            let known = self.wanted.get(key.blob()).map(|line| line.version);
+            let version = known.or_else(|| self.desired.owner.hinted_version(key.comment())).unwrap_or(0);
+            self.present.push(Standing { version, key, once_set, here });
         }
     }
 
@@ -137,7 +170,7 @@ impl<'d> Editor<'d> {
     fn our_line(&mut self, line: &Line<'_>, key: &KeyLine<'_>) {
         let Some((blob, wanted)) = self.wanted.get_key_value(key.blob()) else { return };
         if self.written.insert(blob) {
-            let text = self.render(wanted, Some(key));
+            let text = self.render(wanted, Some((key, self.once_set)));
             self.push(&text, line.line_end());
         }
     }
@@ -157,23 +190,28 @@ impl<'d> Editor<'d> {
         self.out
     }
 
-    fn predecessor(&self, line: &DesiredLine) -> Option<&'d KeyLine<'d>> {
-        let earlier = self.present.iter().filter(|(version, _)| *version < line.version);
+    fn predecessor(&self, line: &DesiredLine) -> Option<(&'d KeyLine<'d>, &'d BTreeSet<String>)> {
+        let same = |standing: &Standing<'_>| !standing.here && standing.key.blob() == line.public_key.blob();
+        let earlier =
+            self.present.iter().filter(|standing| standing.version < line.version || same(standing));
         // The first of several with the same version, as it is the one that stays.
-        earlier.rev().max_by_key(|(version, _)| *version).map(|(_, key)| *key)
+        let found = earlier.rev().max_by_key(|standing| (same(standing), standing.version));
+        found.map(|standing| (standing.key, standing.once_set))
     }
 
-    /// One of our lines without its line end, carrying over what `from` has.
-    fn render(&self, line: &DesiredLine, from: Option<&KeyLine<'_>>) -> Vec<u8> {
+    /// One of our lines without its line end, carrying over what `from` has by hand.
+    fn render(&self, line: &DesiredLine, from: Option<(&KeyLine<'_>, &BTreeSet<String>)>) -> Vec<u8> {
         let set: Vec<&[u8]> = line.options.iter().map(|option| option.as_str().as_bytes()).collect();
         let by_hand = |item: &&[u8]| {
             let name = option_name(item).to_ascii_lowercase();
             let replaced =
                 line.options.iter().any(|option| option.name().as_bytes().eq_ignore_ascii_case(&name));
-            let once_set = std::str::from_utf8(&name).is_ok_and(|name| self.once_set.contains(name));
+            let once_set = from.is_some_and(|(_, once_set)| {
+                std::str::from_utf8(&name).is_ok_and(|name| once_set.contains(name))
+            });
             !NEVER_CARRIED.contains(&name.as_slice()) && !replaced && !once_set
         };
-        let carried = from.into_iter().flat_map(|key| key.options().items()).filter(by_hand);
+        let carried = from.into_iter().flat_map(|(key, _)| key.options().items()).filter(by_hand);
         let expiry = line.expiry.as_ref().map(|expiry| format!("expiry-time=\"{expiry}\""));
         // Ours come last: of two that contradict each other sshd obeys the later one.
         let options: Vec<&[u8]> =

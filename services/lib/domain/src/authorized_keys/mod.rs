@@ -11,7 +11,7 @@ mod marker;
 mod options;
 mod policy;
 
-pub use edit::{Desired, DesiredLine, EditError, MAX_FILE, apply};
+pub use edit::{Desired, DesiredLine, EditError, MAX_FILE, apply, apply_beside};
 pub use from::BadPattern;
 pub use line::{Content, Document, KeyLine, Line};
 pub use marker::{BadOwner, Owner, revision};

@@ -287,3 +287,28 @@ fn an_owner_is_an_id() {
     assert_eq!(Owner::from(&access), Owner::parse(access.as_str()).unwrap());
     assert_eq!(owner().comment(3), format!("keywright:{}:v3", owner().as_str()));
 }
+
+/// A server reads several files: the line moves, or the next key's line is written, where the old one never stood.
+#[test]
+fn options_come_along_from_another_file_of_the_account() {
+    let (old, new) = (key(), key());
+    let there = |options: &str, key: &PublicKey, version| format!("{options} {}\n", ours(key, version));
+    let from = r#"from="10.0.0.0/8",restrict"#;
+    let beside = |file: &str, others: &[&str], want: &Desired| {
+        let others: Vec<&[u8]> = others.iter().map(|other| other.as_bytes()).collect();
+        String::from_utf8(apply_beside(file.as_bytes(), &others, want).unwrap()).unwrap()
+    };
+    let both = desired(2, &[line(&old, 1), line(&new, 2)], &[&old, &new]);
+    let other = there(from, &old, 1);
+    let moved = beside("", &[&other], &both);
+    assert_eq!(moved, format!("{}{from} {}\n{from} {}\n", marker(2), ours(&old, 1), ours(&new, 2)));
+    assert_eq!(beside(&moved, &[&other], &both), moved, "the second time changes nothing");
+    // A line that stands in this file has its own, and the next key takes those of the line that it follows.
+    let here = there("no-pty", &old, 1);
+    let kept = beside(&here, &[&other], &both);
+    assert_eq!(kept, format!("no-pty {}\n{}no-pty {}\n", ours(&old, 1), marker(2), ours(&new, 2)));
+    // What a policy had set there goes with the policy, by that file's own mark.
+    let marked = format!("# keywright:{} rev=1 set=from\n{other}", owner().as_str());
+    let freed = beside("", &[&marked], &both);
+    assert_eq!(freed, format!("{}restrict {}\nrestrict {}\n", marker(2), ours(&old, 1), ours(&new, 2)));
+}

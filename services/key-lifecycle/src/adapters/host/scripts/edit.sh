@@ -1,6 +1,6 @@
 # Replaces one file if it still is what the caller read; runs with the uid that may. The new bytes come by
 # standard input. Every way out but "done" leaves the file as it was.
-# Set before: private, U, W, F, sha, md5 (of the bytes read, or "absent"), new_sha, new_md5, tag, rev, overruled, token.
+# Set before: private, less (yes: keys may go, none may come), U, W, F, sha, md5 (of the bytes read, or "absent"), new_sha, new_md5, tag, rev, overruled, token.
 set -fu
 umask 077
 fail() {
@@ -49,11 +49,22 @@ if [ "$W" = root ] && [ "${private-no}" = no ]; then dir_mode=755 file_mode=644;
 [ ! -L "$dir" ] || fail symlink
 if [ ! -e "$dir" ]; then
   [ "$expected" = absent ] || fail changed
-  if [ "$W" = root ]; then
-    said=$(umask 022 && mkdir -p "${dir%/*}/" 2>&1) || fail_by "$said"
-  fi
-  said=$(mkdir -m "$dir_mode" "$dir" 2>&1) || [ -d "$dir" ] || fail_by "$said"
-  ! command -v restorecon >/dev/null 2>&1 || restorecon "$dir" >/dev/null 2>&1
+  line_end='
+'
+  above=${dir%/*} missing=$dir
+  while [ -n "$above" ] && [ ! -e "$above" ] && [ ! -L "$above" ]; do
+    missing=$above$line_end$missing above=${above%/*}
+  done
+  # Where all may write, somebody else may put another folder in its place.
+  set -- $(ls -ldn "$above/.")
+  case ${1-} in d???????w*) fail owner ;; esac
+  IFS=$line_end
+  for part in $missing; do
+    unset IFS
+    said=$(mkdir -m "$dir_mode" "$part" 2>&1) || [ -d "$part" ] || fail_by "$said"
+    ! command -v restorecon >/dev/null 2>&1 || restorecon "$part" >/dev/null 2>&1
+  done
+  unset IFS
 fi
 [ -d "$dir" ] || fail not_regular
 cd -P "$dir" 2>/dev/null || fail read_only
@@ -127,6 +138,16 @@ said=$( { cat >>"$temporary"; } 2>&1) || fail_by "$said"
 taken_over() { [ -e "$temporary" ] || fail changed; }
 digest_of "$temporary"
 [ "$digest" = "$new" ] || { taken_over && fail incomplete; }
+# Whether the new file has a line that the old one has not. A comment is no key.
+adds_a_line() {
+  [ "$(tr -d '\000' <"$temporary" | wc -c)" = "$(wc -c <"$temporary")" ] || return 0
+  if [ "$expected" = absent ] || [ ! -s "$base" ]; then
+    grep -qv '^#' "$temporary"
+  else
+    grep -v '^#' "$temporary" | grep -qvxF -f "$base"
+  fi
+}
+[ "$less" = no ] || ! adds_a_line || fail account_not_allowed
 if [ "$expected" = absent ]; then
   chmod "$file_mode" "$temporary" || { taken_over && fail failed; }
 else

@@ -9,7 +9,7 @@ choose_drop
 case $path in "$home"/*) [ -d "$home" ] || result owner ;; esac
 changes=yes private=no
 [ "$uid" != 0 ] || private=yes
-in_directory "${path%/*}" "private=$private F='$path' sha=$sha md5=$md5 new_sha=$new_sha new_md5=$new_md5
+in_directory "${path%/*}" "private=$private less=$less F='$path' sha=$sha md5=$md5 new_sha=$new_sha new_md5=$new_md5
 tag=$tag rev=$rev overruled=$overruled token=$token
 $edit_file"
 finish

@@ -15,7 +15,12 @@ fi
 find_server
 printf 'server=%s\nseen=%s\n' "$server" "$seen"
 patterns='.ssh/authorized_keys .ssh/authorized_keys2'
-[ "$server" != dropbear ] || patterns=.ssh/authorized_keys
+if [ "$server" = dropbear ]; then
+  patterns=.ssh/authorized_keys
+  # Keys are added to the first, and removed from both.
+  [ -z "$passwd" ] || [ "$uid" != 0 ] || patterns="${reads_roots:+$reads_roots }$patterns"
+  printf 'reads=%s\n' "$patterns"
+fi
 if [ -n "$sshd" ]; then
   [ "$greeting" = yes ] || "$sshd" -V 2>&1 </dev/null | tr ' ,' '\n\n' | while IFS= read -r word; do
     case $word in OpenSSH_*) printf 'sshd_version=%s\n' "$word" && break ;; esac

@@ -30,11 +30,16 @@ while IFS= read -r line && [ -n "$line" ]; do
   case " $parameters " in *" $name "*) ;; *) result failed ;; esac
   case $name in
     path) case $value in *[[:cntrl:]\']* | [!/]*) result failed ;; esac ;;
-    account | user | tag | token) case $value in *[!a-z0-9_-]* | -*) result failed ;; esac ;;
-    epoch | until | size | rev | overruled | port)
+    account | user) case $value in *[!a-z0-9_-]* | [!a-z_]* | ?????????????????????????????????*) result failed ;; esac ;;
+    tag | token) case $value in *[!a-z0-9_-]* | -*) result failed ;; esac ;;
+    sha | md5 | new_sha | new_md5 | greeting | all | mode) case $value in *[!a-z0-9]*) result failed ;; esac ;;
+    epoch | until | size | rev | overruled | port | budget)
       case $value in *[!0-9]* | 0?* | ????????????????????*) result failed ;; esac
       ;;
-    *) case $value in *[!a-zA-Z0-9\ ./:_+=%,-]*) result failed ;; esac ;;
+    from) case $value in *[!0-9a-fA-F.:]*) result failed ;; esac ;;
+    extra) case $value in *[!a-z0-9_\ -]*) result failed ;; esac ;;
+    fingerprints) case $value in *[!a-zA-Z0-9/:+=\ ]*) result failed ;; esac ;;
+    *) result failed ;;
   esac
   eval "$name=\$value"
 done
@@ -72,6 +77,15 @@ password_state() {
     yes:) echo empty ;;
     *) echo set ;;
   esac
+}
+
+# Whether a group of this name has its members become root: an account by that name would found one.
+stands_for_rights() {
+  case $1 in
+    root | wheel | sudo | sudoers | google-sudoers | admin | adm | sys | disk | shadow | kmem | staff | docker | lxd | \
+      incus | incus-admin | kvm | libvirt) return 0 ;;
+  esac
+  return 1
 }
 
 # How to get to the account's uid; each way is tried before it is believed.

@@ -1,10 +1,44 @@
 # The SSH server that serves us: its kind, its settings for the account, the key files it reads.
 
-# Sets server, config (its configuration file, where it was named) and seen (our address as the server knows it), from
-# our ancestors. To root only a process of root's is a server: an account may call its own program sshd, and name it a
-# configuration of its own.
+# Whether the program of a process of root's is a server by its own name. Who calls sudo may call it sshd: what runs with
+# root's uid for him is a program that gives it away, which no server is.
+is_server() {
+  case $(readlink "/proc/$1/exe") in
+    */sshd | */sshd-* | */sshd\ * | */dropbear*) [ ! -u "/proc/$1/exe" ] && [ ! -g "/proc/$1/exe" ] ;;
+    *) return 1 ;;
+  esac
+}
+
+# Takes config and options (each on a line) from the arguments of a listening server, of which there may be only the text
+# that it shows: a value reaches to the next word that begins with "-".
+take_arguments() {
+  title=$(tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline") flag= value=
+  case $title in
+    "sshd: /"*' [listener]'* | "sshd: sshd "*' [listener]'*) title=${title%%' [listener]'*} ;;
+    sshd:* | sshd-*:*) return 0 ;;
+  esac
+  for word in $title -; do
+    case $word in
+      -*)
+        case $flag in f) config=$value ;; o) options=$options$value$line_end ;; esac
+        flag= value=
+        case $word in
+          -f | -[46Ddeiqrt]*f) flag=f ;;
+          -o | -[46Ddeiqrt]*o) flag=o ;;
+          -f*) flag=f value=${word#-f} ;;
+          -o*) flag=o value=${word#-o} ;;
+        esac
+        ;;
+      *) [ -z "$flag" ] || value=${value:+$value }$word ;;
+    esac
+  done
+}
+
+# Sets server, config (its configuration file, where it was named), options (others that it was started with) and, of the
+# connection, seen (our address as the server knows it), to (its own address and port) from our ancestors. To root only a
+# process of root's is a server: an account may call its own program sshd, and name it a configuration of its own.
 find_server() {
-  server=unknown config= seen= pid=$$ depth=0
+  server=unknown config= options= seen= to= reads_roots= pid=$$ depth=0
   while [ "$depth" -lt 24 ] && [ "${pid:-0}" -gt 0 ] && [ -r "/proc/$pid/status" ]; do
     name= parent=0
     while read -r key value; do
@@ -12,21 +46,23 @@ find_server() {
         Name:) name=$value ;;
         PPid:) parent=$value ;;
         Uid:)
-          [ "$me" != 0 ] || [ "${value%%[!0-9]*}" = 0 ] || name=
+          [ "$me" != 0 ] || { [ "${value%%[!0-9]*}" = 0 ] && is_server "$pid"; } || name=
           break
           ;;
       esac
     done <"/proc/$pid/status"
     if [ -z "$seen" ]; then
-      seen=$(tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | sed -n 's/^SSH_CONNECTION=\([0-9a-fA-F.:]\{1,45\}\) .*/\1/p')
+      set -- $(tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | sed -n \
+        's/^SSH_CONNECTION=\([0-9a-fA-F.:]\{1,45\}\) [0-9]\{1,5\} \([0-9a-fA-F.:]\{1,45\}\) \([0-9]\{1,5\}\)$/\1 \2 \3/p')
+      [ "$#" != 3 ] || { seen=$1 to=",laddr=$2,lport=$3"; }
     fi
     case $name in
-      sshd | sshd-*)
-        server=openssh
-        title=$(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null)
-        case $title in *' -f '*) config=${title#* -f } config=${config%% *} ;; esac
+      sshd | sshd-*) server=openssh && take_arguments "$pid" ;;
+      dropbear*)
+        server=dropbear
+        # As OpenWrt builds it: root's keys are not in his home.
+        ! grep -q /etc/dropbear/authorized_keys "/proc/$pid/exe" || reads_roots=/etc/dropbear/authorized_keys
         ;;
-      dropbear*) server=dropbear ;;
     esac
     pid=$parent depth=$((depth + 1))
   done 2>/dev/null
@@ -41,21 +77,41 @@ find_server() {
 # OpenSSH 9.3 sshd wants some: it gets one of its own.
 effective_settings() {
   [ -n "$sshd" ] || return 1
-  whom="user=$account,host=$1,addr=$1"
+  address=$1
+  said=$(ask_sshd "$address") || return 1
+  case $line_end$said$line_end in
+    *"${line_end}usedns yes$line_end"*)
+      # The name that the server matches: one that leads back to the address.
+      set -- $(getent hosts "$address" 2>/dev/null </dev/null)
+      case ${2-} in
+        '' | *[!a-zA-Z0-9._-]*) ;;
+        *) ! getent ahosts "$2" 2>/dev/null </dev/null | grep -qF "$address " || said=$(ask_sshd "$2") || return 1 ;;
+      esac
+      ;;
+  esac
+  printf '%s\n' "$said"
+}
+# $1: the name at the other end of the connection.
+ask_sshd() {
+  whom="user=$account,host=$1,addr=$address$to"
+  set -- ${config:+-f "$config"}
+  IFS=$line_end
+  for option in $options; do set -- "$@" -o "$option"; done
+  unset IFS
   if [ "$me" = 0 ]; then
-    "$sshd" -T ${config:+-f "$config"} -C "$whom" 2>/dev/null </dev/null
+    "$sshd" -T "$@" -C "$whom" 2>/dev/null </dev/null
     return
   fi
-  "$sshd" -G ${config:+-f "$config"} -C "$whom" 2>/dev/null </dev/null && return
+  "$sshd" -G "$@" -C "$whom" 2>/dev/null </dev/null && return
   folder=$(mktemp -d 2>/dev/null) || return 1
-  said=1
+  told=1
   if ssh-keygen -q -t ed25519 -N '' -f "$folder/key" >/dev/null 2>&1 </dev/null; then
-    "$sshd" -T ${config:+-f "$config"} -h "$folder/key" -C "$whom" 2>/dev/null </dev/null
-    said=$?
+    "$sshd" -T "$@" -h "$folder/key" -C "$whom" 2>/dev/null </dev/null
+    told=$?
   fi
   rm -f "$folder/key" "$folder/key.pub"
   rmdir "$folder"
-  return "$said"
+  return "$told"
 }
 
 # Sets key_files: what the server reads keys of the account from, as it is written here, each on a line. $1: the patterns

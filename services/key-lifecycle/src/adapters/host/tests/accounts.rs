@@ -6,6 +6,7 @@ use keywright_domain::reason::Reason;
 
 use super::super::Host;
 use super::super::facts::{Drop, ResidualAccess, ServerKind};
+use super::super::shell::local::LocalShell;
 use super::setup::*;
 
 #[tokio::test]
@@ -31,16 +32,67 @@ async fn an_account_is_made_once_and_can_log_in_by_key() {
     }
 }
 
+/// Cut off at any moment: the next try makes of it an account that logs in.
 #[tokio::test]
-async fn a_half_made_account_is_finished_and_a_foreign_one_is_left_alone() {
+async fn a_half_made_account_is_finished() {
+    let mut shell = one_shell().await;
+    let exec =
+        async |shell: &LocalShell, script: String| shell.host().exec(&["sh", "-c", &script]).await.success();
+    let cut_off = [
+        "true",
+        "usermod -p '!' NAME",
+        "sed -i /^NAME:/d /etc/shadow",
+        "sed -i /^NAME:/d /etc/group /etc/gshadow",
+        "rm -r /home/NAME",
+        "chown 0:0 /home/NAME; chmod 0 /home/NAME",
+        "sed -i /^NAME:/d /etc/shadow /etc/group /etc/gshadow; rm -r /home/NAME",
+    ];
+    let pair = keywright_kit::keygen(keywright_kit::KeyType::Ed25519, "").await.unwrap();
+    for (at, how) in cut_off.into_iter().enumerate() {
+        let name = AccountName::parse(&format!("half{at}")).unwrap();
+        shell.before("  created=yes", "  kill -KILL $$");
+        assert!(Host::local(&shell, &CLOCK).create_account(&name).await.is_err(), "{how}");
+        shell.as_it_is();
+        exec(&shell, how.replace("NAME", name.as_str())).await;
+        let host = Host::local(&shell, &CLOCK);
+        let made = host.create_account(&name).await.unwrap();
+        assert!(!made.created, "{how}");
+        let shadow = std::fs::read_to_string(shell.host().outside("/etc/shadow")).unwrap();
+        assert!(shadow.contains(&format!("\n{name}:*:")), "{how}: {shadow}");
+        assert_eq!(
+            exec(&shell, format!("id -gn {name}; ls -a /etc | grep making || :")).await,
+            format!("{name}\n")
+        );
+        host.converge(&name, &wanted(1, vec![super::setup::key(&pair.public_line(), 1)])).await.unwrap();
+        let login =
+            keywright_kit::ssh(shell.host(), name.as_str(), &pair.private_file(), "cd && id -un").await;
+        assert_eq!(login.success(), format!("{name}\n"), "{how}");
+    }
+}
+
+/// An account can call itself ours; that opens no account that its administrator has locked.
+#[tokio::test]
+async fn an_account_that_only_says_that_it_is_ours_is_left_alone() {
     let shell = one_shell().await;
     let host = Host::local(&shell, &CLOCK);
     let exec = async |script: &str| shell.host().exec(&["sh", "-c", script]).await.success();
-    exec("useradd -m -c keywright half; useradd -m theirs; cp /etc/shadow /etc/before").await;
-    host.create_account(&AccountName::parse("half").unwrap()).await.unwrap();
-    host.create_account(&AccountName::parse("theirs").unwrap()).await.unwrap();
-    let changed = exec("diff /etc/before /etc/shadow | grep '^>'").await;
-    assert!(changed.starts_with("> half:*:") && changed.lines().count() == 1, "{changed}");
+    exec(
+        "useradd -m -c keywright forged; useradd -m theirs; useradd -m other; \
+         ln -s keywright /etc/.keywright-making.other; cp /etc/passwd /etc/shadow /tmp",
+    )
+    .await;
+    for name in ["forged", "theirs", "other"] {
+        assert!(!host.create_account(&AccountName::parse(name).unwrap()).await.unwrap().created);
+    }
+    exec("cmp /etc/shadow /tmp/shadow && cmp /etc/passwd /tmp/passwd").await;
+    assert_eq!(
+        reason(host.create_account(&AccountName::parse("root").unwrap()).await),
+        Reason::AccountNotAllowed
+    );
+    assert_eq!(
+        reason(host.create_account(&AccountName::parse("wheel").unwrap()).await),
+        Reason::AccountNotAllowed
+    );
 }
 
 #[tokio::test]

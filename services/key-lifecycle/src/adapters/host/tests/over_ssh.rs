@@ -17,6 +17,11 @@ pub(super) async fn login(host: &TestHost, user: &str) -> Session {
     let key = PrivateKey::generate(GenerateSpec::Ed25519).unwrap();
     let before = host.read_authorized_keys(user).unwrap_or_default();
     host.write_authorized_keys(user, [before, format!("{}\n", key.public().openssh()).into_bytes()].concat());
+    enter(host, user, key).await
+}
+
+/// With a key that the account has already.
+pub(super) async fn enter(host: &TestHost, user: &str, key: PrivateKey) -> Session {
     let pins: Vec<PublicKey> =
         host.host_keys().iter().map(|line| PublicKey::parse_openssh(line).unwrap()).collect();
     let rules = TargetRules { allow_loopback: true, ..TargetRules::default() };

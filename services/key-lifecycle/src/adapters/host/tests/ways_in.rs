@@ -10,16 +10,16 @@ use super::super::{Drop, Host, SessionCount, SessionScope};
 use super::over_ssh::login;
 use super::setup::{CLOCK, FOREIGN, alice, key, reason, wanted};
 
-const RULE: &str = include_str!("../../../../../../deploy/sudoers/keywright");
-const PROGRAM: &str = include_str!("../../../../../../deploy/sudoers/keywright-host");
+pub(super) const RULE: &str = include_str!("../../../../../../deploy/sudoers/keywright");
+pub(super) const PROGRAM: &str = include_str!("../../../../../../deploy/sudoers/keywright-host");
 /// As it was shipped before there was a program.
 const OLDER_RULE: &str = r#"keywright ALL=(root) NOPASSWD: /bin/sh -c read -r s;eval "$(printf %b "$s")""#;
 
-fn as_shipped() -> HostOptions {
+pub(super) fn as_shipped() -> HostOptions {
     HostOptions::default().sudoers(RULE).program(HELPER, PROGRAM)
 }
 
-async fn with_people(host: TestHost) -> TestHost {
+pub(super) async fn with_people(host: TestHost) -> TestHost {
     host.add_user("keywright");
     host.add_user("alice");
     host
@@ -97,7 +97,7 @@ async fn a_central_file_of_roots_is_edited_by_the_program() {
     }
 }
 
-fn asked_to_edit(account: &str, path: &str) -> String {
+pub(super) fn asked_to_edit(account: &str, path: &str) -> String {
     let (sha, md5) = (
         "73cb3858a687a8494ca3323053016282f3dad39d42cf62ca4e79dda2aac7d9ac",
         "401b30e3b8b5d629635a5c613cdb7919",
@@ -109,7 +109,7 @@ fn asked_to_edit(account: &str, path: &str) -> String {
 }
 
 /// The program, run by hand with this input.
-async fn by_hand(host: &TestHost, pair: &keywright_kit::KeyPair, input: &str) -> Output {
+pub(super) async fn by_hand(host: &TestHost, pair: &keywright_kit::KeyPair, input: &str) -> Output {
     let quoted = input.replace('\'', r"'\''");
     ssh(host, "keywright", &pair.private_file(), &format!("printf %s '{quoted}' | sudo -n {HELPER}")).await
 }
