@@ -7,6 +7,7 @@
 mod desired;
 mod drive;
 pub mod plan;
+pub mod receipt;
 mod record;
 mod steps;
 pub mod told;
