@@ -36,6 +36,7 @@ use crate::notify::fan_out::FanOut;
 use crate::notify::signature::Keyring;
 use crate::offboarding::Offboarder;
 use crate::recovery::{Rounds, Settler};
+use crate::refusals::Refusals;
 use crate::release::Releaser;
 use crate::revocation::Revoker;
 use crate::rotation::{Converger, Drive};
@@ -145,6 +146,7 @@ pub(crate) fn assemble(
     let (db, audit, guard) = (parts.db.clone(), parts.audit.clone(), parts.guard.clone());
     let store = CredentialStore::new(parts.outbound.clone());
     let probe = Probe::new(parts.outbound.clone());
+    let refusals = Refusals { db: db.clone(), probe: probe.clone() };
     let custody = Custody { db: db.clone(), store: store.clone() };
     let editor = Editor { db: db.clone(), hosts: hosts.clone() };
     let groups = Groups { db: db.clone(), store: store.clone() };
@@ -157,13 +159,14 @@ pub(crate) fn assemble(
         audit: audit.clone(),
         store: store.clone(),
         probe: probe.clone(),
+        refusals: refusals.clone(),
         custody: custody.clone(),
         converger: converger.clone(),
     };
     let revoker = Revoker {
         db: db.clone(),
         audit: audit.clone(),
-        probe: probe.clone(),
+        refusals,
         custody: custody.clone(),
         converger: converger.clone(),
         files: files.clone(),
@@ -268,6 +271,7 @@ fn offboarding(
         db: db.clone(),
         audit: audit.clone(),
         guard: guard.clone(),
+        custody: releaser.custody.clone(),
         wake: wake.clone(),
     };
     let offboarder = Offboarder {
@@ -384,6 +388,7 @@ fn routes(
 ) -> Routes {
     let (db, audit, guard) = (parts.db.clone(), parts.audit.clone(), parts.guard.clone());
     let read = ReadWork { db: db.clone(), guard: guard.clone() };
+    let custody = Custody { db: db.clone(), store: store.clone() };
     let accesses = Accesses {
         provision: app::provision_access::ProvisionAccess {
             db: db.clone(),
@@ -417,6 +422,7 @@ fn routes(
             db: db.clone(),
             audit: audit.clone(),
             guard: guard.clone(),
+            custody: custody.clone(),
             wake: wake.clone(),
         },
         remove_host: app::remove_host::RemoveHost {
@@ -429,6 +435,7 @@ fn routes(
             db: db.clone(),
             audit: audit.clone(),
             guard: guard.clone(),
+            custody,
             wake,
         },
         regenerate: app::regenerate_key::RegenerateKey {

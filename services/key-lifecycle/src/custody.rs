@@ -6,11 +6,14 @@
 use crate::adapters::credential_store::{Change, CredentialStore};
 use crate::model::{Access, Version, VersionState};
 use crate::store;
+use keywright_domain::ids::RevocationId;
 use keywright_domain::reason::Reason;
 use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::Db;
 use std::time::Duration;
 
+/// How long the answer to a revocation waits for credential-store.
+const TOLD_WITHIN: Duration = Duration::from_secs(3);
 /// Longer than any request for a key, with its repetitions on the way.
 const MAY_STILL_COME: Duration = Duration::from_secs(60);
 
@@ -33,6 +36,28 @@ impl Custody {
             self.push_one(access, version, work).await?;
         }
         Ok(())
+    }
+
+    /// Before whoever ended the keys is answered: from then on credential-store hands out and signs nothing. What it
+    /// cannot hear now it is told by the sweep.
+    pub async fn tell_of_the_end(&self, revocation: &RevocationId) {
+        let told = tokio::time::timeout(TOLD_WITHIN, async {
+            let mut reader = store::reader(&self.db).await?;
+            let Some(begun) = store::revocation::find(&mut reader, revocation).await? else { return Ok(()) };
+            let access = store::access::find(&mut reader, &begun.access).await?;
+            drop(reader);
+            match access {
+                Some(access) => self.push(&access, Some(revocation.as_str())).await,
+                None => Ok(()),
+            }
+        });
+        match told.await {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => {
+                tracing::info!(reason = failure.reason.as_str(), "ended keys wait for credential-store");
+            }
+            Err(_) => tracing::info!("ended keys wait for credential-store, which does not answer"),
+        }
     }
 
     /// What came into use there cannot fail any more: it retires. What has ended there stays as it ended.

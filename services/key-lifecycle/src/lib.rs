@@ -13,6 +13,7 @@
 //! | `recovery` | after a restore, until an operator has seen what the hosts have |
 //! | `management` | Keywright's own keys: one replaces another |
 //! | `offboarding` | the end of a tenant |
+//! | `refusals` | offers of keys that a host is to refuse, with time between them |
 //! | `release` | a server leaves: what is to be proven, removed, let go of |
 //! | `schedule` | what happens to keys because of their age |
 //! | `drift` | who can get into a server; our lines as they should be |
@@ -43,6 +44,7 @@ mod model;
 mod notify;
 mod offboarding;
 mod recovery;
+mod refusals;
 mod release;
 mod revocation;
 mod rotation;

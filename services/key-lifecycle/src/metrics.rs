@@ -4,6 +4,7 @@
 //! Every replica reports the same state of the same database: take the maximum over replicas, not the sum. Only
 //! `keywright_revocation_seconds` is each replica's own.
 
+use crate::model::ExposureKind;
 use crate::store;
 use keywright_domain::clock::Instant;
 use keywright_runtime::failure::Failure;
@@ -38,11 +39,11 @@ impl Sampler {
             db,
             exposed: Gauge::new(
                 "keywright_exposed_keys",
-                "Keys on hosts that must not work and are not proven refused",
+                "Keys on hosts that must not work and are not proven refused (kind)",
             ),
             longest: Gauge::new(
                 "keywright_exposure_seconds_max",
-                "How long the longest exposed of them is exposed",
+                "How long the longest exposed of them is exposed (kind)",
             ),
             rotations: Gauge::new("keywright_rotations", "Rotations so far by where they stand (outcome)"),
         }
@@ -63,12 +64,18 @@ impl Sampler {
     async fn sample(&self) -> Result<(), Failure> {
         let now = self.db.now().await?;
         let mut reader = store::reader(&self.db).await?;
-        let (exposed, since) = store::overview::exposed_in_all(&mut reader, now).await?;
+        let exposed = store::overview::exposed_by_kind(&mut reader, now).await?;
         let outcomes = store::overview::outcomes(&mut reader).await?;
         drop(reader);
-        let longest = since.map_or(0, |since| now.secs().saturating_sub(since.secs()));
-        self.exposed.record(exposed);
-        self.longest.record(u64::try_from(longest).unwrap_or_default());
+        // A kind of which there is none any more is none, and not what it was last.
+        for kind in ExposureKind::ALL {
+            let found = exposed.iter().find(|(found, ..)| *found == kind);
+            let (count, longest) =
+                found.map_or((0, 0), |(_, count, since)| (*count, now.secs().saturating_sub(since.secs())));
+            self.exposed.record_of("kind", kind.label().to_owned(), count);
+            let longest = u64::try_from(longest).unwrap_or_default();
+            self.longest.record_of("kind", kind.label().to_owned(), longest);
+        }
         for (state, count) in outcomes {
             self.rotations.record_of("outcome", state.to_lowercase(), count);
         }

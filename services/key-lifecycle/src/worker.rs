@@ -18,11 +18,12 @@ use keywright_domain::reason::Reason;
 use keywright_runtime::failure::Failure;
 use keywright_storage::Db;
 use keywright_storage::lease::{self, Lease};
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::Instant as Started;
 use tokio_util::sync::CancellationToken;
 
 const POLL: Duration = Duration::from_millis(500);
@@ -37,6 +38,9 @@ const CAMPAIGN_PAUSE: Duration = Duration::from_secs(10);
 const AT_ONCE: usize = 32;
 /// Further ones for revocations alone: none waits for rotations whose hosts do not answer.
 const ROOM_TO_REVOKE: usize = 16;
+/// A revocation that takes longer waits for a host: no other revocation waits for that.
+const SLOW: Duration = Duration::from_secs(2);
+const MOST: usize = 128;
 const SWEEP_EVERY: u32 = 20;
 
 #[derive(Clone)]
@@ -80,12 +84,16 @@ impl Work {
         }
     }
 
-    /// It is begun while fewer than so many are under way.
-    const fn room(&self) -> usize {
-        match self {
-            Self::Revocation(_) => AT_ONCE + ROOM_TO_REVOKE,
-            _ => AT_ONCE,
+    /// Whether it is begun, beside those that are under way and when they were begun.
+    fn has_room(&self, held: &HashMap<Self, Started>) -> bool {
+        if !matches!(self, Self::Revocation(_)) {
+            return held.len() < AT_ONCE;
         }
+        let quick = |(work, started): &(&Self, &Started)| {
+            matches!(work, Self::Revocation(_)) && started.elapsed() < SLOW
+        };
+        held.len() < AT_ONCE + ROOM_TO_REVOKE
+            || (held.len() < MOST && held.iter().filter(quick).count() < ROOM_TO_REVOKE)
     }
 }
 
@@ -93,7 +101,7 @@ impl Worker {
     pub async fn run(self, stop: CancellationToken) {
         let mut running: JoinSet<Work> = JoinSet::new();
         // Only so that a lease which this process holds is not asked for twice a second.
-        let mut held: HashSet<Work> = HashSet::new();
+        let mut held: HashMap<Work, Started> = HashMap::new();
         let mut round = 0u32;
         if recovery::refuse_while_active(&self.db)
             .await
@@ -109,7 +117,8 @@ impl Worker {
             match self.due(sweep).await {
                 Ok(due) => {
                     for work in due {
-                        if held.len() < work.room() && held.insert(work.clone()) {
+                        if !held.contains_key(&work) && work.has_room(&held) {
+                            held.insert(work.clone(), Started::now());
                             let (worker, stop) = (self.clone(), stop.clone());
                             running.spawn(async move {
                                 worker.hold(&work, &stop).await;
@@ -200,11 +209,11 @@ impl Worker {
     async fn hold(&self, work: &Work, stop: &CancellationToken) {
         let Ok(Some(lease)) = lease::acquire(&self.db, work.id(), &self.owner, LEASE).await else { return };
         let lost = async {
-            let mut good = tokio::time::Instant::now();
+            let mut good = Started::now();
             loop {
                 tokio::time::sleep(RENEW).await;
                 match lease::renew(&self.db, &lease, LEASE).await {
-                    Ok(true) => good = tokio::time::Instant::now(),
+                    Ok(true) => good = Started::now(),
                     Ok(false) => return,
                     // A database that is slow for a moment ends nothing: what comes late is fenced.
                     Err(_) if good.elapsed() < LEASE => {}

@@ -30,6 +30,11 @@ pub struct Edited {
     pub residual: Vec<String>,
     /// Its sshd reads a file of revoked keys, whoever's.
     pub revoked_keys: bool,
+    /// Of the host that was edited.
+    pub host_key: String,
+    /// The access's keys that the files hold at the end, and those that they do not, by their fingerprints.
+    pub there: Vec<String>,
+    pub gone: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,6 +167,7 @@ impl Hosts for SshHosts {
     ) -> Result<Edited, Trouble> {
         let mut inside = self.enter(door).await.map_err(Trouble::Failed)?;
         let seen = inside.seen.take().filter(|(of, _)| of == account).map(|(_, seen)| seen);
+        let host_key = inside.session.host_key().fingerprint().to_string();
         // The scripts end by themselves: what was cut off is done again, as after a connection that broke.
         let host = self.host(&inside);
         let done = tokio::time::timeout(LONGEST_EDIT, host.converge_from(account, wanted, seen)).await;
@@ -192,7 +198,8 @@ impl Hosts for SshHosts {
         );
         let enforced = done.grace.iter().map(|key| (key.version, enforcer(&key.by))).collect();
         let residual = done.residual.iter().map(words).collect();
-        Ok(Edited { enforced, residual, revoked_keys: done.facts.revoked_keys })
+        let revoked_keys = done.facts.revoked_keys;
+        Ok(Edited { enforced, residual, revoked_keys, host_key, ..Edited::default() })
     }
 
     async fn end_sessions(

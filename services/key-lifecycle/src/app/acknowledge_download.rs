@@ -58,7 +58,7 @@ impl AcknowledgeDownload {
 }
 
 /// Destroys the private half of the active key if its policy says so and nobody may fetch it any more.
-async fn forget(tx: &mut Tx, tenant: &TenantId, access: &AccessId) -> Result<bool, Error> {
+pub(crate) async fn forget(tx: &mut Tx, tenant: &TenantId, access: &AccessId) -> Result<bool, Error> {
     let settings = store::policy::effective(tx.conn(), tenant, Some(access)).await?;
     let versions = store::version::of(tx.conn(), access).await?;
     let active = versions.into_iter().find(|version| version.state == VersionState::Active);

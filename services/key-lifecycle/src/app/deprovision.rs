@@ -3,6 +3,7 @@
 
 use super::gates;
 use super::revoke_access::{Wanted, before, begin};
+use crate::custody::Custody;
 use crate::model::{RevocationState, SessionsToEnd};
 use crate::store;
 use keywright_domain::caller::Caller;
@@ -21,6 +22,7 @@ pub struct DeprovisionAccess {
     pub db: Db,
     pub audit: Audit,
     pub guard: Guard,
+    pub custody: Custody,
     pub wake: Arc<Notify>,
 }
 
@@ -44,7 +46,9 @@ impl DeprovisionAccess {
         gates::find(&mut reader, &tenant, &access).await?;
         gates::confirmed(asked.confirmation.as_deref(), &access)?;
         drop(reader);
-        self.give_up(caller, &tenant, &access, &asked.comment).await
+        let id = self.give_up(caller, &tenant, &access, &asked.comment).await?;
+        self.custody.tell_of_the_end(&id).await;
+        Ok(id)
     }
 
     /// For whoever was allowed to, or the service itself on behalf of a greater work. Asked again, it answers the

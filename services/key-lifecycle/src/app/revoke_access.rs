@@ -1,6 +1,7 @@
 //! Revokes every key of an access at once. Always accepted: state commits here, hosts converge as soon as they can.
 
 use super::gates;
+use crate::custody::Custody;
 use crate::model::{Access, Notice, Revocation, RevocationHost, RevocationState, SessionsToEnd};
 use crate::store::{self, Connection};
 use keywright_domain::caller::Caller;
@@ -20,6 +21,7 @@ pub struct RevokeAccess {
     pub db: Db,
     pub audit: Audit,
     pub guard: Guard,
+    pub custody: Custody,
     pub wake: Arc<Notify>,
 }
 
@@ -44,8 +46,15 @@ pub(super) struct Wanted {
 }
 
 impl RevokeAccess {
-    #[instrument(skip_all, fields(access = shown(&asked.access)))]
+    /// For a person, who is not answered before credential-store has heard it.
     pub async fn run(&self, caller: &Caller, asked: Revoke) -> Result<RevocationId, Failure> {
+        let id = self.begin(caller, asked).await?;
+        self.custody.tell_of_the_end(&id).await;
+        Ok(id)
+    }
+
+    #[instrument(skip_all, fields(access = shown(&asked.access)))]
+    pub async fn begin(&self, caller: &Caller, asked: Revoke) -> Result<RevocationId, Failure> {
         let (tenant, access) = gates::tenant_and_access(&asked.tenant, &asked.access)?;
         let missing = Reason::AccessNotFound;
         self.guard.allow(caller, "access.revoke", Some(&tenant), access.as_str(), missing).await?;
@@ -92,8 +101,8 @@ impl RevokeAccess {
         let mut tx = self.db.begin(intent).await?;
         let access = gates::find(tx.conn(), &wanted.tenant, &wanted.access).await?;
         let id = match before(tx.conn(), &access, wanted).await? {
-            Some(id) => id,
-            None => begin(&mut tx, &access, wanted).await?,
+            Some(id) if goes_on(tx.conn(), &access, &id).await? => id,
+            _ => begin(&mut tx, &access, wanted).await?,
         };
         intent.done(&mut tx, Outcome::succeeded().with("revocationId", id.as_str())).await?;
         tx.commit().await?;
@@ -114,6 +123,14 @@ pub(super) async fn before(
     let weaker = (wanted.compromised && !last.compromised)
         || (wanted.sessions == SessionsToEnd::All && last.sessions != SessionsToEnd::All);
     Ok((!alive && !open && !weaker).then_some(last.id))
+}
+
+/// What a revocation that has ended proved says nothing of now: somebody may have put a key back since. Of an access
+/// that was given up for good nothing is left to look at.
+async fn goes_on(conn: &mut Connection, access: &Access, id: &RevocationId) -> Result<bool, Error> {
+    let found = store::revocation::find(conn, id).await?;
+    let running = found.is_some_and(|found| found.state == RevocationState::Running);
+    Ok(running || access.deprovisioned_at.is_some())
 }
 
 /// Everything that stops at once stops in this transaction.

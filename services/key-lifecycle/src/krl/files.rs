@@ -12,7 +12,7 @@ use crate::store;
 use keywright_domain::caller::{Caller, ServiceName};
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::ServerId;
-use keywright_domain::reason::Retry;
+use keywright_domain::reason::{Reason, Retry};
 use keywright_runtime::audit::{Audit, Entry};
 use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::{Db, Outcome};
@@ -23,6 +23,14 @@ use tracing::instrument;
 /// A file may be set up, or be changed by somebody else, at any time.
 const LOOK_AGAIN: Duration = Duration::from_secs(24 * 3600);
 const LATER: Duration = Duration::from_secs(3600);
+
+/// What follows an attempt.
+struct Next {
+    /// After one that went well.
+    look: Duration,
+    /// Its sshd is known to read a file.
+    expected: bool,
+}
 
 #[derive(Clone)]
 pub struct Files {
@@ -49,7 +57,8 @@ impl Files {
         let (file, list) = self.read(door).await?;
         let result = self.hosts.write_revoked_keys(door, &list.binary()).await;
         // The background may have been about to write an older list: it looks at what stands there now.
-        self.remember(&file, &list.etag(), result.map(|path| (path, true)), Duration::ZERO).await
+        let result = result.map(|path| (path, true));
+        self.remember(&file, &list.etag(), result, Next { look: Duration::ZERO, expected: true }).await
     }
 
     /// In the background: looks first, and writes what differs.
@@ -57,7 +66,7 @@ impl Files {
     pub async fn refresh(&self, door: &Door) -> Result<(), Failure> {
         let (file, list) = self.read(door).await?;
         let result = self.replace_if_other(door, &list).await;
-        self.remember(&file, &list.etag(), result, LOOK_AGAIN).await
+        self.remember(&file, &list.etag(), result, Next { look: LOOK_AGAIN, expected: false }).await
     }
 
     /// It could not even be tried.
@@ -66,7 +75,10 @@ impl Files {
         let file = store::krl::file(&mut reader, server).await?;
         drop(reader);
         match file {
-            Some(file) => self.remember(&file, "", Err(failure), LOOK_AGAIN).await,
+            Some(file) => {
+                let next = Next { look: LOOK_AGAIN, expected: false };
+                self.remember(&file, "", Err(failure), next).await
+            }
             None => Ok(()),
         }
     }
@@ -104,7 +116,7 @@ impl Files {
         before: &ListFile,
         etag: &str,
         result: Result<(Option<String>, bool), Failure>,
-        next_look: Duration,
+        next: Next,
     ) -> Result<(), Failure> {
         let (mut file, mut written) = (before.clone(), false);
         let pause = match &result {
@@ -114,16 +126,20 @@ impl Files {
                 file.etag = if path.is_some() { etag.to_owned() } else { String::new() };
                 file.reason.clear();
                 file.attempts = 0;
-                next_look
+                next.look
             }
             Err(failure) => {
                 failure.reason.as_str().clone_into(&mut file.reason);
                 file.attempts = file.attempts.saturating_add(1);
-                match (file.path.is_empty(), failure.reason.retry()) {
-                    (false, _) => plan::pause(file.attempts),
+                let known = next.expected || !file.path.is_empty();
+                let away = failure.is(Reason::HostUnreachable);
+                match failure.reason.retry() {
+                    _ if known => plan::pause(file.attempts),
+                    // It was there, and may well have been set up.
+                    Retry::AfterDelay if !away => plan::pause(file.attempts),
                     // A server that was never set up for it is in no hurry.
-                    (true, Retry::AfterDelay) => LATER,
-                    (true, _) => LOOK_AGAIN,
+                    Retry::AfterDelay => LATER,
+                    _ => LOOK_AGAIN,
                 }
             }
         };

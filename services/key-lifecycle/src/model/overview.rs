@@ -42,6 +42,19 @@ pub enum ExposureKind {
     GraceEnded,
 }
 
+impl ExposureKind {
+    pub const ALL: [Self; 3] = [Self::Revoked, Self::Compromised, Self::GraceEnded];
+
+    /// As measurements are labelled.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Revoked => "revoked",
+            Self::Compromised => "compromised",
+            Self::GraceEnded => "grace_ended",
+        }
+    }
+}
+
 impl TryFrom<String> for ExposureKind {
     type Error = ();
 

@@ -129,7 +129,7 @@ impl Offboarder {
             keep_sessions: false,
             comment: "The tenant is offboarded.".to_owned(),
         };
-        self.revoke.run(&caller, asked).await
+        self.revoke.begin(&caller, asked).await
     }
 
     /// Its private halves are destroyed before anything lets go of it.

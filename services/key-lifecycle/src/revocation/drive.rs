@@ -1,23 +1,21 @@
-//! Per host: the lines removed, sessions ended, the keys proven refused; again for ever.
+//! Per host: the lines removed, the keys proven refused, sessions ended; again for ever.
 
 use super::exposure;
 use crate::adapters::door::Door;
-use crate::adapters::hosts::Sessions;
-use crate::adapters::probe::Probe;
+use crate::adapters::hosts::Edited;
 use crate::custody::Custody;
 use crate::held::refuse_if_lost;
 use crate::krl::Files;
-use crate::model::{
-    Access, Line, LineState, Revocation, RevocationHost, SessionsToEnd, Version, VersionState,
-};
-use crate::rotation::{Converger, plan};
+use crate::model::{Access, Line, LineState, Revocation, RevocationHost, Version, VersionState};
+use crate::refusals::{Asking, Refusals, has_turn, turn_of};
+use crate::rotation::{Converger, plan, receipt};
 use crate::store;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use keywright_domain::caller::{Caller, ServiceName};
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::{RevocationId, ServerId};
-use keywright_domain::reason::{Reason, Retry};
+use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry};
 use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::lease::Lease;
@@ -36,22 +34,28 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 pub struct Revoker {
     pub db: Db,
     pub audit: Audit,
-    pub probe: Probe,
+    pub refusals: Refusals,
     pub custody: Custody,
     pub converger: Converger,
     pub files: Files,
 }
 
-struct Task {
-    revocation: Revocation,
-    access: Access,
+pub(super) struct Task {
+    pub(super) revocation: Revocation,
+    pub(super) access: Access,
     hosts: Vec<RevocationHost>,
     /// Under which it is driven: whoever has lost it writes nothing any more.
     lease: Option<Lease>,
 }
 
+/// What became of a try on a host; when the last of the keys was proven refused.
+struct Done {
+    edited: Option<Edited>,
+    result: Result<Instant, Failure>,
+}
+
 impl Task {
-    async fn refuse_if_lost(&self, tx: &mut Tx) -> Result<(), Error> {
+    pub(super) async fn refuse_if_lost(&self, tx: &mut Tx) -> Result<(), Error> {
         refuse_if_lost(tx, self.lease.as_ref()).await
     }
 }
@@ -80,7 +84,7 @@ impl Revoker {
         loop {
             if unrecorded.is_none() {
                 let Some(task) = self.load(id, lease).await?.map(Arc::new) else { return Ok(()) };
-                for host in due(&task, &busy, self.db.now().await?) {
+                for host in self.due(&task, &busy).await? {
                     busy.insert(host.server.clone());
                     let task = task.clone();
                     running.push(async move {
@@ -100,6 +104,24 @@ impl Revoker {
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
             }
         }
+    }
+
+    /// Those whose time has come, as far as there is room: what failed least first, and last what no other revocation
+    /// finds there either.
+    async fn due(&self, task: &Task, busy: &HashSet<ServerId>) -> Result<Vec<RevocationHost>, Failure> {
+        let now = self.db.now().await?;
+        let is_due = |host: &&RevocationHost| {
+            host.proven_at.is_none() && plan::is_over(host.not_before, now) && !busy.contains(&host.server)
+        };
+        let mut due: Vec<RevocationHost> = task.hosts.iter().filter(is_due).cloned().collect();
+        let room = AT_ONCE.saturating_sub(busy.len());
+        if due.len() > room {
+            let mut reader = store::reader(&self.db).await?;
+            let away = store::revocation::unanswered(&mut reader).await?;
+            due.sort_by_key(|host| (host.attempts, away.contains(&host.server)));
+            due.truncate(room);
+        }
+        Ok(due)
     }
 
     async fn load(&self, id: &RevocationId, lease: Option<&Lease>) -> Result<Option<Task>, Failure> {
@@ -142,22 +164,25 @@ impl Revoker {
         let caller = Caller::background(ServiceName::KeyLifecycle, work);
         let entry = Entry::new("host.revoke").tenant(Some(&task.access.tenant)).target(host.server.as_str());
         let entry = entry.detail("accessId", task.access.id.as_str());
+        let entry = entry.detail("account", task.access.account.as_str());
         // A log that does not answer holds nothing back: it is told when it does.
         let intent = match self.db.now().await {
             Ok(now) => self.audit.intend_or_spool(&caller, entry, now).await.ok(),
             Err(_) => None,
         };
         let mut now_known = host.clone();
-        let result = self.revoke_on(task, &mut now_known).await;
+        let mut edited = None;
+        let result = self.revoke_on(task, &mut now_known, &mut edited).await;
         if let Err(failure) = &result {
             tracing::info!(server = %host.server, reason = failure.reason.as_str(), "a host still lets a revoked key in");
         }
-        let recorded = self.db.serialized(|| self.record(task, &now_known, intent.as_ref(), &result)).await;
+        let done = Done { edited, result };
+        let recorded = self.db.serialized(|| self.record(task, &now_known, intent.as_ref(), &done)).await;
         let recorded = recorded.map_err(Failure::from);
         if let Some(intent) = &intent {
             self.audit.conclude(&self.db, intent, &recorded).await;
         }
-        if let (Ok(()), Ok(proven_at)) = (&recorded, &result) {
+        if let (Ok(()), Ok(proven_at)) = (&recorded, &done.result) {
             crate::metrics::proven_refused(task.revocation.requested_at, *proven_at);
         }
         recorded
@@ -168,7 +193,7 @@ impl Revoker {
         task: &Task,
         host: &RevocationHost,
         intent: Option<&Intent>,
-        result: &Result<Instant, Failure>,
+        Done { edited, result }: &Done,
     ) -> Result<(), Error> {
         let mut tx = match intent {
             Some(intent) => self.db.begin(intent).await?,
@@ -176,7 +201,10 @@ impl Revoker {
         };
         task.refuse_if_lost(&mut tx).await?;
         let mut host = host.clone();
-        host.attempts = host.attempts.saturating_add(1);
+        let turn = result.as_ref().err().and_then(turn_of);
+        if turn.is_none() {
+            host.attempts = host.attempts.saturating_add(1);
+        }
         let outcome = match result {
             Ok(proven_at) => {
                 host.proven_at = Some(*proven_at);
@@ -185,13 +213,14 @@ impl Revoker {
             }
             Err(failure) => {
                 host.reason = failure.reason.as_str().to_owned();
-                host.not_before = tx.now().plus(plan::pause(host.attempts));
+                host.not_before = turn.unwrap_or_else(|| tx.now().plus(plan::pause(host.attempts)));
                 Outcome::failed(failure.reason.as_str())
             }
         };
         store::revocation::update_host(&mut tx, &task.revocation.id, &host).await?;
         store::access::touch(&mut tx, &task.access.id).await?;
         if let Some(intent) = intent {
+            let outcome = receipt::told(outcome, edited.as_ref());
             intent.done(&mut tx, outcome.with("revocationId", task.revocation.id.as_str())).await?;
         }
         tx.commit().await?;
@@ -199,9 +228,14 @@ impl Revoker {
     }
 
     /// When the last of the keys was proven refused.
-    async fn revoke_on(&self, task: &Task, host: &mut RevocationHost) -> Result<Instant, Failure> {
+    async fn revoke_on(
+        &self,
+        task: &Task,
+        host: &mut RevocationHost,
+        seen: &mut Option<Edited>,
+    ) -> Result<Instant, Failure> {
         let door = self.converger.door(&host.server, task.revocation.id.as_str()).await?.kept_open();
-        let proven_at = self.revoke_by(task, host, &door).await;
+        let proven_at = self.revoke_by(task, host, &door, seen).await;
         door.close().await;
         proven_at
     }
@@ -211,31 +245,62 @@ impl Revoker {
         task: &Task,
         host: &mut RevocationHost,
         door: &Door,
+        seen: &mut Option<Edited>,
     ) -> Result<Instant, Failure> {
         let keys = self.revoked_on(task, &host.server).await?;
-        match self.converger.converge(door, &task.access).await {
-            Ok(edited) => {
-                self.files.bring(door, &edited).await;
-                host.residual = edited.residual;
-            }
-            // No account, no way in; the offers below prove it.
-            Err(failure) if failure.is(Reason::AccountNotFound) => host.residual = Vec::new(),
-            Err(failure) => return Err(failure),
-        }
-        if host.sessions_ended.is_empty() || host.sessions_ended == "UNKNOWN" {
-            let ended = self.end_sessions(task, door, &keys).await?;
-            host.sessions_ended = ended.ended;
-            host.processes = ended.processes;
-            host.crontabs = ended.crontabs;
-            self.db.serialized(|| self.note_sessions(task, host)).await?;
-        }
+        // It was edited before it was given its turn.
+        let has_turn = has_turn(&host.reason);
+        let edited = if has_turn { Ok(None) } else { self.edit(task, door, host).await };
+        let proven = match &edited {
+            Ok(_) => self.prove_all_refused(task, &host.server, &keys, has_turn).await,
+            Err(failure) if !is_reached(failure) => return Err(failure.clone()),
+            Err(failure) => Err(failure.clone()),
+        };
+        // Whatever the file and the proof said: who is in needs no line any more. Who was let in at the last moment has
+        // come to his session by now.
+        let ended = self.end_sessions(task, door, &keys, host).await;
+        *seen = edited?;
+        let proven_at = proven?;
+        ended.map(|()| proven_at)
+    }
+
+    async fn prove_all_refused(
+        &self,
+        task: &Task,
+        server: &ServerId,
+        keys: &[(Version, Line)],
+        mut has_turn: bool,
+    ) -> Result<Instant, Failure> {
         let mut proven_at = self.db.now().await?;
-        for (version, line) in &keys {
+        for (version, line) in keys {
             if !is_proven_since(line, task.revocation.requested_at) {
-                proven_at = self.prove_refused(task, &host.server, version).await?;
+                let asking = Asking { work: task.revocation.id.as_str(), has_turn };
+                proven_at = self.prove_refused(task, server, version, asking).await?;
+                has_turn = false;
             }
         }
         Ok(proven_at)
+    }
+
+    async fn edit(
+        &self,
+        task: &Task,
+        door: &Door,
+        host: &mut RevocationHost,
+    ) -> Result<Option<Edited>, Failure> {
+        match self.converger.converge(door, &task.access).await {
+            Ok(edited) => {
+                self.files.bring(door, &edited).await;
+                host.residual.clone_from(&edited.residual);
+                Ok(Some(edited))
+            }
+            // No account, no way in; the offers prove it.
+            Err(failure) if failure.is(Reason::AccountNotFound) => {
+                host.residual = Vec::new();
+                Ok(None)
+            }
+            Err(failure) => Err(failure),
+        }
     }
 
     /// The revoked versions that ever had a line on the host, and whatever else was about to leave it.
@@ -251,47 +316,15 @@ impl Revoker {
         Ok(with_line.collect())
     }
 
-    async fn end_sessions(
-        &self,
-        task: &Task,
-        door: &Door,
-        keys: &[(Version, Line)],
-    ) -> Result<Sessions, Failure> {
-        let prints: Vec<_> =
-            keys.iter().filter_map(|(version, _)| Some(version.public_key.as_ref()?.fingerprint())).collect();
-        let which = match task.revocation.sessions {
-            SessionsToEnd::None => return Ok(Sessions { ended: "0".to_owned(), ..Sessions::default() }),
-            SessionsToEnd::All => None,
-            SessionsToEnd::RevokedKeys => Some(prints.as_slice()),
-        };
-        match self.converger.hosts.end_sessions(door, &task.access.account, which).await {
-            Ok(ended) => Ok(ended),
-            Err(failure) if failure.reason.retry() == Retry::AfterDelay => Err(failure),
-            Err(failure) if failure.is(Reason::AccountNotFound) => {
-                Ok(Sessions { ended: "0".to_owned(), ..Sessions::default() })
-            }
-            Err(_) => Ok(Sessions { ended: "UNKNOWN".to_owned(), ..Sessions::default() }),
-        }
-    }
-
-    /// At once: who does it again finds none of them any more.
-    async fn note_sessions(&self, task: &Task, host: &RevocationHost) -> Result<(), Error> {
-        let mut tx = self.db.begin_internal("which sessions a revocation ended").await?;
-        task.refuse_if_lost(&mut tx).await?;
-        store::revocation::update_host(&mut tx, &task.revocation.id, host).await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
     async fn prove_refused(
         &self,
         task: &Task,
         server: &ServerId,
         version: &Version,
+        asking: Asking<'_>,
     ) -> Result<Instant, Failure> {
         let Some(key) = &version.public_key else { return Ok(self.db.now().await?) };
-        let work = task.revocation.id.as_str();
-        let receipt = self.probe.offer(work, server, &task.access.account, key).await?;
+        let receipt = self.refusals.offer(asking, server, &task.access.account, key).await?;
         let state = if receipt.accepted { LineState::RemovalPending } else { LineState::RemovedProven };
         let done = self.db.serialized(|| async {
             let mut tx = self.db.begin_internal("where a revoked line stands").await?;
@@ -309,20 +342,21 @@ impl Revoker {
     }
 }
 
+/// Somebody was there to be asked.
+const fn is_reached(failure: &Failure) -> bool {
+    !matches!(
+        failure.reason,
+        Reason::HostUnreachable
+            | Reason::HostKeyMismatch
+            | Reason::HostKeyUnpinned
+            | Reason::TargetNotAllowed
+            | Reason::RecoveryMode
+    )
+}
+
 /// What an earlier revocation proved says nothing of now: somebody may have put the key back since.
 fn is_proven_since(line: &Line, requested_at: Instant) -> bool {
     let refused = line.receipt.as_ref().filter(|receipt| !receipt.accepted);
     line.state == LineState::RemovedProven
         && refused.is_some_and(|receipt| receipt.proven_at() >= requested_at)
-}
-
-/// Those whose time has come, as far as there is room.
-fn due(task: &Task, busy: &HashSet<ServerId>, now: Instant) -> Vec<RevocationHost> {
-    let is_due = |host: &&RevocationHost| {
-        host.proven_at.is_none() && plan::is_over(host.not_before, now) && !busy.contains(&host.server)
-    };
-    let mut due: Vec<RevocationHost> = task.hosts.iter().filter(is_due).cloned().collect();
-    due.sort_by_key(|host| host.attempts);
-    due.truncate(AT_ONCE.saturating_sub(busy.len()));
-    due
 }

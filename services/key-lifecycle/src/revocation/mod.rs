@@ -6,5 +6,6 @@
 mod drive;
 mod exposure;
 mod release;
+mod sessions;
 
 pub use drive::Revoker;

@@ -4,6 +4,7 @@
 //! stops whatever carries a lower one. So an edit that comes late (another replica's, or one from before a revocation)
 //! can never bring an older state back.
 
+use super::receipt;
 use crate::adapters::credential_store::CredentialStore;
 use crate::adapters::door::Door;
 use crate::adapters::host::{DesiredKey, DesiredKeys};
@@ -59,7 +60,8 @@ impl Converger {
             let (mut wanted, options) = self.db.serialized(|| self.wanted(access, server, choice)).await?;
             wanted.overruled = overruled;
             match self.hosts.converge(door, &access.account, &wanted).await {
-                Ok(edited) => {
+                Ok(mut edited) => {
+                    receipt::name_lines(&mut edited, &wanted);
                     self.remember(access, server, &edited, &options).await?;
                     return Ok(edited);
                 }

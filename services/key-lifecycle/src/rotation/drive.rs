@@ -12,6 +12,7 @@ use crate::adapters::probe::Probe;
 use crate::custody::Custody;
 use crate::held::refuse_if_lost;
 use crate::model::{Access, Rotation, RotationState, Step, StepName, Version};
+use crate::refusals::Refusals;
 use crate::store;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -37,6 +38,7 @@ pub struct Drive {
     pub audit: Audit,
     pub store: CredentialStore,
     pub probe: Probe,
+    pub refusals: Refusals,
     pub custody: Custody,
     pub converger: Converger,
 }
@@ -267,6 +269,7 @@ impl Drive {
         let target = step.server.as_ref().map_or(task.access.id.as_str(), ServerId::as_str);
         let entry = Entry::new(action).tenant(Some(&task.access.tenant)).target(target);
         let entry = entry.detail("step", step.name.as_str()).detail("accessId", task.access.id.as_str());
+        let entry = entry.detail("account", task.access.account.as_str());
         self.audit.intend(&caller, entry).await
     }
 

@@ -8,6 +8,7 @@ mod desired;
 mod doors;
 mod drive;
 pub mod plan;
+pub mod receipt;
 mod record;
 mod steps;
 pub mod told;

@@ -2,11 +2,12 @@
 
 use super::drive::{Drive, Task, server_of};
 use super::plan::{self, AfterFailure, Failed};
-use super::{told, undo};
-use crate::adapters::hosts::UNTOUCHED;
+use super::{receipt, told, undo};
+use crate::adapters::hosts::{Edited, UNTOUCHED};
 use crate::model::{
     LineState, Rotation, RotationKind, RotationState, Step, StepName, StepState, VersionState,
 };
+use crate::refusals::turn_of;
 use crate::store;
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::RotationId;
@@ -49,12 +50,12 @@ impl Drive {
         step: &Step,
         before: StepState,
         intent: Option<&Intent>,
-        result: &Result<(), Failure>,
+        result: &Result<Option<Edited>, Failure>,
     ) -> Result<(), Error> {
         let mut tx = self.db.begin_internal("a step ends").await?;
         let mut rotation = self.current(&mut tx, task).await?;
         let outcome = match result {
-            Ok(()) => Outcome::succeeded(),
+            Ok(edited) => receipt::told(Outcome::succeeded(), edited.as_ref()),
             Err(failure) => Outcome::failed(failure.reason.as_str()),
         };
         let recorded = store::step::find(tx.conn(), &rotation.id, step.position).await?;
@@ -63,7 +64,7 @@ impl Drive {
             let unchanged = rotation.clone();
             let mut step = step.clone();
             match result {
-                Ok(()) => done(&mut step, &rotation, task, tx.now()),
+                Ok(_) => done(&mut step, &rotation, task, tx.now()),
                 Err(failure) => failed(&mut tx, &mut step, &mut rotation, before, failure).await?,
             }
             store::step::update(&mut tx, &rotation.id, &step).await?;
@@ -84,18 +85,18 @@ impl Drive {
         task: &Task,
         step: &Step,
         intent: &Intent,
-        result: &Result<(), Failure>,
+        result: &Result<Option<Edited>, Failure>,
     ) -> Result<(), Error> {
         let mut tx = self.db.begin_internal("a host was restored").await?;
         let rotation = self.current(&mut tx, task).await?;
         let mut step = step.clone();
         let now = tx.now();
         let outcome = match result {
-            Ok(()) => {
+            Ok(edited) => {
                 step.state = StepState::Undone;
                 step.finished_at = Some(now);
                 absent(&mut tx, &rotation, &step).await?;
-                Outcome::succeeded()
+                receipt::told(Outcome::succeeded(), edited.as_ref())
             }
             Err(failure) => {
                 step.undo_attempts = step.undo_attempts.saturating_add(1);
@@ -236,6 +237,11 @@ async fn failed(
     step.state = StepState::Failed;
     step.reason = failure.reason.as_str().to_owned();
     step.message.clone_from(&failure.message);
+    if let Some(turn) = turn_of(failure) {
+        step.attempts = step.attempts.saturating_sub(1);
+        step.not_before = turn;
+        return Ok(());
+    }
     step.unreached = if unreachable { step.unreached.saturating_add(1) } else { 0 };
     // A host on which no try has changed anything needs no way back.
     let untouched =

@@ -1,10 +1,12 @@
 //! What each step does. Every one may be run again at any time with the same end.
 
 use super::drive::{Drive, Task, server_of};
+use crate::adapters::hosts::Edited;
 use crate::adapters::probe::KeyToProve;
 use crate::model::{
     Enforcer, Line, LineState, Receipt, RotationKind, RotationState, Step, StepName, Version, VersionState,
 };
+use crate::refusals::{Asking, has_turn};
 use crate::store;
 use keywright_domain::ids::ServerId;
 use keywright_domain::key::PublicKey;
@@ -13,21 +15,23 @@ use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::Tx;
 
 impl Drive {
-    pub(super) async fn perform(&self, task: &Task, step: &Step) -> Result<(), Failure> {
+    /// With what was edited on a host, where something was.
+    pub(super) async fn perform(&self, task: &Task, step: &Step) -> Result<Option<Edited>, Failure> {
         match step.name {
-            StepName::Generate => self.generate(task).await,
-            StepName::Hold => self.hold(task, server_of(step)?).await,
-            StepName::Account => self.account(task, server_of(step)?).await,
-            StepName::Install => self.install(task, server_of(step)?).await,
-            StepName::Prove => self.prove(task, server_of(step)?).await,
-            StepName::Promote => self.promote(task).await,
-            StepName::DestroyOld => self.destroy_old(task).await,
-            StepName::ExpireOld => self.expire_old(task, server_of(step)?).await,
-            StepName::RetireOld => self.retire_old(task).await,
-            StepName::RemoveOld => self.remove_old(task, server_of(step)?).await,
-            StepName::ProveRefused => self.prove_refused(task, server_of(step)?).await,
-            StepName::LetGo => self.leave(task, server_of(step)?).await,
+            StepName::Install => return self.install(task, server_of(step)?).await,
+            StepName::ExpireOld => return self.expire_old(task, server_of(step)?).await,
+            StepName::RemoveOld => return self.remove_old(task, server_of(step)?).await,
+            StepName::Generate => self.generate(task).await?,
+            StepName::Hold => self.hold(task, server_of(step)?).await?,
+            StepName::Account => self.account(task, server_of(step)?).await?,
+            StepName::Prove => self.prove(task, server_of(step)?).await?,
+            StepName::Promote => self.promote(task).await?,
+            StepName::DestroyOld => self.destroy_old(task).await?,
+            StepName::RetireOld => self.retire_old(task).await?,
+            StepName::ProveRefused => self.prove_refused(task, step).await?,
+            StepName::LetGo => self.leave(task, server_of(step)?).await?,
         }
+        Ok(None)
     }
 
     /// The new key, durable before anything else; and references, before a host is touched, so that no deletion in
@@ -120,10 +124,10 @@ impl Drive {
         Ok(task.versions.iter().filter(in_use).collect())
     }
 
-    async fn install(&self, task: &Task, server: &ServerId) -> Result<(), Failure> {
+    async fn install(&self, task: &Task, server: &ServerId) -> Result<Option<Edited>, Failure> {
         let versions = self.brought(task, server).await?;
         if versions.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let wanted = self.db.serialized(|| async {
             let mut tx = self.db.begin_internal("a line is wanted").await?;
@@ -140,11 +144,11 @@ impl Drive {
         });
         wanted.await?;
         let door = self.door(task, server).await?;
-        self.converger.converge_to_prove(&door, &task.access).await?;
+        let edited = self.converger.converge_to_prove(&door, &task.access).await?;
         for version in versions {
             self.line(task, server, version, LineState::Installed, None, None).await?;
         }
-        Ok(())
+        Ok(Some(edited))
     }
 
     async fn prove(&self, task: &Task, server: &ServerId) -> Result<(), Failure> {
@@ -231,9 +235,9 @@ impl Drive {
 
     /// The host is to end the old key by itself, where it can; after the rewrite the key must still be accepted, or the
     /// rewrite is undone and Keywright ends it.
-    async fn expire_old(&self, task: &Task, server: &ServerId) -> Result<(), Failure> {
+    async fn expire_old(&self, task: &Task, server: &ServerId) -> Result<Option<Edited>, Failure> {
         let old = task.old_version()?;
-        let Some(enforced_by) = self.standing(task, server, old).await? else { return Ok(()) };
+        let Some(enforced_by) = self.standing(task, server, old).await? else { return Ok(None) };
         let door = self.door(task, server).await?;
         let key = public_key(old)?;
         if enforced_by != Some(Enforcer::Keywright) {
@@ -244,14 +248,17 @@ impl Drive {
                 let over = self.db.now().await?;
                 if receipt.accepted || task.rotation.grace_ends_at.is_some_and(|end| end <= over) {
                     let by = Some(Enforcer::Sshd);
-                    return self.line(task, server, old, LineState::Expiring, by, Some(&receipt)).await;
+                    self.line(task, server, old, LineState::Expiring, by, Some(&receipt)).await?;
+                    return Ok(Some(edited));
                 }
             }
             self.line(task, server, old, LineState::Installed, Some(Enforcer::Keywright), None).await?;
         }
-        self.converger.converge(&door, &task.access).await?;
+        let edited = self.converger.converge(&door, &task.access).await?;
         let receipt = self.probe.offer(task.work(), server, &task.access.account, key).await?;
-        self.line(task, server, old, LineState::Installed, Some(Enforcer::Keywright), Some(&receipt)).await
+        let by = Some(Enforcer::Keywright);
+        self.line(task, server, old, LineState::Installed, by, Some(&receipt)).await?;
+        Ok(Some(edited))
     }
 
     async fn retire_old(&self, task: &Task) -> Result<(), Failure> {
@@ -269,7 +276,7 @@ impl Drive {
     }
 
     /// From a host that has proven the new key, or that leaves the access.
-    async fn remove_old(&self, task: &Task, server: &ServerId) -> Result<(), Failure> {
+    async fn remove_old(&self, task: &Task, server: &ServerId) -> Result<Option<Edited>, Failure> {
         if task.rotation.brings_a_key() {
             let old = task.old_version()?;
             let done = self.db.serialized(|| async {
@@ -284,14 +291,16 @@ impl Drive {
         let door = self.door(task, server).await?;
         match self.converger.converge(&door, &task.access).await {
             // No account, no way in; the offers prove it.
-            Err(failure) if failure.is(Reason::AccountNotFound) => Ok(()),
-            other => other.map(drop),
+            Err(failure) if failure.is(Reason::AccountNotFound) => Ok(None),
+            other => other.map(Some),
         }
     }
 
-    async fn prove_refused(&self, task: &Task, server: &ServerId) -> Result<(), Failure> {
+    async fn prove_refused(&self, task: &Task, step: &Step) -> Result<(), Failure> {
+        let server = server_of(step)?;
+        let mut asking = Asking { work: task.work(), has_turn: has_turn(&step.reason) };
         if task.rotation.brings_a_key() {
-            return self.prove_one_refused(task, server, task.old_version()?).await;
+            return self.prove_one_refused(task, server, task.old_version()?, asking).await;
         }
         let mut reader = store::reader(&self.db).await?;
         let lines = store::line::of(&mut reader, &task.access.id).await?;
@@ -302,7 +311,8 @@ impl Drive {
             version.public_key.is_some() && line.is_some_and(|line| line.state != LineState::RemovedProven)
         };
         for version in task.versions.iter().filter(left) {
-            self.prove_one_refused(task, server, version).await?;
+            self.prove_one_refused(task, server, version, asking).await?;
+            asking.has_turn = false;
         }
         Ok(())
     }
@@ -312,9 +322,10 @@ impl Drive {
         task: &Task,
         server: &ServerId,
         version: &Version,
+        asking: Asking<'_>,
     ) -> Result<(), Failure> {
         let key = public_key(version)?;
-        let receipt = self.probe.offer(task.work(), server, &task.access.account, key).await?;
+        let receipt = self.refusals.offer(asking, server, &task.access.account, key).await?;
         if !receipt.accepted {
             return self.line(task, server, version, LineState::RemovedProven, None, Some(&receipt)).await;
         }

@@ -1,6 +1,7 @@
 //! The way back, before a promotion.
 
 use super::drive::{Drive, Task, server_of};
+use crate::adapters::hosts::Edited;
 use crate::model::{Rotation, Step, Version, VersionState};
 use crate::store;
 use keywright_domain::ids::ServerId;
@@ -28,14 +29,17 @@ pub async fn turn_back(tx: &mut Tx, rotation: &mut Rotation, why: &Failure) -> R
 impl Drive {
     /// The host without the new key. Idempotent: what is desired was set when the rotation turned back. Where a file
     /// cannot be edited, it is enough that the host refuses what the rotation would have brought.
-    pub(super) async fn restore(&self, task: &Task, step: &Step) -> Result<(), Failure> {
+    pub(super) async fn restore(&self, task: &Task, step: &Step) -> Result<Option<Edited>, Failure> {
         let server = server_of(step)?;
         let door = self.door(task, server).await?;
-        let Err(failure) = self.converger.converge(&door, &task.access).await else { return Ok(()) };
+        let failure = match self.converger.converge(&door, &task.access).await {
+            Ok(edited) => return Ok(Some(edited)),
+            Err(failure) => failure,
+        };
         if !is_refused_file(&failure) || self.is_accepted(task, server).await? {
             return Err(failure);
         }
-        Ok(())
+        Ok(None)
     }
 
     async fn is_accepted(&self, task: &Task, server: &ServerId) -> Result<bool, Failure> {

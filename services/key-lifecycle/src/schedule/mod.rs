@@ -1,11 +1,12 @@
-//! What happens to keys because of their age: automatic rotations, the notices before and after, and the one extension
-//! of a grace whose new key nobody has.
+//! What happens to keys because time passes: automatic rotations, the notices before and after, the one extension of a
+//! grace whose new key nobody has, and the end of private halves that were downloaded.
 //!
 //! | file | |
 //! |---|---|
 //! | `window` | when (pure) |
 //! | `ages` | keys that are due |
 //! | `graces` | graces that end |
+//! | `forgotten` | downloads that nobody acknowledged |
 //! | `caps` | how many at once |
 //!
 //! Invariants: everything is read from the database by its clock, so any replica may do a round, and a round that is
@@ -14,6 +15,7 @@
 
 mod ages;
 pub mod caps;
+mod forgotten;
 mod graces;
 mod told;
 pub mod window;
@@ -85,6 +87,7 @@ impl Scheduler {
             checked => checked?,
         }
         let now = self.db.now().await?;
+        self.forgotten(now).await?;
         self.graces(now).await?;
         self.ages(now).await
     }

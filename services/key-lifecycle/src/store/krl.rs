@@ -168,14 +168,12 @@ pub async fn files(conn: &mut Connection) -> Result<Vec<ServerId>, Error> {
     rows.iter().map(|row| row.text("server_id")).collect()
 }
 
-/// The server's sshd reads a file where none of ours was known: it is looked at now.
+/// The server's sshd reads a file where none of ours is known: it is looked at now, whatever a look before came to.
 pub async fn hurry_first(tx: &mut Tx, server: &ServerId) -> Result<(), Error> {
-    sqlx::query(
-        "UPDATE revoked_keys_file SET next_at = 0 WHERE server_id = $1 AND path = '' AND reason = ''",
-    )
-    .bind(server.as_str())
-    .execute(tx.conn())
-    .await?;
+    sqlx::query("UPDATE revoked_keys_file SET next_at = 0 WHERE server_id = $1 AND path = ''")
+        .bind(server.as_str())
+        .execute(tx.conn())
+        .await?;
     Ok(())
 }
 

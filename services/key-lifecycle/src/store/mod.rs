@@ -18,6 +18,7 @@ pub mod management;
 pub mod notice;
 pub mod notification_target;
 pub mod offboarding;
+pub mod offer_turn;
 pub mod overview;
 pub mod policy;
 pub mod recovery;

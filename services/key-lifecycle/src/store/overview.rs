@@ -1,7 +1,7 @@
 //! What campaigns and operators see of many accesses at once, and the keys that are exposed. Reads only.
 
 use super::Connection;
-use crate::model::{Effective, Exposed, Facts, Level, OwnSettings};
+use crate::model::{Effective, Exposed, ExposureKind, Facts, Level, OwnSettings};
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::{AccessId, ServerId, TenantId};
 use keywright_runtime::page::Page;
@@ -170,22 +170,32 @@ pub async fn exposed_by_tenant(conn: &mut Connection, now: Instant) -> Result<Ha
     rows.iter().map(|row| Ok((row.text("tenant_id")?, row.int("exposed")?))).collect()
 }
 
-/// Of all tenants, and since when the longest.
-pub async fn exposed_in_all(conn: &mut Connection, now: Instant) -> Result<(u64, Option<Instant>), Error> {
-    let row = sqlx::query(
-        "SELECT COUNT(*) AS exposed, MIN(since) AS first
-           FROM (SELECT MIN(v.requested_at) AS since FROM revocation_host h CROSS JOIN revocation v
-                  WHERE v.id = h.revocation_id AND h.proven_at IS NULL GROUP BY v.access_id, h.server_id
+/// Of all tenants by kind, and since when the longest.
+pub async fn exposed_by_kind(
+    conn: &mut Connection,
+    now: Instant,
+) -> Result<Vec<(ExposureKind, u64, Instant)>, Error> {
+    let rows = sqlx::query(
+        "SELECT kind, COUNT(*) AS exposed, MIN(since) AS first
+           FROM (SELECT CASE WHEN EXISTS (SELECT w.id FROM revocation w
+                                           WHERE w.access_id = o.access_id AND w.compromised_at IS NOT NULL
+                                             AND w.requested_at >= o.since)
+                             THEN 'COMPROMISED' ELSE 'REVOKED' END AS kind, o.since
+                   FROM (SELECT v.access_id, MIN(v.requested_at) AS since
+                           FROM revocation_host h CROSS JOIN revocation v
+                          WHERE v.id = h.revocation_id AND h.proven_at IS NULL
+                          GROUP BY v.access_id, h.server_id) AS o
                   UNION ALL
-                 SELECT r.grace_ends_at AS since FROM rotation r
+                 SELECT 'GRACE_ENDED' AS kind, r.grace_ends_at AS since FROM rotation r
                    JOIN rotation_step s ON s.rotation_id = r.id AND s.name = 'prove_refused' AND s.state <> 'DONE'
                   WHERE r.grace_ends_at <= $1 AND r.grace_ended_at IS NULL AND r.next_at IS NOT NULL
-                    AND r.state <> 'SUPERSEDED') AS exposed",
+                    AND r.state <> 'SUPERSEDED') AS exposed
+          GROUP BY kind",
     )
     .bind(now.micros())
-    .fetch_one(conn)
+    .fetch_all(conn)
     .await?;
-    Ok((row.int("exposed")?, row.opt_int("first")?))
+    rows.iter().map(|row| Ok((row.text("kind")?, row.int("exposed")?, row.int("first")?))).collect()
 }
 
 /// How many rotations ended how.

@@ -6,6 +6,7 @@ use keywright_domain::clock::Instant;
 use keywright_domain::ids::{AccessId, RevocationId, ServerId};
 use keywright_storage::{Columns, Error, Tx};
 use sqlx::any::AnyRow;
+use std::collections::HashSet;
 
 /// To be driven at once.
 pub async fn insert(tx: &mut Tx, revocation: &Revocation, hosts: &[RevocationHost]) -> Result<(), Error> {
@@ -82,6 +83,16 @@ pub async fn hurry(tx: &mut Tx, server: &ServerId) -> Result<(), Error> {
     .execute(tx.conn())
     .await?;
     Ok(())
+}
+
+/// Servers on which a revocation is open that could not reach them the last time.
+pub async fn unanswered(conn: &mut Connection) -> Result<HashSet<ServerId>, Error> {
+    let rows = sqlx::query(
+        "SELECT DISTINCT server_id FROM revocation_host WHERE proven_at IS NULL AND reason = 'HOST_UNREACHABLE'",
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| row.text("server_id")).collect()
 }
 
 /// Looks again then.

@@ -5,6 +5,36 @@ use keywright_domain::clock::Instant;
 use keywright_domain::ids::{AccessId, RotationId, TenantId, VersionId};
 use keywright_storage::{Columns, Error, Tx};
 
+/// Accesses whose key was downloaded as often as it may be, can be fetched by nobody any more, and is to be forgotten
+/// then by its policy.
+pub async fn downloaded(
+    conn: &mut Connection,
+    now: Instant,
+    limit: i64,
+) -> Result<Vec<(AccessId, TenantId)>, Error> {
+    let rows = sqlx::query(
+        "SELECT v.access_id, a.tenant_id
+           FROM key_version v JOIN access a ON a.id = v.access_id
+           LEFT JOIN policy p0 ON p0.subject = ''
+           LEFT JOIN policy p1 ON p1.subject = a.tenant_id
+           LEFT JOIN policy p2 ON p2.subject = a.id
+          WHERE v.state = 'ACTIVE' AND v.destroy_at IS NULL AND v.client_key IS NULL
+            AND a.revoked_at IS NULL AND a.closed_at IS NULL
+            AND COALESCE(p2.forget_after_download, p1.forget_after_download, p0.forget_after_download, 0) = 1
+            AND (SELECT COUNT(*) FROM download_claim c WHERE c.version_id = v.id)
+                >= COALESCE(p2.downloads_per_version, p1.downloads_per_version, p0.downloads_per_version, 1)
+            AND EXISTS (SELECT c.id FROM download_claim c WHERE c.version_id = v.id)
+            AND NOT EXISTS (SELECT c.id FROM download_claim c
+                             WHERE c.version_id = v.id AND c.acknowledged_at IS NULL AND c.expires_at > $1)
+          ORDER BY v.id LIMIT $2",
+    )
+    .bind(now.micros())
+    .bind(limit)
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| Ok((row.text("access_id")?, row.text("tenant_id")?))).collect()
+}
+
 /// A key in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InUse {

@@ -73,7 +73,8 @@ pub async fn destroy(tx: &mut Tx, id: &VersionId) -> Result<(), Error> {
 }
 
 /// Revokes every live version of the access and has its material destroyed. `compromised` marks what was revoked last:
-/// now, or, where nothing was alive any more, by the revocation before.
+/// now, or, where nothing was alive any more, by the revocation before. A key that has never come into use may be marked,
+/// but it does not stand for the one that somebody had.
 pub async fn revoke_all(tx: &mut Tx, access: &AccessId, compromised: bool) -> Result<(), Error> {
     let now = tx.now().micros();
     sqlx::query(
@@ -88,7 +89,9 @@ pub async fn revoke_all(tx: &mut Tx, access: &AccessId, compromised: bool) -> Re
         sqlx::query(
             "UPDATE key_version SET compromised_at = $2, pushed_state = NULL
               WHERE access_id = $1 AND compromised_at IS NULL
-                AND revoked_at = (SELECT MAX(revoked_at) FROM key_version WHERE access_id = $1)",
+                AND revoked_at >= COALESCE(
+                    (SELECT MAX(revoked_at) FROM key_version WHERE access_id = $1 AND promoted_at IS NOT NULL),
+                    (SELECT MAX(revoked_at) FROM key_version WHERE access_id = $1))",
         )
         .bind(access.as_str())
         .bind(now)

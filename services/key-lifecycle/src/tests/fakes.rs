@@ -169,6 +169,7 @@ impl probe::proof_service_server::ProofService for Prober {
         request: Request<probe::ProveOfferRequest>,
     ) -> Answer<probe::ProveOfferResponse> {
         let asked = request.into_inner();
+        self.range.meanwhile_offered.pass().await;
         let accepted = match &self.dialer {
             None => self.ask("offer", &asked.server_id, &asked.username, &asked.public_key)?,
             Some(dialer) => {

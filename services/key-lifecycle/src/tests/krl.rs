@@ -231,6 +231,26 @@ async fn a_file_that_cannot_be_written_holds_no_revocation_back_and_is_tried_aga
 }
 
 #[tokio::test]
+async fn the_first_list_of_a_host_that_could_not_be_written_is_tried_again_soon() {
+    for why in [Reason::HostFileDiskFull, Reason::HostEditFailed, Reason::HostUnreachable] {
+        let world = World::new().await;
+        let server = server(&world, GROUP);
+        let access = world.access(std::slice::from_ref(&server)).await;
+        world.range.state.lock().unwrap().lists.insert(server.clone(), Vec::new());
+        world.range.fail("write_list", 1, why);
+
+        revoke(&world, &access.id, false).await;
+        world.settle().await;
+        assert_eq!(world.range.state.lock().unwrap().lists[&server], b"", "{why:?}");
+        world.pass(Duration::from_secs(2));
+        world.lists.once().await.unwrap();
+
+        let list = get(&world, &operator(), GROUP, "").await.file.unwrap().data;
+        assert_eq!(world.range.state.lock().unwrap().lists[&server], list, "{why:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_file_that_somebody_changed_is_found_within_a_day() {
     let world = World::new().await;
     let server = server(&world, GROUP);

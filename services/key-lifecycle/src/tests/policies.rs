@@ -256,6 +256,33 @@ async fn the_private_half_is_forgotten_when_its_last_download_is_acknowledged() 
 }
 
 #[tokio::test]
+async fn the_private_half_is_forgotten_when_nobody_can_fetch_it_any_more() {
+    let world = World::new().await;
+    let (own, other) = (world.access(&[world.server()]).await.id, world.access(&[world.server()]).await.id);
+    let policy = proto::Policy { forget_after_download: Some(true), ..Default::default() };
+    world.access_policy(&own, policy).await;
+    let mut client = world.accesses(&world.owner);
+    for access in [&own, &other] {
+        answer(client.download_ssh_key(world.download(access)).await).unwrap();
+    }
+    let forgotten = async || {
+        world.scheduler.round().await.unwrap();
+        world.settle().await;
+        world.vault.state.lock().unwrap().versions.values().filter(|(_, one)| one.material_destroyed).count()
+    };
+    world.pass(std::time::Duration::from_secs(599));
+    assert_eq!(forgotten().await, 0, "the claim may be fetched again");
+    world.pass(std::time::Duration::from_secs(2));
+    assert_eq!(forgotten().await, 1, "the policy of the other keeps it");
+    let told = async || {
+        forgotten().await;
+        world.log.actions().iter().filter(|action| *action == "access.forget_key").count()
+    };
+    assert_eq!((told().await, told().await), (1, 1));
+    assert_eq!(world.view(&own).await.download(), proto::DownloadState::Downloaded);
+}
+
+#[tokio::test]
 async fn a_brake_is_pulled_and_released_and_shown() {
     let world = World::new().await;
     world.server();

@@ -12,7 +12,7 @@ use keywright_domain::fingerprint::Fingerprint;
 use keywright_domain::key::PublicKey;
 use keywright_domain::reason::Reason;
 use keywright_runtime::failure::Failure;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -43,6 +43,10 @@ pub struct State {
     pub failing: HashMap<String, (usize, Reason)>,
     /// Of those: how often they succeed before.
     pub passing: HashMap<String, usize>,
+    /// Servers that take a connection and never say a word.
+    pub silent: HashSet<String>,
+    /// Sessions on a server; one, where nothing was said or ended yet.
+    pub sessions: HashMap<String, u32>,
     /// What the log of a server has.
     pub logs: HashMap<String, LogLines>,
     /// What was done, as `action server`.
@@ -55,11 +59,18 @@ pub struct Range {
     pub clock: Clock,
     /// While a file is edited.
     pub meanwhile: Meanwhile,
+    /// While a key is offered.
+    pub meanwhile_offered: Meanwhile,
 }
 
 impl Range {
     pub fn new(clock: Clock) -> Self {
-        Self { state: Arc::default(), clock, meanwhile: Meanwhile::default() }
+        Self {
+            state: Arc::default(),
+            clock,
+            meanwhile: Meanwhile::default(),
+            meanwhile_offered: Meanwhile::default(),
+        }
     }
 
     pub fn fail(&self, action: &str, times: usize, reason: Reason) {
@@ -138,8 +149,11 @@ impl Hosts for Range {
         wanted: &DesiredKeys,
     ) -> Result<Edited, Trouble> {
         self.meanwhile.pass().await;
-        let mut state = self.state.lock().unwrap();
         let server = door.server.id.as_str();
+        while self.state.lock().unwrap().silent.contains(server) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let mut state = self.state.lock().unwrap();
         let failed = |reason| Trouble::Failed(Failure::new(reason, "It failed."));
         Self::enter(&mut state, "converge", server).map_err(failed)?;
         let enforcing = state.enforcing;
@@ -149,7 +163,7 @@ impl Hosts for Range {
         }
         file.revision = wanted.revision;
         file.keys.retain(|blob, _| !wanted.all_blobs.contains(blob));
-        let mut edited = Edited::default();
+        let mut edited = Edited { host_key: "SHA256:host".to_owned(), ..Edited::default() };
         for key in &wanted.keys {
             file.options = key.options.iter().map(|option| option.as_str().to_owned()).collect();
             let end = key.until.filter(|_| enforcing);
@@ -177,7 +191,8 @@ impl Hosts for Range {
         let action = if keys.is_some() { "end_sessions" } else { "end_all_sessions" };
         Self::enter(&mut state, action, door.server.id.as_str())
             .map_err(|reason| Failure::new(reason, "It failed."))?;
-        Ok(Sessions { ended: "1".to_owned(), ..Sessions::default() })
+        let ended = state.sessions.insert(door.server.id.to_string(), 0).unwrap_or(1);
+        Ok(Sessions { ended: ended.to_string(), ..Sessions::default() })
     }
 
     async fn look_at_revoked_keys(&self, door: &Door) -> Result<Option<RevokedKeysFile>, Failure> {

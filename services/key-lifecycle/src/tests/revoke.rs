@@ -3,6 +3,7 @@
 use super::world::{World, answer, operator, reason};
 use crate::store;
 use keywright_domain::ids::{RevocationId, ServerId};
+use keywright_domain::key::PublicKey;
 use keywright_domain::reason::Reason;
 use keywright_proto::credential::VersionState;
 use keywright_proto::lifecycle as proto;
@@ -29,6 +30,11 @@ async fn active_and_grace_keys_end_everywhere_and_their_material_is_destroyed() 
     world.settle().await;
     let begun = revoke(&world, &access.id).await;
     assert_eq!(world.view(&access.id).await.status(), proto::AccessStatus::Revoked);
+    assert!(
+        states(&world).iter().all(|state| *state == VersionState::Revoked),
+        "credential-store knows it before the caller does"
+    );
+    assert_eq!(revoke(&world, &access.id).await.id, begun.id, "a repetition answers the running one");
     world.settle().await;
     let done = world.revocation(&begun.id).await;
     assert_eq!(done.state(), RevocationState::Succeeded);
@@ -39,7 +45,31 @@ async fn active_and_grace_keys_end_everywhere_and_their_material_is_destroyed() 
         assert!(world.range.file(server, &access.account).keys.is_empty());
     }
     assert!(states(&world).iter().all(|state| *state == VersionState::Revoked));
-    assert_eq!(revoke(&world, &access.id).await.id, begun.id, "a repetition answers the same");
+}
+
+#[tokio::test]
+async fn one_that_is_asked_for_when_the_last_has_ended_looks_at_the_hosts_again() {
+    let world = World::new().await;
+    let server = world.server();
+    let access = world.access(std::slice::from_ref(&server)).await;
+    let first = revoke(&world, &access.id).await;
+    world.settle().await;
+    assert_eq!(world.revocation(&first.id).await.state(), RevocationState::Succeeded);
+    let blob = PublicKey::parse_openssh(&access.public_key).unwrap().blob().to_vec();
+    let place = (server.clone(), access.account.clone());
+    world.range.state.lock().unwrap().files.get_mut(&place).unwrap().keys.insert(blob, None);
+    world.pass(Duration::from_secs(60));
+
+    let second = revoke(&world, &access.id).await;
+
+    assert_ne!(second.id, first.id);
+    world.settle().await;
+    let ended = world.revocation(&second.id).await;
+    assert_eq!(
+        (ended.state(), ended.hosts[0].state.as_str()),
+        (RevocationState::Succeeded, "REMOVED_PROVEN")
+    );
+    assert!(world.range.file(&server, &access.account).keys.is_empty());
 }
 
 #[tokio::test]
@@ -161,31 +191,6 @@ async fn an_edit_from_before_the_revocation_comes_too_late() {
 }
 
 #[tokio::test]
-async fn sessions_end_as_asked() {
-    for (compromised, all, keep, expected) in [
-        (false, false, false, (1, 0)),
-        (true, false, false, (0, 1)),
-        (false, true, false, (0, 1)),
-        (true, false, true, (0, 0)),
-    ] {
-        let world = World::new().await;
-        let access = world.access(&[world.server()]).await;
-        let asked = proto::RevokeSshAccessRequest {
-            compromised,
-            end_all_sessions: all,
-            keep_sessions: keep,
-            ..world.revoke(&access.id)
-        };
-        answer(world.accesses(&world.owner).revoke_ssh_access(asked).await).unwrap();
-        world.settle().await;
-        assert_eq!((world.range.done("end_sessions"), world.range.done("end_all_sessions")), expected);
-        let marked =
-            world.vault.state.lock().unwrap().versions.values().any(|(_, version)| version.compromised);
-        assert_eq!(marked, compromised);
-    }
-}
-
-#[tokio::test]
 async fn a_key_found_to_be_compromised_later_is_marked_by_a_second_revocation() {
     let world = World::new().await;
     let access = world.access(&[world.server()]).await;
@@ -219,6 +224,35 @@ async fn only_the_keys_of_the_last_revocation_are_marked() {
         .map(|(_, version)| version.number)
         .collect();
     assert_eq!(marked, [2]);
+}
+
+#[tokio::test]
+async fn a_key_found_to_be_compromised_while_its_successor_is_being_made_is_marked_and_so_is_that() {
+    for turns in [1, 3] {
+        let world = World::new().await;
+        let server = world.server();
+        let access = world.access(std::slice::from_ref(&server)).await;
+        revoke(&world, &access.id).await;
+        world.settle().await;
+        world.pass(Duration::from_secs(1));
+        let begun = world.accesses(&world.owner).regenerate_ssh_key(world.regenerate(&access.id)).await;
+        let rotation = answer(begun).unwrap().rotation.unwrap();
+        let id = rotation.id.clone().try_into().unwrap();
+        for _ in 0..turns {
+            assert!(world.worker.drive.once(&id, None).await.unwrap());
+        }
+
+        let asked = proto::RevokeSshAccessRequest { compromised: true, ..world.revoke(&access.id) };
+        answer(world.accesses(&world.owner).revoke_ssh_access(asked).await).unwrap();
+        world.settle().await;
+
+        assert_eq!(world.rotation(&rotation.id).await.state(), RotationState::Superseded);
+        assert_eq!(world.view(&access.id).await.status(), proto::AccessStatus::Revoked);
+        assert!(world.range.file(&server, &access.account).keys.is_empty());
+        let state = world.vault.state.lock().unwrap();
+        let marked = state.versions.values().filter(|(_, version)| version.compromised).count();
+        assert_eq!(marked, 2, "after {turns} turns");
+    }
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ async fn tenants_are_found_and_an_exposed_key_is_seen_until_it_is_proven_refused
         let seen = eventually(LIMIT, async || measured.last(name) == Some(value)).await;
         assert!(seen, "{name} is {:?}", measured.last(name));
     };
-    reaches("keywright_exposed_keys", 0).await;
+    reaches("keywright_exposed_keys.compromised", 0).await;
     reaches("keywright_rotations.succeeded", 1).await;
     let body = json!({"name": "Beta", "externalId": "crm-77"});
     let other = text(&world.keywright.post("/api/tenants", body).await.success(), "/id");
@@ -49,8 +49,10 @@ async fn tenants_are_found_and_an_exposed_key_is_seen_until_it_is_proven_refused
     world.owner().post(&access.path("/revoke"), body).await.success();
     let tried = |it: &Value| it["items"][0]["attempts"].as_i64().unwrap_or_default() > 0;
     let exposed = world.keywright.wait_for("/api/admin/exposures", LIMIT, tried).await;
-    reaches("keywright_exposed_keys", 1).await;
-    assert!(eventually(LIMIT, async || measured.last("keywright_exposure_seconds_max") > Some(0)).await);
+    reaches("keywright_exposed_keys.compromised", 1).await;
+    reaches("keywright_exposed_keys.revoked", 0).await;
+    let longest = "keywright_exposure_seconds_max.compromised";
+    assert!(eventually(LIMIT, async || measured.last(longest) > Some(0)).await);
     assert_eq!(measured.last("keywright_revocation_seconds_count"), None);
     let exposure = &exposed["items"][0];
     assert_eq!(
@@ -64,7 +66,7 @@ async fn tenants_are_found_and_an_exposed_key_is_seen_until_it_is_proven_refused
 
     world.host.start_server().await;
     world.keywright.wait_for("/api/admin/exposures", LIMIT, |it| it["items"] == json!([])).await;
-    reaches("keywright_exposed_keys", 0).await;
+    reaches("keywright_exposed_keys.compromised", 0).await;
     reaches("keywright_revocation_seconds_count", 1).await;
     let refused: Answer = world.owner().get("/api/admin/exposures").await;
     assert_eq!(refused.status, 403, "{}", refused.json);

@@ -8,22 +8,39 @@ ordinary
 choose_drop
 
 field_of() { sed -n "s/^$2:[[:space:]]*\([^[:space:]]*\).*/\1/p" "/proc/$1/status" 2>/dev/null | head -n 1; }
-children_of() {
-  for status in $(grep -l "^PPid:[[:space:]]*$1\$" /proc/[0-9]*/status 2>/dev/null); do
-    status=${status#/proc/}
-    echo "${status%/status}"
-  done
+# `pid value` of a field of many processes, a few hundred files at a time: an argument list has an end, and a tool that
+# is started for each of a thousand processes never comes to the last.
+fields() {
+  field=$1 some= number=0
+  shift
+  {
+    for one; do
+      some="$some /proc/$one/status" number=$((number + 1))
+      [ "$number" -lt 400 ] || { grep -H "^$field:" $some 2>/dev/null; some= number=0; }
+    done
+    [ -z "$some" ] || grep -H "^$field:" $some 2>/dev/null
+  } | sed -n "s|^/proc/\([0-9]*\)/status:$field:[[:space:]]*\(.*\)|\1 \2|p"
 }
-tree_of() {
-  for child in $(children_of "$1"); do
-    echo "$child"
-    (tree_of "$child")
-  done
+everybody() { (cd /proc && echo [0-9]*); }
+# Who is whose child now: `of_LOOK_PID` holds the children of each.
+looks=0
+look() {
+  looks=$((looks + 1))
+  eval "$(fields PPid $(everybody) | sed -n "s/^\([0-9]*\) \([0-9]*\)\$/of_${looks}_\2=\"\${of_${looks}_\2-} \1\"/p")"
 }
-of_account() {
-  for status in $(grep -l "^Uid:[[:space:]]*$uid[[:space:]]" /proc/[0-9]*/status 2>/dev/null); do
-    status=${status#/proc/}
-    echo "${status%/status}"
+children_of() { eval "echo \${of_${looks}_$1-}"; }
+# These and everything below them, in `victims`.
+with_all_below() {
+  victims=" $* "
+  while [ $# -gt 0 ]; do
+    next=
+    for one; do
+      # Once each, whatever a look that took its time may have seen.
+      eval "below=\${of_${looks}_$one-} of_${looks}_$one="
+      next="$next $below"
+    done
+    victims="$victims$next "
+    set -- $next
   done
 }
 # Our own connection, and all that leads to it, is never ended.
@@ -52,9 +69,9 @@ is_ours() {
 # The process of each open session that is root's: its title cannot be the account's invention.
 # Dropbear has no titles: its process for a connection is known by the log or by what runs below it.
 sessions= listeners=
-for status in $(grep -lE '^Name:[[:space:]]*(sshd|sshd-session|dropbear)$' /proc/[0-9]*/status 2>/dev/null); do
-  pid=${status#/proc/} pid=${pid%/status}
-  [ "$(field_of "$pid" Uid)" = 0 ] || continue
+look
+servers=$(fields Name $(everybody) | sed -n 's/^\([0-9]*\) \(sshd\|sshd-session\|dropbear\)$/\1/p')
+for pid in $(fields Uid $servers | sed -n 's/^\([0-9]*\) 0[[:space:]].*/\1/p'); do
   title=$(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null)
   case $title in
     "sshd: $account [priv]"* | "sshd-session: $account [priv]"*) ;;
@@ -72,14 +89,6 @@ for status in $(grep -lE '^Name:[[:space:]]*(sshd|sshd-session|dropbear)$' /proc
   is_spared "$pid" || sessions="$sessions $pid"
 done
 
-# The ports at the other end of a process's connections.
-peer_ports() {
-  ls -l "/proc/$1/fd" 2>/dev/null | sed -n 's/.*socket:\[\([0-9]*\)\]$/\1/p' | while read -r inode; do
-    cat "/proc/$1/net/tcp" "/proc/$1/net/tcp6" 2>/dev/null | while read -r slot local remote state q t r owner to node rest; do
-      [ "$node" = "$inode" ] && printf '%d\n' "0x${remote##*:}"
-    done
-  done
-}
 # What the server logged: files, and the standard error of a server that was told to write there.
 log_files=
 for file in /var/log/auth.log.1 /var/log/auth.log /var/log/secure /var/log/messages; do
@@ -96,26 +105,48 @@ done
 # stranger tried to log in with cannot stand there.
 before='\([^]]*\]: \)\{0,1\}'
 before_dropbear='\([^]]*\]:\{0,1\} \([A-Z][a-z][a-z] [0-9 ][0-9] [0-9:]* \)\{0,1\}\)\{0,1\}'
-# The last line that says how the session of process $1 was opened: "SHA256:..." or "other", or nothing.
+# How the last login from each port was done, read once: `login_PORT`.
+from="for $account from [0-9a-fA-F.:%a-z]* port \([0-9][0-9]*\) ssh2"
+if [ "$all" = no ] && [ -n "$log_files" ]; then
+  eval "$(cat $log_files 2>/dev/null | sed -n \
+    -e "s|^${before}Accepted publickey $from.* \(SHA256:[A-Za-z0-9+/]\{43\}\).*|login_\2=\3|p" -e t \
+    -e "s|^${before}Accepted [a-z/-]* $from.*|login_\2=other|p")"
+fi
+# The ports at the other end of all connections in the network of a process: `port_INODE`.
+network=
+know_ports() {
+  seen_from=$(readlink "/proc/$1/ns/net")
+  [ "$seen_from" != "$network" ] || return 0
+  network=$seen_from
+  eval "$(cat "/proc/$1/net/tcp" "/proc/$1/net/tcp6" 2>/dev/null | sed -n \
+    's/^ *[0-9]*: [0-9A-F]*:[0-9A-F]* [0-9A-F]*:\([0-9A-F]*\) [0-9A-F]* [0-9A-F:]* [0-9A-F:]* [0-9A-F]* *[0-9]* *[0-9]* \([0-9]*\) .*/port_\2=\1/p')"
+}
+# How the session of process $1 was opened, by the last line that says so, in `by`: "SHA256:...", "other" or nothing.
 opened_by() {
-  lines=
+  by= lines=
   if command -v journalctl >/dev/null 2>&1; then
     lines=$(journalctl -q -b --no-pager -o cat "_PID=$1" 2>/dev/null </dev/null |
       grep -E "^(Accepted [a-z/-]* for $account from |(Pubkey|Password) auth succeeded for '$account')" | tail -n 1)
   fi
-  if [ -z "$lines" ] && [ -n "$log_files" ]; then
+  if [ -z "$lines" ] && [ -n "$log_files" ] && [ "$2" = dropbear ]; then
     lines=$(cat $log_files 2>/dev/null |
       grep "^[^]]*\[$1\]:\{0,1\} .*auth succeeded for '$account' " | grep "^$before_dropbear[PK][a-z]* auth succeeded" | tail -n 1)
-    for port in $(peer_ports "$1"); do
-      [ -z "$lines" ] || break
-      lines=$(cat $log_files 2>/dev/null |
-        grep "^${before}Accepted [a-z/-]* for $account from [0-9a-fA-F.:%a-z]* port $port ssh2" | tail -n 1)
-    done
   fi
-  [ -n "$lines" ] || return 0
-  found=$(printf '%s\n' "$lines" |
-    sed -n 's/.*\(Accepted publickey for\|Pubkey auth succeeded for\) .*[ ]\(SHA256:[A-Za-z0-9+/]\{43\}\).*/\2/p')
-  echo "${found:-other}"
+  if [ -n "$lines" ]; then
+    by=$(printf '%s\n' "$lines" |
+      sed -n 's/.*\(Accepted publickey for\|Pubkey auth succeeded for\) .*[ ]\(SHA256:[A-Za-z0-9+/]\{43\}\).*/\2/p')
+    by=${by:-other}
+    return 0
+  fi
+  [ "$2" = sshd ] && [ -n "$log_files" ] || return 0
+  know_ports "$1"
+  for node in $(ls -l "/proc/$1/fd" 2>/dev/null | sed -n 's/.*socket:\[\([0-9]*\)\]$/\1/p'); do
+    eval "port=\${port_$node-}"
+    [ -n "$port" ] || continue
+    port=$(printf '%d' "0x$port")
+    eval "by=\${login_$port-}"
+    [ -z "$by" ] || return 0
+  done
 }
 
 # Whether the login of this connection is still going on: its child speaks to the network without rights.
@@ -136,7 +167,7 @@ for pid in $sessions; do
   title=$(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null)
   case $title in
     *dropbear*)
-      by=$(opened_by "$pid")
+      opened_by "$pid" dropbear
       if [ -z "$by" ]; then
         mine=no
         for child in $(children_of "$pid"); do
@@ -145,7 +176,7 @@ for pid in $sessions; do
         [ "$mine" = yes ] || continue
       fi
       ;;
-    *) [ "$all" = yes ] || by=$(opened_by "$pid") ;;
+    *) [ "$all" = yes ] || opened_by "$pid" sshd ;;
   esac
   if [ "$all" = no ]; then
     case " $fingerprints " in
@@ -159,14 +190,12 @@ for pid in $sessions; do
   doomed="$doomed $pid"
   ended=$((ended + 1))
 done
-victims=
-for pid in $doomed; do
-  victims="$victims $pid $(tree_of "$pid")"
-done
+look
+with_all_below $doomed
 alive() {
   left=
-  for pid in $victims; do
-    case $(field_of "$pid" State) in '' | Z | X) ;; *) is_spared "$pid" || left="$left $pid" ;; esac
+  for pid in $(fields State $victims | sed -n 's/^\([0-9]*\) [^ZX].*/\1/p'); do
+    is_spared "$pid" || left="$left $pid"
   done
   [ -n "$left" ]
 }
@@ -190,8 +219,8 @@ fi
 printf 'ended=%s\nunknown=%s\n' "$ended" "$unknown"
 
 shown=0
-for pid in $(of_account); do
-  case $(field_of "$pid" State) in '' | Z | X) continue ;; esac
+own_pids=$(fields Uid $(everybody) | sed -n "s/^\([0-9]*\) $uid[[:space:]].*/\1/p")
+for pid in $(fields State $own_pids | sed -n 's/^\([0-9]*\) [^ZX].*/\1/p'); do
   is_spared "$pid" && continue
   [ "$shown" -ge 50 ] || ! is_ours "$pid" || continue
   shown=$((shown + 1))

@@ -104,6 +104,28 @@ async fn all_ends_every_session_and_every_process_of_the_account() {
 }
 
 #[tokio::test]
+async fn a_session_with_more_than_a_thousand_processes_ends_with_all_of_them() {
+    for shell in both().await {
+        shell.host().add_user("alice");
+        let key = keygen(KeyType::Ed25519, "").await.unwrap();
+        shell.host().write_authorized_keys("alice", format!("{}\n", key.public_line()));
+        let many = "n=0; while [ $n -lt 1200 ]; do sleep 600 & n=$((n + 1)); done; : >many; wait";
+        let file = key.private_file();
+        let session = ssh(shell.host(), "alice", &file, many);
+        let work = async {
+            let started = async || shell.host().home("alice").join("many").exists();
+            assert!(eventually(LIMIT, started).await);
+            let scope = [fingerprint(&key).await];
+            let host = Host::local(&shell, &CLOCK);
+            let ended = host.end_sessions(&alice(), SessionScope::OpenedBy(&scope)).await.unwrap();
+            assert_eq!((ended.sessions, ended.process_count), (SessionCount::Ended(1), 0));
+            assert_eq!(shell.host().processes_of("alice").await, [0u32; 0]);
+        };
+        tokio::join!(session, work);
+    }
+}
+
+#[tokio::test]
 async fn what_keywright_itself_runs_there_is_nobodys() {
     for shell in both().await {
         shell.host().add_user("alice");
