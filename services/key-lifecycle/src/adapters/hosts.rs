@@ -306,8 +306,8 @@ const fn what(reason: Reason) -> &'static str {
              address, and Dropbear knows few options."
         }
         Reason::AccountNotAllowed => {
-            "The account belongs to the system, or may become root: an account that is not root itself gives it no key. \
-             Or it is to be made, and its name is that of a group."
+            "The account belongs to the system; or it may become root, and Keywright's program (deploy/sudoers) gives \
+             it no key unless root says so; or it is to be made and its name is a group's."
         }
         Reason::HostFileSymlink => "The account's key file or its directory is a symbolic link.",
         Reason::HostFileNotRegular => "The account's key file is no regular file, or its directory is none.",
