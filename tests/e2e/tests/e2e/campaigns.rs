@@ -20,7 +20,11 @@ struct Fleet {
 impl Fleet {
     /// So many accesses on each of two hosts.
     async fn new(each: usize) -> Self {
-        let (world, second) = tokio::join!(World::embedded(), start_host(Sshd::OpenSsh));
+        Self::of(World::embedded().await, each).await
+    }
+
+    async fn of(world: World, each: usize) -> Self {
+        let second = start_host(Sshd::OpenSsh).await;
         let bootstrap = keygen(KeyType::Ed25519, "").await.unwrap();
         second.write_authorized_keys("root", format!("{}\n", bootstrap.public_line()));
         let server = register(&world.keywright, &world.tenant, &second, "web-2").await;
@@ -163,6 +167,53 @@ async fn an_operator_pauses_resumes_freezes_and_cancels() {
     assert!(ended.ok() == (end["state"] == "cancelled"), "{ended:?} {end}");
     let sum = |it: &Value| ["succeeded", "cancelled"].iter().map(|at| it[at].as_i64().unwrap()).sum::<i64>();
     assert_eq!(sum(&end), 4, "{end}");
+}
+
+#[tokio::test]
+async fn two_replicas_drive_one_campaign_and_begin_and_count_everything_once() {
+    let (world, other, _folder) = crate::replicas::two().await;
+    let mut fleet = Fleet::of(world, 4).await;
+    let folder = fleet.world.host.home("user1").join(".ssh");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o500)).unwrap();
+    let plan = ["--all", "--canary", "1", "--growth", "10", "--soak", "0", "--parallel", "2"];
+    let campaign = fleet.start(&[&plan[..], &["--failure-budget", "10%", "--confirm", "8"]].concat()).await;
+    let path = format!("/api/admin/campaigns/{campaign}");
+    let stopped = |it: &Value| it["state"] == "paused" && it["running"] == 0;
+    let there = other.wait_for(&path, LIMIT, stopped).await;
+    assert_eq!((&there["pauseReason"], &there["failed"]), (&json!("FAILURE_BUDGET"), &json!(1)), "{there}");
+    assert_eq!(fleet.world.keywright.get(&path).await.success(), there);
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).unwrap();
+
+    // Resumed at the one and paused at the other.
+    fleet.admin(&["campaign", "resume", &campaign]).await;
+    let before = there["succeeded"].as_i64().unwrap();
+    other.wait_for(&path, LIMIT, |it| it["succeeded"].as_i64().unwrap() > before).await;
+    other.post(&format!("{path}/pause"), json!({})).await.success();
+    let paused = fleet.reaches(&campaign, stopped).await;
+    // Both are awake meanwhile, and begin nothing.
+    let further = fleet.world.provision().await.id;
+    let still = other.get(&path).await.success();
+    assert_eq!((&still["pending"], &still["running"]), (&paused["pending"], &json!(0)), "{still}");
+    fleet.admin(&["campaign", "resume", &campaign]).await;
+    fleet.world.keywright.kill9().await;
+    let done = other.wait_for(&path, LIMIT, |it| it["state"] == "succeeded").await;
+    assert_eq!((&done["succeeded"], &done["failed"]), (&json!(7), &json!(1)), "{done}");
+    fleet.world.keywright.restart().await.unwrap();
+    let mut versions = fleet.versions().await;
+    assert_eq!(versions.remove(1), 1, "the failed one keeps its key");
+    assert_eq!(versions, [2; 7]);
+    for access in &fleet.accesses {
+        let shown = other.get(&fleet.path(access)).await.success();
+        let begun = shown["recentRotations"].as_array().unwrap().iter();
+        assert_eq!(begun.filter(|it| it["kind"] == "rotate").count(), 1, "{shown}");
+    }
+    assert!(!fleet.accesses.contains(&further));
+    let logged = async |action: &str| {
+        let path = format!("/api/audit/events?action={action}&target={campaign}&outcome=succeeded");
+        other.get(&path).await.success()["items"].as_array().unwrap().len()
+    };
+    assert_eq!((logged("campaign.pause").await, logged("campaign.finish").await), (1, 1));
 }
 
 #[tokio::test]

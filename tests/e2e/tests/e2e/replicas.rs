@@ -8,7 +8,7 @@ use keywright_e2e::{Access, KeyFile, LIMIT, Sshd, Stores, World, text};
 use keywright_kit::{Answer, Keywright, TestHost, ssh};
 use serde_json::{Value, json};
 
-async fn two() -> (World, Keywright, tempfile::TempDir) {
+pub async fn two() -> (World, Keywright, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let (options, database) = options(Stores::External).await;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{access, count, table, titled, yes_no};
+use super::{access, count, grid, table, titled, yes_no};
 use crate::fields::{flag, list as items_of, number, text, time, word};
 use crate::output::{Block, facts};
 
@@ -53,8 +53,33 @@ pub fn tenant(detail: &Value) -> Vec<Block> {
             ("Frozen", yes_no(flag(detail, "/overview/frozen"))),
         ]),
         titled("Accesses", access::list(items_of(detail, "/accesses"))),
+        titled("Last errors", errors(items_of(detail, "/accesses"))),
         titled("Exposed", exposures(items_of(detail, "/exposures"))),
     ]
+}
+
+/// What the last rotation of each access failed at, or is failing at on a host.
+fn errors(accesses: &[Value]) -> Block {
+    let mut rows = Vec::new();
+    for access in accesses {
+        let Some(rotation) = items_of(access, "/recentRotations").first() else { continue };
+        let steps = items_of(rotation, "/steps").iter().filter(|step| text(step, "/state") != "done");
+        let failed = [rotation].into_iter().chain(steps).filter(|it| !text(it, "/reason").is_empty());
+        let row = |at: &Value| {
+            vec![
+                text(access, "/id").into(),
+                text(rotation, "/id").into(),
+                word(rotation, "/state"),
+                text(at, "/serverId").into(),
+                text(at, "/reason").into(),
+                text(at, "/message").into(),
+            ]
+        };
+        // Of a rotation that has ended, its own word counts.
+        let ended = !text(rotation, "/reason").is_empty();
+        rows.extend(failed.take(if ended { 1 } else { usize::MAX }).map(row));
+    }
+    grid(&["ACCESS", "ROTATION", "STATE", "SERVER", "REASON", "MESSAGE"], rows)
 }
 
 pub fn exposures(items: &[Value]) -> Block {
@@ -106,6 +131,26 @@ mod tests {
             "due": "unspecified", "accessCount": 0})];
         let text = tenants(&items).render();
         assert!(text.contains("Acme") && !text.contains("UNSPECIFIED"), "{text}");
+    }
+
+    #[test]
+    fn the_last_errors_say_where_and_why() {
+        let waits =
+            json!({"serverId": "srv_2", "state": "failed", "reason": "HOST_UNREACHABLE", "message": "Away."});
+        let done = json!({"serverId": "srv_1", "state": "done", "reason": "", "message": ""});
+        let rotation = |state: &str, reason: &str| {
+            json!({"id": "rot_1", "state": state, "reason": reason,
+            "message": "Read-only.", "steps": [done, waits]})
+        };
+        let of = |rotations: Value| errors(&[json!({"id": "acc_1", "recentRotations": rotations})]).render();
+        let converging = of(json!([rotation("converging", "")]));
+        assert!(converging.contains("srv_2") && converging.contains("HOST_UNREACHABLE"), "{converging}");
+        assert!(!converging.contains("srv_1"), "{converging}");
+        let failed = of(json!([rotation("failed", "HOST_FILE_READ_ONLY")]));
+        assert!(failed.contains("HOST_FILE_READ_ONLY") && !failed.contains("HOST_UNREACHABLE"), "{failed}");
+        let mended =
+            of(json!([{"id": "rot_2", "state": "succeeded", "reason": ""}, rotation("failed", "X")]));
+        assert!(!mended.contains("rot_1"), "{mended}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use rustify::errors::ClientError;
 use serde::Deserialize;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
+use vaultrs::error::ClientError as VaultClientError;
 
 /// The longest that an operator waits for the answer.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -134,10 +135,21 @@ impl Endpoint for ReadHealth {
     }
 }
 
+/// Its answer, whatever the status: something in between may not pass the parameters on, and then a standby says 429.
+fn said(asked: Result<Answer, VaultClientError>) -> Option<Answer> {
+    match asked {
+        Ok(answer) => Some(answer),
+        Err(VaultClientError::RestClientError {
+            source: ClientError::ServerResponseError { content: Some(content), .. },
+        }) => serde_json::from_str(&content).ok(),
+        Err(_) => None,
+    }
+}
+
 impl VaultStore {
     async fn health(&self) -> Health {
         let asked = quiet(vaultrs::api::exec_with_no_result(&*self.client, ReadHealth)).await;
-        let Ok(answer) = asked else { return unreachable(StoreKind::Vault) };
+        let Some(answer) = said(asked) else { return unreachable(StoreKind::Vault) };
         let message = match (answer.initialized, answer.sealed) {
             (false, _) => "OpenBao or Vault is not initialized: initialize it (bao operator init).",
             (true, true) => "OpenBao or Vault is sealed: unseal it there (bao operator unseal).",
@@ -166,5 +178,96 @@ impl VaultStore {
             latency: Duration::ZERO,
             message,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::custody::VaultSettings;
+    use keywright_domain::secret::Secret;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// A node that answers about itself like this; with its own status codes where nobody passes the parameters on.
+    async fn node(about: &'static str, status: u16, heeds: bool) -> VaultStore {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = Vec::new();
+                while !head.windows(4).any(|window| window == b"\r\n\r\n") {
+                    if stream.read_buf(&mut head).await.unwrap_or(0) == 0 {
+                        break;
+                    }
+                }
+                let line = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned();
+                let (status, body) = match line.contains("/v1/sys/health") {
+                    true if heeds && line.contains(&format!("{}=200", code(status))) => (200, about),
+                    true => (status, about),
+                    false => (404, r#"{"errors": []}"#),
+                };
+                let length = body.len();
+                let answer = format!(
+                    "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+                );
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        store(&address)
+    }
+
+    fn code(status: u16) -> &'static str {
+        match status {
+            429 => "standbycode",
+            473 => "performancestandbycode",
+            503 => "sealedcode",
+            501 => "uninitcode",
+            _ => "activecode",
+        }
+    }
+
+    fn store(address: &str) -> VaultStore {
+        VaultStore::new(&VaultSettings {
+            address: address.to_owned(),
+            token: Secret::from_text("token".to_owned()),
+            ca_certificates: Vec::new(),
+            namespace: None,
+            mount: "secret".to_owned(),
+            prefix: String::new(),
+            timeout: Duration::from_secs(5),
+        })
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn every_state_of_a_node_is_told() {
+        const ACTIVE: &str = r#"{"initialized":true,"sealed":false,"standby":false,"version":"2.4.1"}"#;
+        const STANDBY: &str = r#"{"initialized":true,"sealed":false,"standby":true,"version":"2.4.1"}"#;
+        const PERFORMANCE: &str =
+            r#"{"initialized":true,"sealed":false,"standby":false,"performance_standby":true}"#;
+        const SEALED: &str = r#"{"initialized":true,"sealed":true,"standby":true,"version":"2.4.1"}"#;
+        const NEW: &str = r#"{"initialized":false,"sealed":true,"standby":true}"#;
+        let cases = [
+            (ACTIVE, 200, Role::Active, false, ""),
+            (STANDBY, 429, Role::Standby, false, ""),
+            (PERFORMANCE, 473, Role::Standby, false, ""),
+            (SEALED, 503, Role::Unknown, true, "unseal"),
+            (NEW, 501, Role::Unknown, true, "initialize"),
+        ];
+        for (about, status, role, sealed, remedy) in cases {
+            for heeds in [true, false] {
+                let health = Custody::Vault(node(about, status, heeds).await).health().await;
+                assert!(health.reachable, "{status} {heeds}");
+                assert_eq!((health.role, health.sealed), (role, sealed), "{status} {heeds}");
+                assert!(health.message.contains(remedy), "{status}: {}", health.message);
+                assert_eq!(health.message.is_empty(), remedy.is_empty(), "{status}: {}", health.message);
+            }
+        }
+        let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let health = Custody::Vault(store(&format!("http://{nobody}"))).health().await;
+        assert!(!health.reachable && health.role == Role::Unknown && !health.message.is_empty());
+        let rubbish = Custody::Vault(node("<html>", 502, false).await).health().await;
+        assert!(!rubbish.reachable, "what something in between says is no answer");
     }
 }
