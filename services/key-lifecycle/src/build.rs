@@ -85,6 +85,8 @@ pub struct Parts {
     pub telling: Telling,
     /// From one look at the keys of a managed server to the next.
     pub key_scan_interval: Duration,
+    /// Between refused offers to one host; zero without any.
+    pub refusal_spacing: Duration,
     /// From which hosts see us come; none where nobody said them.
     pub egress: Vec<IpAddr>,
     /// Ends the background work.
@@ -146,7 +148,7 @@ pub(crate) fn assemble(
     let (db, audit, guard) = (parts.db.clone(), parts.audit.clone(), parts.guard.clone());
     let store = CredentialStore::new(parts.outbound.clone());
     let probe = Probe::new(parts.outbound.clone());
-    let refusals = Refusals { db: db.clone(), probe: probe.clone() };
+    let refusals = Refusals { db: db.clone(), probe: probe.clone(), spacing: parts.refusal_spacing };
     let custody = Custody { db: db.clone(), store: store.clone() };
     let editor = Editor { db: db.clone(), hosts: hosts.clone() };
     let groups = Groups { db: db.clone(), store: store.clone() };

@@ -56,6 +56,7 @@ pub use adapters::mail::{MailError, MailSettings, Mailer};
 pub use build::{Parts, Telling, build};
 pub use notify::signature::Keyring;
 pub use recovery::enter as enter_recovery;
+pub use refusals::SPACING as REFUSAL_SPACING;
 
 /// A complete backup began then: keys that wait for it may go.
 pub async fn record_backup(

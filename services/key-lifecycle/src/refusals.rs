@@ -17,9 +17,9 @@ use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::Db;
 use std::time::Duration;
 
-/// sshd adds five seconds for a refused attempt, lets them pass by, and shuts an address out from fifteen on: two at once
-/// and one of these apart never get there.
-const APART: Duration = Duration::from_secs(6);
+/// Of two refused offers to one host, beyond the first two. sshd adds five seconds for a refused attempt, lets them pass
+/// by, and shuts an address out from fifteen on: two at once and one of these apart never get there.
+pub const SPACING: Duration = Duration::from_secs(6);
 /// Nobody is given a turn that is further away.
 const FURTHEST: Duration = Duration::from_secs(240);
 const TURN: &str = "turnAtMicros";
@@ -28,6 +28,7 @@ const TURN: &str = "turnAtMicros";
 pub struct Refusals {
     pub db: Db,
     pub probe: Probe,
+    pub spacing: Duration,
 }
 
 /// Who asks, and whether the turn that he was given before has come with this.
@@ -46,7 +47,7 @@ impl Refusals {
         account: &AccountName,
         key: &PublicKey,
     ) -> Result<Receipt, Failure> {
-        if !asking.has_turn {
+        if !asking.has_turn && !self.spacing.is_zero() {
             self.db.serialized(|| self.take_turn(server)).await?;
         }
         self.probe.offer(asking.work, server, account, key).await
@@ -56,7 +57,7 @@ impl Refusals {
         let mut tx = self.db.begin_internal("a turn to offer a key").await?;
         let next = store::offer_turn::find(tx.conn(), server).await?;
         let now = tx.now();
-        let Some((turn, next)) = turn(next, now) else {
+        let Some((turn, next)) = turn(next, now, self.spacing) else {
             let what = "Many keys wait for their turn to be offered to the server.";
             return Err(Failure::new(Reason::RequestInProgress, what).into());
         };
@@ -82,12 +83,12 @@ pub fn has_turn(reason: &str) -> bool {
 }
 
 /// Pure: the next free turn, and what is free after it. None where it would be too far away.
-fn turn(next: Option<Instant>, now: Instant) -> Option<(Instant, Instant)> {
+fn turn(next: Option<Instant>, now: Instant, spacing: Duration) -> Option<(Instant, Instant)> {
     // What is further away than any turn was given before the clock went back.
     let given = next.filter(|next| *next <= now.plus(plan::LONGEST_PAUSE));
     let free = given.map_or(now, |next| next.max(now));
-    let turn = free.minus(APART).max(now);
-    (turn <= now.plus(FURTHEST)).then(|| (turn, free.plus(APART)))
+    let turn = free.minus(spacing).max(now);
+    (turn <= now.plus(FURTHEST)).then(|| (turn, free.plus(spacing)))
 }
 
 #[cfg(test)]
@@ -102,19 +103,19 @@ mod tests {
     fn two_go_at_once_and_the_others_one_after_the_other() {
         let (mut next, mut turns) = (None, Vec::new());
         for _ in 0..4 {
-            let (turn, free) = turn(next, at(0)).unwrap();
+            let (turn, free) = turn(next, at(0), SPACING).unwrap();
             next = Some(free);
             turns.push(turn);
         }
         assert_eq!(turns, [at(0), at(0), at(6), at(12)]);
-        assert_eq!(turn(next, at(60)).unwrap().0, at(60), "what was given long ago counts no more");
+        assert_eq!(turn(next, at(60), SPACING).unwrap().0, at(60), "what was given long ago counts no more");
     }
 
     #[test]
     fn the_penalties_of_sshd_never_add_up_to_what_shuts_us_out() {
         let (mut next, mut penalty, mut last) = (None, 0i64, at(0));
         for _ in 0..30 {
-            let Some((turn, free)) = turn(next, at(0)) else { break };
+            let Some((turn, free)) = turn(next, at(0), SPACING) else { break };
             next = Some(free);
             penalty = (penalty - (turn.secs() - last.secs())).max(0) + 5;
             last = turn;
@@ -126,13 +127,13 @@ mod tests {
     fn none_is_given_for_a_time_that_counts_as_past() {
         let mut next = None;
         let given: Vec<Instant> = std::iter::from_fn(|| {
-            let (turn, free) = turn(next, at(0))?;
+            let (turn, free) = turn(next, at(0), SPACING)?;
             next = Some(free);
             Some(turn)
         })
         .take(1_000)
         .collect();
         assert!(given.len() < 1_000 && given.iter().all(|turn| *turn <= at(0).plus(plan::LONGEST_PAUSE)));
-        assert_eq!(turn(Some(at(9_999)), at(0)).unwrap().0, at(0), "the clock went back");
+        assert_eq!(turn(Some(at(9_999)), at(0), SPACING).unwrap().0, at(0), "the clock went back");
     }
 }

@@ -136,6 +136,18 @@ pub struct Settings {
     )]
     pub key_scan_interval: u64,
 
+    /// Least time between two proofs on one server that it refuses a key, in seconds, beyond the first two: its defences
+    /// (sshd's PerSourcePenalties, fail2ban) count refused keys by the address they come from. 0: none.
+    #[arg(
+        long,
+        global = true,
+        env = "KEYWRIGHT_REFUSAL_SPACING",
+        value_name = "SECONDS",
+        default_value_t = keywright_key_lifecycle::REFUSAL_SPACING.as_secs(),
+        value_parser = clap::value_parser!(u64).range(0..=60)
+    )]
+    pub refusal_spacing: u64,
+
     /// PostgreSQL instead of SQLite files: postgres://user@host/database. One schema per service.
     #[arg(long, global = true, env = "KEYWRIGHT_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,

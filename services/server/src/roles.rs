@@ -84,6 +84,7 @@ pub async fn key_lifecycle(at: &Installation, settings: &Settings) -> Result<Tas
         dialer: targets::dialer(settings),
         telling: telling(at, settings)?,
         key_scan_interval: std::time::Duration::from_secs(settings.key_scan_interval),
+        refusal_spacing: std::time::Duration::from_secs(settings.refusal_spacing),
         egress: settings.targets.egress_address.clone(),
         stop: at.stop.clone(),
     })?;

@@ -138,6 +138,7 @@ impl World {
                 mailer: None,
             },
             key_scan_interval: Duration::from_secs(6 * 3600),
+            refusal_spacing: crate::refusals::SPACING,
             egress: Vec::new(),
             stop: CancellationToken::new(),
         };

@@ -229,7 +229,7 @@ impl Seen {
         self.facts.files.iter().enumerate().all(|(at, file)| {
             let (first, state) = (at == 0, if at == 0 { &state } else { &others });
             let Some(found) = self.files.get(&file.path) else { return false };
-            let goal = Goal { state, first, wanted, facts: &self.facts };
+            let goal = Goal { state, first, wanted, facts: &self.facts, beside: Vec::new() };
             match goal.next(found) {
                 Ok(Some(_)) => true,
                 Ok(None) => !first && found.state == FileState::Absent,
