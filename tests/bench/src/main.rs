@@ -35,7 +35,8 @@ mod scripted;
 use figures::{Series, row};
 use fixture::Fixture;
 
-const HELP: &str = "usage: tests/bench/run [--smoke | [--rounds N] [--accesses N] [--parallel N] [--singles N]]
+const HELP: &str =
+    "usage: tests/bench/run [--smoke | [--rounds N] [--accesses N] [--parallel N] [--singles N]]
   --smoke       one short round, whose figures say nothing: whether all of it still runs
   --rounds N    interleaved rounds (5, and no fewer)
   --accesses N  accesses that are rotated at once in a round (16)

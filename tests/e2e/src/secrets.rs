@@ -14,13 +14,11 @@ use crate::world::files_below;
 /// What a private key in one of the usual forms begins with.
 const FORMS: [&str; 3] = ["OPENSSH PRIVATE KEY", "openssh-key-v1\0", "PuTTY-User-Key-File-"];
 /// Folders of a host that a script of ours could write to. Its own host keys lie in none of them.
-const OF_HOST: [&str; 9] = [
-    "/home", "/root", "/tmp", "/run/lock", "/var/tmp", "/var/log", "/var/mail", "/var/spool", "/srv",
-];
+const OF_HOST: [&str; 9] =
+    ["/home", "/root", "/tmp", "/run/lock", "/var/tmp", "/var/log", "/var/mail", "/var/spool", "/srv"];
 /// What the kit and tests make in the machine's /tmp, some of it with keys in it.
-const OF_TESTS: [&str; 12] = [
-    "agent", "apart", "bao", "ca", "clock", "disk", "host", "key", "oidc", "postgres", "server", "tour",
-];
+const OF_TESTS: [&str; 12] =
+    ["agent", "apart", "bao", "ca", "clock", "disk", "host", "key", "oidc", "postgres", "server", "tour"];
 
 /// Things to look for, each as it is, in hexadecimal (as a database's dump writes bytes) and in base64, wherever in the
 /// encoded text it may begin.

@@ -90,7 +90,8 @@ fn faults(connections: usize, harm: Harm) -> Vec<Fault> {
 /// first connection.
 fn pairwise(connections: usize) -> Vec<Fault> {
     let last = Stage::ALL.len() - 1;
-    let each = (0..connections.max(last + 1)).map(|at| (at % connections, Stage::ALL[last - at % (last + 1)]));
+    let each =
+        (0..connections.max(last + 1)).map(|at| (at % connections, Stage::ALL[last - at % (last + 1)]));
     each.map(|(after_connections, stage)| Fault { after_connections, stage, harm: Harm::Cut }).collect()
 }
 

@@ -157,9 +157,15 @@ impl Case {
         if self.moment.operation == Operation::GraceOver {
             older(&scene.world, &[&access.id], HOUR).await;
             let work = self.earlier.clone().unwrap();
-            return Begun { path: format!("/api/rotations/{work}"), access: self.before.clone(), work, after };
+            return Begun {
+                path: format!("/api/rotations/{work}"),
+                access: self.before.clone(),
+                work,
+                after,
+            };
         }
-        let mut rotation = json!({"gracePeriod": "3600s", "dropGraceKey": true, "idempotencyKey": scene.new_key()});
+        let mut rotation =
+            json!({"gracePeriod": "3600s", "dropGraceKey": true, "idempotencyKey": scene.new_key()});
         if self.moment.operation == Operation::ClientMade {
             rotation.as_object_mut().unwrap().extend(self.make_key(scene).await.as_object().unwrap().clone());
         }
@@ -210,7 +216,11 @@ impl Case {
         let mut new = None;
         if !matches!(
             operation,
-            Operation::GraceOver | Operation::AddHost | Operation::RemoveHost | Operation::Revoke | Operation::Deprovision
+            Operation::GraceOver
+                | Operation::AddHost
+                | Operation::RemoveHost
+                | Operation::Revoke
+                | Operation::Deprovision
         ) {
             let key = match self.made.take() {
                 Some(key) => key,
@@ -245,7 +255,11 @@ impl Case {
         assert_eq!(shown["deprovisionedAt"].is_string(), operation == Operation::Deprovision, "{what}");
         let gone = matches!(operation, Operation::Revoke | Operation::Deprovision);
         assert_eq!(shown["status"], if gone { "revoked" } else { "active" }, "{shown} {what}");
-        assert_eq!(scene.gates.versions(&self.account, "state = 'ACTIVE'").await, usize::from(!gone), "{what}");
+        assert_eq!(
+            scene.gates.versions(&self.account, "state = 'ACTIVE'").await,
+            usize::from(!gone),
+            "{what}"
+        );
         if !gone {
             assert_its_line_stands(&shown, &what);
         }

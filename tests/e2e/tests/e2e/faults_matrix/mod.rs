@@ -72,13 +72,13 @@ impl Share {
 async fn hurt_at_drawn_moments(number: usize, stores: Stores, sshd: Sshd) {
     let share = Share::of(number);
     let mut scene = Scene::new(stores, sshd).await;
+    scene.hurt_within(&share.scripts).await;
     scene.hurt(Harm::Kill, share.killed).await;
     scene.hurt(Harm::Again, share.again).await;
     scene.hurt(Harm::FolderShut, share.shut).await;
     scene.hurt(Harm::HostDown, share.down).await;
     println!("killed after {:?} ms", share.lives);
     scene.hurt_at(&share.lives, &share.at_any_time).await;
-    scene.hurt_within(&share.scripts).await;
 }
 
 /// For `tests/run --full` alone: every moment, on every pair of stores and SSH servers.

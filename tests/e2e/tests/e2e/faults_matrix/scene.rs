@@ -314,12 +314,14 @@ impl Scene {
 
     pub async fn assert_nothing_lies_about(&self) {
         let hosts = [&self.world.host, &self.far];
-        self.secrets.borrow().assert_nowhere(&self.world, &hosts).await;
+        let secrets = self.secrets.take();
+        secrets.assert_nowhere(&self.world, &hosts).await;
+        self.secrets.replace(secrets);
         let temporary = entries_below(&self.world.keywright.tmp_dir());
         assert_eq!(temporary, Vec::<PathBuf>::new(), "temporary files of Keywright's");
         for (host, root) in hosts.into_iter().zip(&self.roots) {
             assert_eq!(host.read_authorized_keys("root").as_ref(), Some(root), "root's own file");
-            let ours = |path: &PathBuf| path.to_string_lossy().contains("keywright-");
+            let ours = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().contains("keywright-");
             let left = ["/home", "/root"].map(|folder| entries_below(&host.outside(folder))).concat();
             assert_eq!(left.iter().find(|path| ours(path)), None, "of an edit");
         }
