@@ -9,7 +9,6 @@ use tokio::time::Instant;
 
 use crate::cpu::Group;
 use crate::fixture::Fixture;
-use crate::logins::KEX;
 use crate::rotations::Round;
 
 const PLAYBOOK: &str = "
@@ -48,9 +47,10 @@ pub async fn rotations(fixture: &Fixture, count: usize, parallel: usize) -> Opti
     std::fs::write(at("inventory"), inventory).unwrap();
     let options = format!(
         "-F none -o UserKnownHostsFile={} -o GlobalKnownHostsFile=/dev/null -o StrictHostKeyChecking=yes \
-         -o IdentitiesOnly=yes -o IdentityAgent=none -o KexAlgorithms={KEX} -o ControlMaster=auto \
+         -o IdentitiesOnly=yes -o IdentityAgent=none -o KexAlgorithms={} -o ControlMaster=auto \
          -o ControlPersist=60s",
-        at("known_hosts").display()
+        at("known_hosts").display(),
+        fixture.key_exchange
     );
     let cpu = Group::new("ansible");
     // Holds until it is counted.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::{Duration, Instant};
 
 use crate::cpu::Group;
+use crate::logins;
 
 pub struct Fixture {
     // Removed before the processes in them end.
@@ -21,6 +22,8 @@ pub struct Fixture {
     pub key: KeyPair,
     pub tenant: String,
     owner_token: String,
+    /// What Keywright's client and the host agree on.
+    pub key_exchange: String,
     /// `acc_…`
     pub accesses: Vec<String>,
 }
@@ -43,8 +46,18 @@ impl Fixture {
         let (_, owner_token) = owner(&keywright, &tenant).await;
         let server = register(&keywright, &tenant, &host, "bench-1").await;
         manage(&keywright, &server, &key).await;
-        let mut made =
-            Self { host_cpu, own_cpu, keywright, host, key, tenant, owner_token, accesses: Vec::new() };
+        let key_exchange = logins::key_exchange(&host, &pins(&host)).await;
+        let mut made = Self {
+            host_cpu,
+            own_cpu,
+            keywright,
+            host,
+            key,
+            tenant,
+            owner_token,
+            key_exchange,
+            accesses: Vec::new(),
+        };
         for number in 0..accesses {
             made.host.add_user(&format!("bench{number}"));
             let body = json!({"serverIds": [server], "account": format!("bench{number}")});
@@ -102,13 +115,17 @@ impl Fixture {
     }
 
     pub fn pins(&self) -> Vec<PublicKey> {
-        self.host.host_keys().iter().map(|line| PublicKey::parse_openssh(line).unwrap()).collect()
+        pins(&self.host)
     }
 
     pub fn ssh_version(&self) -> String {
         let output = std::process::Command::new("ssh").arg("-V").output().unwrap();
         String::from_utf8_lossy(&output.stderr).trim().to_owned()
     }
+}
+
+fn pins(host: &TestHost) -> Vec<PublicKey> {
+    host.host_keys().iter().map(|line| PublicKey::parse_openssh(line).unwrap()).collect()
 }
 
 /// A process and all that descend from it.

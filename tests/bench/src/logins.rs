@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use keywright_domain::key::PublicKey;
+use keywright_kit::TestHost;
 use keywright_ssh::{Dialer, ExecLimits, Identity, Target, TargetRules, Timeouts};
 use tokio::time::Instant;
 
@@ -9,13 +11,22 @@ use crate::figures::Series;
 use crate::fixture::Fixture;
 use crate::scripted;
 
-/// What both sides agree on: the best that the host's sshd and Keywright's client have in common is preferred by
-/// Keywright, so `ssh` is told to use it too.
-pub const KEX: &str = "curve25519-sha256";
+/// The key exchange that Keywright's client and the host agree on: whoever is compared is told to use it too.
+pub async fn key_exchange(host: &TestHost, pins: &[PublicKey]) -> String {
+    let dialer = dialer();
+    let resolved = dialer.resolve(&Target::new(host.address(), host.port())).await.unwrap().value;
+    let dialed = dialer.dial(&resolved).await.unwrap().value;
+    let greeted = dialer.handshake(dialed, pins).await.unwrap().value;
+    greeted.verify().unwrap().value.key_exchange().kex.clone()
+}
+
+fn dialer() -> Dialer {
+    let rules = Arc::new(TargetRules { allow_loopback: true, ..TargetRules::default() });
+    Dialer::new(rules, Timeouts::default())
+}
 
 pub async fn own(fixture: &Fixture, count: usize, series: &mut Series) {
-    let rules = Arc::new(TargetRules { allow_loopback: true, ..TargetRules::default() });
-    let dialer = Dialer::new(rules, Timeouts::default());
+    let dialer = dialer();
     let target = Target::new(fixture.host.address(), fixture.host.port());
     let pins = fixture.pins();
     for _ in 0..count {

@@ -1,7 +1,7 @@
 //! Measures rotation and revocation against plain logins, and against the same steps done by scripted `ssh`.
 //!
 //! Invariants: everything that is compared is measured in this run, in interleaved rounds; results are ratios, CPU
-//! time per operation and spreads, never a bare rate; nothing is asserted.
+//! time per operation and spreads, never a bare rate; no figure is asserted.
 //!
 //! | file | |
 //! |---|---|
@@ -35,11 +35,16 @@ mod scripted;
 use figures::{Series, row};
 use fixture::Fixture;
 
-const HELP: &str = "usage: tests/bench/run [--rounds N] [--accesses N] [--parallel N] [--singles N]
-  --rounds N    interleaved rounds (5)
+const HELP: &str =
+    "usage: tests/bench/run [--smoke | [--rounds N] [--accesses N] [--parallel N] [--singles N]]
+  --smoke       one short round, whose figures say nothing: whether all of it still runs
+  --rounds N    interleaved rounds (5, and no fewer)
   --accesses N  accesses that are rotated at once in a round (16)
   --parallel N  scripted rotations at once (16)
   --singles N   single operations a round, one after the other (20)";
+
+/// Below these a median and a spread say nothing.
+const FEWEST_ROUNDS: usize = 5;
 
 /// How much is measured.
 #[derive(Clone, Copy)]
@@ -51,8 +56,11 @@ pub struct Size {
 }
 
 fn size() -> Size {
-    let mut size = Size { rounds: 5, accesses: 16, parallel: 16, singles: 20 };
-    let mut words = std::env::args().skip(1);
+    let mut size = Size { rounds: FEWEST_ROUNDS, accesses: 16, parallel: 16, singles: 20 };
+    let mut words = std::env::args().skip(1).peekable();
+    if words.next_if(|word| word == "--smoke").is_some() && words.peek().is_none() {
+        return Size { rounds: 1, accesses: 2, parallel: 2, singles: 1 };
+    }
     while let Some(word) = words.next() {
         let place = match word.as_str() {
             "--rounds" => &mut size.rounds,
@@ -66,20 +74,26 @@ fn size() -> Size {
         };
         *place = words.next().and_then(|n| n.parse().ok()).filter(|n| *n > 0).expect(HELP);
     }
+    assert!(size.rounds >= FEWEST_ROUNDS, "{HELP}");
     size
+}
+
+/// Of the machine, over the last minute.
+fn load() -> String {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split(' ').next().unwrap_or("unknown").to_owned()
 }
 
 #[tokio::main]
 async fn main() {
     let size = size();
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let cores = std::thread::available_parallelism().unwrap().get();
-    println!("cores {cores}, load before {}", load.split(' ').next().unwrap_or("unknown"));
+    println!("cores {cores}, load before {} (of a quiet machine: below 0.5)", load());
     let fixture = Fixture::new(size.accesses).await;
     println!(
         "host {}, key exchange of both sides {}, {} accesses",
         fixture.ssh_version(),
-        logins::KEX,
+        fixture.key_exchange,
         size.accesses
     );
 
@@ -87,7 +101,7 @@ async fn main() {
     let (mut promoted, mut refused) = (Series::default(), Series::default());
     let (mut together, mut script, mut playbook) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=size.rounds {
-        eprintln!("round {round} of {}", size.rounds);
+        eprintln!("round {round} of {}, load {}", size.rounds, load());
         logins::own(&fixture, size.singles, &mut own).await;
         logins::ssh(&fixture, size.singles, &mut ssh).await;
         rotations::one_by_one(&fixture, size.singles, &mut promoted).await;

@@ -12,7 +12,6 @@ use tokio::time::Instant;
 
 use crate::cpu::Group;
 use crate::fixture::Fixture;
-use crate::logins::KEX;
 use crate::rotations::Round;
 
 const SCRIPT: &str = r#"
@@ -62,7 +61,7 @@ impl Client {
             .args(["-o", "GlobalKnownHostsFile=/dev/null", "-o", "StrictHostKeyChecking=yes"])
             .args(["-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "BatchMode=yes"])
             .args(["-o", "PreferredAuthentications=publickey", "-o", "LogLevel=ERROR"])
-            .args(["-o", &format!("KexAlgorithms={KEX}")])
+            .args(["-o", &format!("KexAlgorithms={}", fixture.key_exchange)])
             .args([&format!("{user}@{}", fixture.host.address()), command])
             .env_remove("SSH_AUTH_SOCK")
             .stdin(Stdio::null());
@@ -101,7 +100,7 @@ pub async fn rotations(fixture: &Fixture, count: usize, parallel: usize) -> Roun
         .env("PORT", fixture.host.port().to_string())
         .env("HOST", fixture.host.address())
         .env("KNOWN", client.known_hosts())
-        .env("KEX", KEX)
+        .env("KEX", &fixture.key_exchange)
         .env("WORK", work)
         .env("ROOT", fixture.key.private_file())
         .env_remove("SSH_AUTH_SOCK")

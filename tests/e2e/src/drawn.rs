@@ -1,6 +1,10 @@
 //! What a seed draws; it is printed, and `KEYWRIGHT_FAULTS_SEED` draws the same again.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 const SEED: &str = "KEYWRIGHT_FAULTS_SEED";
+/// One for all tests of a run, as nextest says it.
+const RUN: &str = "NEXTEST_RUN_ID";
 
 #[derive(Debug)]
 pub struct Drawn(u64);
@@ -8,8 +12,8 @@ pub struct Drawn(u64);
 impl Drawn {
     #[expect(clippy::new_without_default, reason = "it prints")]
     pub fn new() -> Self {
-        let named = std::env::var(SEED).ok().and_then(|seed| seed.parse().ok());
-        let seed = named.unwrap_or_else(|| u64::from(std::process::id()));
+        let named = std::env::var(SEED).ok().map(|seed| seed.parse().expect("a number as the seed"));
+        let seed = named.unwrap_or_else(of_run);
         println!("{SEED}={seed}");
         Self(seed)
     }
@@ -28,4 +32,25 @@ impl Drawn {
         }
         left
     }
+
+    /// Dealt out: each to one hand, in their own order, all hands alike but for one.
+    pub fn dealt<T>(&mut self, all: Vec<T>, hands: usize) -> Vec<Vec<T>> {
+        let mut dealt: Vec<Vec<T>> = (0..hands).map(|_| Vec::new()).collect();
+        let mut order: Vec<usize> = Vec::new();
+        for one in all {
+            if order.is_empty() {
+                order = (0..hands).collect();
+            }
+            let at = self.below(u64::try_from(order.len()).unwrap());
+            dealt[order.remove(usize::try_from(at).unwrap())].push(one);
+        }
+        dealt
+    }
+}
+
+fn of_run() -> u64 {
+    let Ok(run) = std::env::var(RUN) else { return u64::from(std::process::id()) };
+    let mut hasher = DefaultHasher::new();
+    run.hash(&mut hasher);
+    hasher.finish() >> 33
 }

@@ -107,6 +107,14 @@ impl Gates {
         self.0.change(sql).await;
     }
 
+    /// Every public key that an access to the account has ever had.
+    pub async fn public_keys(&self, account: &str) -> Vec<String> {
+        let sql = "SELECT public_key FROM key_version JOIN access ON access.id = key_version.access_id
+                    WHERE access.account = $1 AND public_key IS NOT NULL";
+        let rows = sqlx::query(sql).bind(account).fetch_all(&self.0.pool).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
     /// How many key versions of the account's access are such.
     pub async fn versions(&self, account: &str, such: &str) -> usize {
         let sql = format!(

@@ -1,24 +1,30 @@
 //! A script on a host that is held up on its way: a program that it calls stops it, with all that runs beside it, until it
 //! is told to go on.
 //!
-//! Invariant: the program does what it always does, before and after; only calls under the account's uid are counted, which
-//! are those of an edit's inner script.
+//! Invariant: the program does what it always does, before and after; only calls under the uid that the stage names are
+//! counted.
 
 use keywright_kit::{TestHost, eventually};
 
 use crate::LIMIT;
 
-/// Where an edit may be held up: before the so-manieth call of a program.
+/// Where a script may be held up: before the so-manieth call of a program by the account's uid, or by root.
 #[derive(Debug, Clone, Copy)]
 pub struct Stage {
     pub name: &'static str,
     program: &'static str,
     call: u32,
+    uid: &'static str,
 }
 
 const fn before(name: &'static str, program: &'static str, call: u32) -> Stage {
-    Stage { name, program, call }
+    Stage { name, program, call, uid: "account" }
 }
+
+/// Within `inspect.sh`, where it reads a key file.
+pub const LOOK: Stage = before("the look at the file", "dd", 1);
+/// Within `end_sessions.sh`, the only script that asks this as root.
+pub const END_SESSIONS: Stage = Stage { uid: "root", ..before("the end of sessions", "readlink", 1) };
 
 /// In the order of `edit.sh`, from the first byte that it could change to the last.
 pub const STAGES: [Stage; 8] = [
@@ -33,17 +39,18 @@ pub const STAGES: [Stage; 8] = [
 ];
 
 /// `date` too: the clock of the lock goes on by hours for everybody but the script that is held.
-const WRAPPED: [&str; 6] = ["ln", "rm", "chmod", "sync", "mv", "date"];
+const WRAPPED: [&str; 8] = ["ln", "rm", "chmod", "sync", "mv", "date", "dd", "readlink"];
 
 /// Of its own programs the wrapper uses none that is wrapped.
 const WRAPPER: &str = r#"#!/bin/sh
-name=${0##*/} left=
-if [ "$(/usr/bin/id -u)" != 0 ] && [ -s /tmp/held/at ]; then
-  read -r program left </tmp/held/at
-  if [ "$program" = "$name" ]; then
+name=${0##*/} left= me=account
+if [ -s /tmp/held/at ]; then
+  [ "$(/usr/bin/id -u)" != 0 ] || me=root
+  read -r program left uid </tmp/held/at
+  if [ "$program $uid" = "$name $me" ]; then
     left=$((left - 1))
     if [ "$left" -gt 0 ]; then
-      echo "$name $left" >/tmp/held/at
+      echo "$name $left $uid" >/tmp/held/at
     else
       : >/tmp/held/at
       echo $$ >/tmp/held/pid
@@ -85,28 +92,54 @@ impl<'a> HeldScript<'a> {
         Self::of(host)
     }
 
-    /// The next edit stops there.
+    /// The next script that comes there stops.
     pub async fn stops_at(&self, stage: Stage) {
-        let line = format!(": >/tmp/held/pid; echo '{} {}' >/tmp/held/at", stage.program, stage.call);
+        let Stage { program, call, uid, .. } = stage;
+        let line = format!(": >/tmp/held/pid; echo '{program} {call} {uid}' >/tmp/held/at");
         self.sh(&line).await;
     }
 
-    /// Waits until it has stopped, and stops what started it as well. Then hours go by on the host.
+    /// Waits until it has stopped, and stops what started it as well.
     pub async fn has_stopped(&self) {
         let stopped = eventually(LIMIT, async || {
             self.sh_ok("[ -s /tmp/held/pid ] && grep -q '^State:.*T' /proc/$(cat /tmp/held/pid)/status").await
         });
-        assert!(stopped.await, "no edit came there");
+        assert!(stopped.await, "no script came there");
         // All of the command that the SSH server runs is one process group.
         self.sh("cut -d' ' -f5 /proc/$(cat /tmp/held/pid)/stat >/tmp/held/group").await;
-        self.sh("kill -s STOP -- -$(cat /tmp/held/group); touch /tmp/held/hours").await;
+        self.sh("kill -s STOP -- -$(cat /tmp/held/group)").await;
+    }
+
+    /// For everybody but the script that is held.
+    pub async fn hours_go_by(&self) {
+        self.sh("touch /tmp/held/hours").await;
     }
 
     /// It goes on where it was; waits for its end.
     pub async fn goes_on(&self) {
         self.sh("kill -s CONT -- -$(cat /tmp/held/group)").await;
+        self.has_ended().await;
+    }
+
+    /// It dies where it is.
+    pub async fn dies(&self) {
+        self.sh("kill -s KILL -- -$(cat /tmp/held/group)").await;
+        self.has_ended().await;
+    }
+
+    /// Waits for its end, however it comes.
+    pub async fn has_ended(&self) {
         let gone = async || !self.sh_ok("kill -s 0 -- -$(cat /tmp/held/group) 2>/dev/null").await;
         assert!(eventually(LIMIT, gone).await, "the held script never ended");
+    }
+
+    /// A minute goes by for the lock that it has left: it is stale.
+    pub async fn leaves_a_stale_lock(&self, account: &str) {
+        let line = format!(
+            "cd /home/{account}/.ssh; lock=.authorized_keys.keywright-lock; ! [ -L $lock ] || {{
+               said=$(/tmp/held/readlink $lock); ln -sfn $((${{said%%.*}} - 100)).${{said#*.}} $lock; }}"
+        );
+        self.sh(&line).await;
     }
 
     /// Time is as it was.

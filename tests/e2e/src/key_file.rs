@@ -28,10 +28,29 @@ impl KeyFile {
         std::fs::read_to_string(self.path()).unwrap()
     }
 
+    /// The public half as it stands in a line of a key file, in base64.
+    pub fn blob(&self) -> String {
+        let text = self.text();
+        let body: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
+        let bytes = BASE64.decode(body.as_bytes()).unwrap();
+        // The cipher, the derivation and its options, the number of keys, the public key.
+        let mut rest = bytes.strip_prefix(b"openssh-key-v1\0").unwrap();
+        for _ in 0..3 {
+            (_, rest) = field(rest);
+        }
+        BASE64.encode(field(&rest[4..]).0)
+    }
+
     /// What of an OpenSSH Ed25519 key must be found nowhere: its seed, and the lines of the file that hold it.
     pub fn secrets(&self) -> Vec<Vec<u8>> {
         secrets_of(&self.text())
     }
+}
+
+/// A field with its length before it, and what follows.
+fn field(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let (length, rest) = bytes.split_at(4);
+    rest.split_at(u32::from_be_bytes(length.try_into().unwrap()).try_into().unwrap())
 }
 
 /// See [`KeyFile::secrets`]; for an encrypted file only its lines are known.

@@ -23,6 +23,7 @@
 //! | [`memory`] | what a process has in its memory |
 //! | [`secrets`] | where a secret may not stand |
 //! | [`names`] | a name server that changes its mind |
+//! | [`possession`] | that the holder of a key made it himself |
 //! | [`spans`] | an OTLP collector that keeps what it gets |
 //! | [`document`] | the OpenAPI document as a list of operations |
 //! | [`drawn`] | a few of many cases, by a seed |
@@ -59,6 +60,7 @@ pub mod key_file;
 pub mod measured;
 pub mod memory;
 pub mod names;
+pub mod possession;
 pub mod readme;
 pub mod receiver;
 pub mod rpc;

@@ -3,7 +3,7 @@
 //! Invariant: set-up goes the way a person goes: register, approve a scanned host key, manage by a bootstrap key,
 //! invite, redeem.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use keywright_kit::{
     Caller, HostOptions, KeyPair, KeyType, Keywright, KeywrightOptions, TestHost, bao_mount, keygen,
@@ -163,14 +163,24 @@ pub async fn manage(keywright: &Keywright, server: &str, bootstrap: &KeyPair) {
 }
 
 /// Every regular file below a folder.
-pub fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = entries_below(folder);
+    files.retain(|path| path.symlink_metadata().is_ok_and(|entry| entry.is_file()));
+    files
+}
+
+/// All that lies below a folder and is no folder: links that lead nowhere too. What goes away meanwhile may be missing.
+pub fn entries_below(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap().flatten() {
-        let kind = entry.file_type().unwrap();
-        if kind.is_dir() {
-            found.extend(files_below(&entry.path()));
-        } else if kind.is_file() {
-            found.push(entry.path());
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        assert!(!folder.exists(), "{} cannot be read", folder.display());
+        return found;
+    };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        match path.symlink_metadata() {
+            Ok(entry) if entry.is_dir() => found.extend(entries_below(&path)),
+            Ok(_) => found.push(path),
+            Err(_) => {}
         }
     }
     found

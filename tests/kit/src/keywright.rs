@@ -122,7 +122,7 @@ impl Keywright {
     pub async fn start(options: KeywrightOptions) -> Result<Self, KitError> {
         let folder =
             tempfile::Builder::new().prefix("keywright-server-").tempdir().during("making a data folder")?;
-        for name in ["home", "work"] {
+        for name in ["home", "work", "tmp"] {
             std::fs::create_dir(folder.path().join(name)).during("making a data folder")?;
         }
         let mut server = Self { child: None, options, folder, port: free_port()?, client: http_client()? };
@@ -146,6 +146,7 @@ impl Keywright {
         command
             // The hosts of these tests count no refused keys: nobody waits.
             .env("KEYWRIGHT_REFUSAL_SPACING", "0")
+            .env("TMPDIR", self.tmp_dir())
             .envs(self.options.environment.iter().cloned())
             .current_dir(self.work_dir())
             .stdin(Stdio::null())
@@ -185,6 +186,11 @@ impl Keywright {
     /// The folder in which the server and the `keywright` command run.
     pub fn work_dir(&self) -> PathBuf {
         self.folder.path().join("work")
+    }
+
+    /// Where the server may put temporary files.
+    pub fn tmp_dir(&self) -> PathBuf {
+        self.folder.path().join("tmp")
     }
 
     /// The `HOME` of the `keywright` command; empty at first.

@@ -52,7 +52,7 @@ pub use oidc::OidcProvider;
 pub use port::{Port, free_port};
 pub use postgres::postgres_database;
 pub use process::{Output, eventually};
-pub use proxy::{Fault, Harm, Proxy};
+pub use proxy::{Fault, Harm, Proxy, Stage};
 pub use running::Running;
 pub use ssh::{KeyPair, KeyType, keygen, keygen_commented, ssh};
 pub use tools::{python, tools};

@@ -1,18 +1,19 @@
-//! A TCP proxy before a server: passes everything on, until it is told to hurt one connection.
+//! A TCP proxy before an SSH server: passes everything on, until it is told to hurt one connection.
 //!
-//! Invariant: a fault hurts the connection that it was meant for, at the byte that it was meant for, once; what comes
-//! before and after passes unharmed.
+//! Invariant: a fault hurts the connection that it was meant for, at the stage that it was meant for, once; what comes
+//! before and after passes unharmed. The proxy reads along as far as the protocol is in the clear, and from there on
+//! counts the server's answers: it says that a stage was met only where the connection came to it.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use crate::error::{During, KitError};
 
-/// What happens to a connection after so many bytes from the server.
+/// What happens to a connection at its stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Harm {
     /// Both ends see it closed.
@@ -21,12 +22,67 @@ pub enum Harm {
     Stall,
 }
 
+/// How far the server has come in one connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Nothing of it passes.
+    Connected,
+    /// In the middle of its identification.
+    Banner,
+    /// In the middle of the key exchange.
+    KeyExchange,
+    /// It has its keys.
+    Keys,
+    /// It has answered the first that was asked of it in secret: nobody is logged in yet.
+    Login,
+    /// It has answered so often that a command is at work.
+    Session,
+}
+
+impl Stage {
+    pub const ALL: [Self; 6] =
+        [Self::Connected, Self::Banner, Self::KeyExchange, Self::Keys, Self::Login, Self::Session];
+
+    /// Answers after the keys: the service, the key, the login, the channel, the command.
+    const fn answers(self) -> usize {
+        match self {
+            Self::Login => 1,
+            Self::Session => 5,
+            _ => 0,
+        }
+    }
+
+    /// How much of what the server said in the clear passes; none if it has not come so far.
+    fn clear_bytes(self, said: &[u8]) -> Option<usize> {
+        /// SSH_MSG_NEWKEYS
+        const NEW_KEYS: u8 = 21;
+        let banner = said.iter().position(|byte| *byte == b'\n').map(|end| end + 1);
+        let within = |bytes: usize| (said.len() > bytes).then_some(bytes);
+        match self {
+            Self::Connected => Some(0),
+            Self::Banner => within(10),
+            Self::KeyExchange => within(banner? + 100),
+            Self::Keys | Self::Login | Self::Session => {
+                let mut at = banner?;
+                loop {
+                    let length = said.get(at..at + 4)?.try_into().map(u32::from_be_bytes).ok()?;
+                    let end = at + 4 + usize::try_from(length).ok()?;
+                    let packet = said.get(at..end)?;
+                    if packet.get(5) == Some(&NEW_KEYS) {
+                        return Some(end);
+                    }
+                    at = end;
+                }
+            }
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
     /// Connections that pass unharmed before.
     pub after_connections: usize,
-    /// Bytes of the server that pass before.
-    pub after_bytes: usize,
+    pub stage: Stage,
     pub harm: Harm,
 }
 
@@ -70,7 +126,7 @@ impl Proxy {
         *lock(&self.plan) = Plan { fault: Some(fault), met: false };
     }
 
-    /// Everything passes again; whether the fault has hurt a connection.
+    /// Everything passes again; whether the fault has hurt a connection, at its stage.
     pub fn heals(&self) -> bool {
         std::mem::take(&mut *lock(&self.plan)).met
     }
@@ -108,19 +164,56 @@ async fn pass(mut client: TcpStream, port: u16, fault: Option<Fault>, plan: Arc<
         let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
         return;
     };
-    let (mut from_client, mut to_client) = client.split();
-    let (from_server, mut to_server) = server.split();
-    let limit = u64::try_from(fault.after_bytes).unwrap_or(u64::MAX);
-    let mut allowed = from_server.take(limit);
-    tokio::select! {
-        _ = tokio::io::copy(&mut from_client, &mut to_server) => return,
-        _ = tokio::io::copy(&mut allowed, &mut to_client) => {}
-    }
-    if allowed.limit() > 0 {
+    if !comes_to(fault.stage, &mut client, &mut server).await {
         return;
     }
     lock(&plan).met = true;
     if fault.harm == Harm::Stall {
         std::future::pending::<()>().await;
+    }
+}
+
+/// Passes everything on until the server is at the stage; false if the connection ends before.
+async fn comes_to(stage: Stage, client: &mut TcpStream, server: &mut TcpStream) -> bool {
+    if stage == Stage::Connected {
+        return true;
+    }
+    let (mut from_client, mut to_client) = client.split();
+    let (mut from_server, mut to_server) = server.split();
+    let (mut asked, mut answer) = ([0; 16 * 1024], [0; 16 * 1024]);
+    // What was said in the clear, how much of it has passed, and whether it is over.
+    let (mut said, mut passed, mut secret) = (Vec::new(), 0, false);
+    let (mut answers, mut is_asked) = (0, false);
+    loop {
+        tokio::select! {
+            read = from_client.read(&mut asked) => match read {
+                Ok(length) if length > 0 && to_server.write_all(&asked[..length]).await.is_ok() => is_asked = true,
+                _ => return false,
+            },
+            read = from_server.read(&mut answer) => {
+                let Ok(length @ 1..) = read else { return false };
+                if secret {
+                    answers += usize::from(std::mem::take(&mut is_asked));
+                    if to_client.write_all(&answer[..length]).await.is_err() {
+                        return false;
+                    }
+                } else {
+                    said.extend_from_slice(&answer[..length]);
+                    let clear = stage.clear_bytes(&said);
+                    let ends_there = clear.filter(|_| stage.answers() == 0);
+                    let until = ends_there.unwrap_or(said.len());
+                    if to_client.write_all(&said[passed..until]).await.is_err() {
+                        return false;
+                    }
+                    if ends_there.is_some() {
+                        return true;
+                    }
+                    (passed, secret, is_asked) = (until, clear.is_some(), false);
+                }
+                if secret && answers >= stage.answers() {
+                    return true;
+                }
+            }
+        }
     }
 }

@@ -4,42 +4,16 @@ use std::path::Path;
 
 use keywright_e2e::authorized_keys::lines_of;
 use keywright_e2e::elapsed::{HOUR, older_challenges};
+use keywright_e2e::possession::{challenge, challenges, proven, sign};
 use keywright_e2e::world::{create_tenant, files_below, manage, owner, register};
 use keywright_e2e::{Access, KeyFile, World, text};
 use keywright_kit::{Answer, KeyPair, KeyType, keygen};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::process::Command;
-
-/// A signature over the text by OpenSSH, armored.
-async fn sign(key: &KeyPair, namespace: &str, nonce: &str) -> String {
-    let folder = TempDir::new().unwrap();
-    let file = folder.path().join("nonce");
-    std::fs::write(&file, nonce).unwrap();
-    keygen_ok(&["-q", "-Y", "sign", "-n", namespace, "-f"], &[&key.private_file(), &file]).await;
-    std::fs::read_to_string(folder.path().join("nonce.sig")).unwrap()
-}
 
 async fn keygen_ok(arguments: &[&str], files: &[&Path]) {
     let output = Command::new("ssh-keygen").args(arguments).args(files).output().await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-fn challenges(tenant: &str) -> String {
-    format!("/api/tenants/{tenant}/ssh-access/key-challenges")
-}
-
-/// The id and the nonce of a fresh challenge.
-async fn challenge(world: &World, tenant: &str) -> (String, String) {
-    let made = world.keywright.post(&challenges(tenant), json!({})).await.success();
-    (text(&made, "/id"), text(&made, "/nonce"))
-}
-
-/// The key with a good proof over a fresh challenge of the tenant.
-async fn proven(world: &World, tenant: &str, key: &KeyPair) -> Value {
-    let (id, nonce) = challenge(world, tenant).await;
-    let signature = sign(key, "keywright-possession", &nonce).await;
-    json!({"publicKey": key.public_line(), "challengeId": id, "signature": signature})
 }
 
 async fn provision(world: &World, account: &str, rest: Value) -> Answer {

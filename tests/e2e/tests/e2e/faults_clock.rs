@@ -3,6 +3,7 @@
 
 use keywright_domain::clock::Clock;
 use keywright_e2e::access::step_state;
+use keywright_e2e::authorized_keys::lines_of;
 use keywright_e2e::world::{options, register};
 use keywright_e2e::{Access, KeyFile, LIMIT, Sshd, Stores, World, text};
 use keywright_kit::{
@@ -18,9 +19,25 @@ async fn a_grace_ends_by_the_databases_clock_wherever_keywrights_own_is() {
     grace_by_the_database(&[100]).await;
 }
 
+/// Forward and back, while the grace is under way.
+#[tokio::test]
+async fn a_grace_that_runs_ends_by_the_databases_clock_wherever_keywrights_own_goes() {
+    grace_while_the_clock_goes(&[(0, HOURS), (HOURS, 0)]).await;
+}
+
+#[tokio::test]
+async fn sshd_ends_a_grace_though_the_clock_went_back_and_the_key_is_removed_once_it_is_right() {
+    Moved::new(Sshd::OpenSsh).await.grace_outlasts_a_clock_that_went_back().await;
+}
+
 /// For `tests/run --full` alone.
 mod whole_matrix {
-    use super::{HOURS, Moved, Sshd, grace_by_the_database, host_is_off};
+    use super::{HOURS, Moved, Sshd, grace_by_the_database, grace_while_the_clock_goes, host_is_off};
+
+    #[tokio::test]
+    async fn a_grace_that_runs_ends_by_the_databases_clock_wherever_keywrights_own_goes() {
+        grace_while_the_clock_goes(&[(0, 30), (30, 0), (0, 600), (600, 0), (HOURS, 30), (30, HOURS)]).await;
+    }
 
     #[tokio::test]
     async fn a_grace_ends_by_the_databases_clock_wherever_keywrights_own_goes() {
@@ -98,6 +115,38 @@ async fn grace_by_the_database(moves: &[i64]) {
     }
 }
 
+/// The rotation begins and is promoted with the clock here; then it is moved there.
+async fn grace_while_the_clock_goes(moves: &[(i64, i64)]) {
+    let clock = MovedClock::new().unwrap();
+    let (options, database) = options(Stores::External).await;
+    let world = World::with(options.clock(&clock), database, Sshd::OpenSsh).await;
+    let access = world.provision().await;
+    let mut old = access.download().await;
+    for (here, there) in moves {
+        let said = format!("moved from {here} to {there} during the grace");
+        clock.set(*here);
+        let rotation = access.start_rotation(json!({"gracePeriod": "9s"})).await;
+        let ended = access.finished(&rotation).await;
+        clock.set(*there);
+        let new = access.download().await;
+        let end = seconds(&ended["graceEndsAt"]).await;
+        ends_not_before(&access, &old, end, &said).await;
+        let path = format!("/api/rotations/{rotation}");
+        let over = world.keywright.wait_for(&path, LIMIT, |it| it["graceEndedAt"].is_string()).await;
+        assert!(seconds(&over["graceEndedAt"]).await >= end, "{said}: {over}");
+        let public = text(&access.show().await, "/publicKey");
+        assert_eq!(lines_of(&world.host, &access.account, &public).len(), 1, "{said}");
+        assert_eq!(world.host.read_authorized_keys(&access.account).map(keys_in), Some(1), "{said}");
+        assert!(access.opens(&new).await, "{said}");
+        old = new;
+    }
+}
+
+/// How many keys a file holds.
+fn keys_in(file: Vec<u8>) -> usize {
+    String::from_utf8(file).unwrap().lines().filter(|line| line.contains("ssh-ed25519 ")).count()
+}
+
 /// Embedded stores: the database's clock is the machine's.
 struct Moved {
     clock: MovedClock,
@@ -143,6 +192,25 @@ impl Moved {
         let ended = self.world.keywright.wait_for(&path, LIMIT, |it| it["state"] == "succeeded").await;
         assert_eq!(ended["hosts"][0]["state"], "REMOVED_PROVEN", "{ended}");
         assert!(!self.access().opens(&new).await && !self.access().opens(&self.key).await);
+    }
+
+    /// What Keywright believes too early, sshd ends by the host's own clock; what is left of it goes when the time has come.
+    async fn grace_outlasts_a_clock_that_went_back(&mut self) {
+        let rotation = self.access().start_rotation(json!({"gracePeriod": "12s"})).await;
+        let ended = self.access().finished(&rotation).await;
+        let new = self.access().download().await;
+        let end = seconds(&ended["graceEndsAt"]).await;
+
+        self.clock.set(-HOURS);
+
+        ends_not_before(&self.access(), &self.key, end, "with a clock that went back").await;
+        let file = || self.world.host.read_authorized_keys(&self.access().account).map(keys_in);
+        assert_eq!(file(), Some(2), "to Keywright the grace still runs");
+        self.clock.set(0);
+        let path = format!("/api/rotations/{rotation}");
+        self.world.keywright.wait_for(&path, LIMIT, |it| it["graceEndedAt"].is_string()).await;
+        assert_eq!(file(), Some(1));
+        assert!(self.access().opens(&new).await && !self.access().opens(&self.key).await);
     }
 
     async fn dies_and_the_clock_is(&mut self, ahead: i64) {

@@ -4,36 +4,37 @@
 //!
 //! `KEYWRIGHT_TEST_FULL` goes through the whole matrix, on both SSH servers, and stalls connections too.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use keywright_e2e::access::has_ended;
 use keywright_e2e::authorized_keys::{foreign_lines, foreign_on};
-use keywright_e2e::drawn::Drawn;
 use keywright_e2e::world::{manage, start_host};
 use keywright_e2e::{Access, KeyFile, Sshd, Stores, World, text};
-use keywright_kit::{Fault, Harm, KeyType, Proxy, TestHost, eventually, keygen, ssh};
+use keywright_kit::{Fault, Harm, KeyType, Proxy, Stage, TestHost, eventually, keygen, ssh};
 use serde_json::{Value, json};
 
-/// Of what the host says in one connection: nothing, a part of its banner, of the key exchange, of the login, of what
-/// follows.
-const STAGES: [usize; 6] = [0, 10, 700, 1_700, 2_300, 3_200];
 /// A stalled connection is given up, and what it was for is tried again.
 const LIMIT: Duration = Duration::from_secs(240);
 const ACCOUNT: &str = "deploy";
+/// Connections that a piece of work makes, if nothing happens to them.
+const ROTATION: usize = 7;
+const REVOCATION: usize = 3;
+const FURTHER_HOST: usize = 5;
 
 #[tokio::test]
 async fn a_rotation_whose_connections_are_cut_leaves_a_working_key() {
-    rotate(Sshd::OpenSsh, &pairwise(Harm::Cut)).await;
+    rotate(Sshd::OpenSsh, &pairwise(ROTATION)).await;
 }
 
 #[tokio::test]
 async fn a_revocation_whose_connections_are_cut_is_proven_in_the_end() {
-    revoke(Sshd::OpenSsh, &Drawn::new().of(&faults(3, Harm::Cut), 3)).await;
+    revoke(Sshd::OpenSsh, &pairwise(REVOCATION)).await;
 }
 
 /// For `tests/run --full` alone.
 mod whole_matrix {
-    use super::{Fault, Harm, Sshd, add_host, faults, revoke, rotate};
+    use super::{FURTHER_HOST, Fault, Harm, REVOCATION, ROTATION, Sshd, add_host, faults, revoke, rotate};
 
     /// What waits for stalled connections waits beside others.
     async fn in_parts(faults: &[Fault], survive: impl AsyncFn(&[Fault])) {
@@ -45,51 +46,53 @@ mod whole_matrix {
     #[tokio::test]
     async fn a_rotation_whose_connections_are_cut_leaves_a_working_key() {
         for sshd in [Sshd::OpenSsh, Sshd::Dropbear] {
-            rotate(sshd, &faults(8, Harm::Cut)).await;
+            rotate(sshd, &faults(ROTATION, Harm::Cut)).await;
         }
     }
 
     #[tokio::test]
     async fn a_rotation_whose_connections_stall_leaves_a_working_key() {
-        in_parts(&faults(8, Harm::Stall), async |some| rotate(Sshd::OpenSsh, some).await).await;
+        in_parts(&faults(ROTATION, Harm::Stall), async |some| rotate(Sshd::OpenSsh, some).await).await;
     }
 
     #[tokio::test]
     async fn a_revocation_whose_connections_are_cut_is_proven_in_the_end() {
         for sshd in [Sshd::OpenSsh, Sshd::Dropbear] {
-            revoke(sshd, &faults(3, Harm::Cut)).await;
+            revoke(sshd, &faults(REVOCATION, Harm::Cut)).await;
         }
     }
 
     #[tokio::test]
     async fn a_revocation_whose_connections_stall_is_proven_in_the_end() {
-        in_parts(&faults(3, Harm::Stall), async |some| revoke(Sshd::Dropbear, some).await).await;
+        in_parts(&faults(REVOCATION, Harm::Stall), async |some| revoke(Sshd::Dropbear, some).await).await;
     }
 
     #[tokio::test]
     async fn a_further_host_whose_connections_are_cut_gets_the_key_or_nothing_of_ours() {
         for sshd in [Sshd::OpenSsh, Sshd::Dropbear] {
-            add_host(sshd, &faults(5, Harm::Cut)).await;
+            add_host(sshd, &faults(FURTHER_HOST, Harm::Cut)).await;
         }
     }
 
     #[tokio::test]
     async fn a_further_host_whose_connections_stall_gets_the_key_or_nothing_of_ours() {
-        in_parts(&faults(5, Harm::Stall), async |some| add_host(Sshd::OpenSsh, some).await).await;
+        in_parts(&faults(FURTHER_HOST, Harm::Stall), async |some| add_host(Sshd::OpenSsh, some).await).await;
     }
 }
 
 /// Every stage of so many connections.
 fn faults(connections: usize, harm: Harm) -> Vec<Fault> {
-    let all = (0..connections).flat_map(|connection| STAGES.map(|bytes| (connection, bytes)));
-    all.map(|(after_connections, after_bytes)| Fault { after_connections, after_bytes, harm }).collect()
+    let all = (0..connections).flat_map(|connection| Stage::ALL.map(|stage| (connection, stage)));
+    all.map(|(after_connections, stage)| Fault { after_connections, stage, harm }).collect()
 }
 
-/// Of those of a rotation, every connection and every stage at least once.
-fn pairwise(harm: Harm) -> Vec<Fault> {
-    let all = faults(8, harm).into_iter().enumerate();
-    let chosen = all.filter(|(at, fault)| at % STAGES.len() == fault.after_connections % STAGES.len());
-    chosen.map(|(_, fault)| fault).collect()
+/// Of those, every connection and every stage at least once: the last stage, to which not every connection comes, of the
+/// first connection.
+fn pairwise(connections: usize) -> Vec<Fault> {
+    let last = Stage::ALL.len() - 1;
+    let each =
+        (0..connections.max(last + 1)).map(|at| (at % connections, Stage::ALL[last - at % (last + 1)]));
+    each.map(|(after_connections, stage)| Fault { after_connections, stage, harm: Harm::Cut }).collect()
 }
 
 /// A world, and a host behind the proxy whose account has its user's own file.
@@ -100,8 +103,8 @@ struct Scene {
     /// Of the far host: `srv_…`
     server: String,
     foreign: String,
-    /// Faults that have met a connection.
-    met: usize,
+    /// Which faults have met a connection, at their stage.
+    met: RefCell<Vec<(Fault, bool)>>,
 }
 
 impl Scene {
@@ -114,7 +117,7 @@ impl Scene {
         let foreign = foreign_lines(&friend.public_line(), sshd);
         far.add_user(ACCOUNT);
         far.write_authorized_keys(ACCOUNT, &foreign);
-        Self { world, far, proxy, server, foreign, met: 0 }
+        Self { world, far, proxy, server, foreign, met: RefCell::default() }
     }
 
     async fn provision(&self, server: &str) -> Access<'_> {
@@ -138,7 +141,7 @@ impl Scene {
 
     /// The fault is over; whatever it met, nothing lies about on the host once no edit is under way any more.
     async fn is_over(&mut self, fault: Fault) {
-        self.met += usize::from(self.proxy.heals());
+        self.heals(fault);
         assert_eq!(foreign_on(&self.far, ACCOUNT), self.foreign, "after {fault:?}");
         let tidy = eventually(LIMIT, async || self.beside_the_file().is_empty()).await;
         assert!(tidy, "after {fault:?}: {:?}", self.beside_the_file());
@@ -153,13 +156,30 @@ impl Scene {
         names.filter(|name| name != "authorized_keys").collect()
     }
 
-    fn assert_met_some(&self, faults: &[Fault]) {
-        assert!(
-            self.met * 4 >= faults.len(),
-            "only {} of {} faults met a connection",
-            self.met,
-            faults.len()
-        );
+    fn heals(&self, fault: Fault) {
+        let (is_met, mut met) = (self.proxy.heals(), self.met.borrow_mut());
+        if met.last().is_none_or(|(last, _)| *last != fault) {
+            println!("{fault:?}: {}", if is_met { "met" } else { "no connection came there" });
+            met.push((fault, is_met));
+        }
+    }
+
+    /// Every stage and every connection; of each connection all stages, but that a proof ends before a session begins.
+    fn assert_every_stage_was_met(&self) {
+        let met = self.met.borrow();
+        for stage in Stage::ALL {
+            let mut of = met.iter().filter(|(fault, _)| fault.stage == stage).peekable();
+            assert!(of.peek().is_none() || of.any(|(_, met)| *met), "{stage:?} was never met: {met:?}");
+        }
+        for connection in met.iter().map(|(fault, _)| fault.after_connections) {
+            let came = |(fault, met): &(Fault, bool)| *met && fault.after_connections == connection;
+            assert!(met.iter().any(came), "connection {connection} was never made: {met:?}");
+            let missed = |(other, met): &&(Fault, bool)| {
+                let same = other.after_connections == connection;
+                same && other.stage < Stage::Session && !met
+            };
+            assert_eq!(met.iter().find(missed), None, "{met:?}");
+        }
     }
 }
 
@@ -203,7 +223,7 @@ async fn rotate(sshd: Sshd, faults: &[Fault]) {
         }
         scene.is_over(*fault).await;
     }
-    scene.assert_met_some(faults);
+    scene.assert_every_stage_was_met();
     let access = Access::new(&scene.world, &shown);
     access.finished(&access.start_rotation(asked).await).await;
     assert!(scene.is_opened_by(&access.download().await).await);
@@ -246,7 +266,7 @@ async fn revoke(sshd: Sshd, faults: &[Fault]) {
         key = access.download().await;
         assert!(scene.is_opened_by(&key).await, "after {fault:?}");
     }
-    scene.assert_met_some(faults);
+    scene.assert_every_stage_was_met();
 }
 
 async fn add_host(sshd: Sshd, faults: &[Fault]) {
@@ -261,7 +281,7 @@ async fn add_host(sshd: Sshd, faults: &[Fault]) {
         match added["state"].as_str().unwrap() {
             "succeeded" => {
                 assert!(scene.is_opened_by(&key).await, "after {fault:?}: {added}");
-                scene.met += usize::from(scene.proxy.heals());
+                scene.heals(*fault);
                 take_away(&scene, &access).await;
             }
             "failed" => {}
@@ -273,6 +293,7 @@ async fn add_host(sshd: Sshd, faults: &[Fault]) {
         assert_eq!((&show["status"], &show["activity"]), (&json!("active"), &json!("none")), "{show}");
         scene.is_over(*fault).await;
     }
+    scene.assert_every_stage_was_met();
     let access = Access::new(&scene.world, &shown);
     assert_eq!(add(&scene, &access).await["state"], "succeeded");
     assert!(scene.is_opened_by(&key).await);

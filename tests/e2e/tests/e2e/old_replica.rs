@@ -3,6 +3,7 @@
 
 use keywright_e2e::access::has_ended;
 use keywright_e2e::authorized_keys::{foreign_lines, without_ours};
+use keywright_e2e::drawn::Drawn;
 use keywright_e2e::held_script::{HeldScript, STAGES, Stage};
 use keywright_e2e::world::options;
 use keywright_e2e::{Access, KeyFile, LIMIT, Sshd, Stores, World, text};
@@ -10,6 +11,16 @@ use keywright_kit::{KeyType, Keywright, eventually, keygen};
 use serde_json::{Value, json};
 
 const ACCOUNT: &str = "deploy";
+
+/// At one stage, which a seed draws.
+#[tokio::test]
+async fn a_replica_that_wakes_up_within_its_script_changes_nothing() {
+    let stage = Drawn::new().of(&STAGES, 1)[0];
+    println!("held up at {}", stage.name);
+    let mut scene = Scene::set(Sshd::OpenSsh).await;
+    scene.rotation_taken_over(stage).await;
+    scene.revoked_meanwhile(stage).await;
+}
 
 /// For `tests/run --full` alone.
 mod whole_matrix {
@@ -76,6 +87,7 @@ impl Scene {
         let owner = self.old.caller(&self.world.owner_token);
         let started = owner.post(&self.access().path("/rotate"), body).await.success();
         held.has_stopped().await;
+        held.hours_go_by().await;
         self.old.pause().await;
         self.world.keywright.resume().await;
         text(&started, "/id")

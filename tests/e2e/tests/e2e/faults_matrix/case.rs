@@ -1,11 +1,15 @@
 //! One operation on an account of its own: how it is made ready, begun, and what must hold when it has ended.
 
+use std::cell::RefCell;
+
 use keywright_e2e::access::has_ended;
+use keywright_e2e::elapsed::{HOUR, older};
 use keywright_e2e::gates::{Gate, held};
-use keywright_e2e::{Access, KeyFile, LIMIT, text};
-use keywright_kit::{TestHost, eventually};
+use keywright_e2e::{Access, KeyFile, LIMIT, possession, text};
+use keywright_kit::{KeyType, eventually, keygen};
 use serde_json::{Value, json};
 
+use super::judged::Ours;
 use super::moments::{Moment, Operation};
 use super::scene::Scene;
 
@@ -20,6 +24,8 @@ pub struct Case {
     pub old: Option<KeyFile>,
     /// The rotation that began the grace.
     earlier: Option<String>,
+    /// The new key, where its holder makes it.
+    made: RefCell<Option<KeyFile>>,
 }
 
 /// What is at work.
@@ -37,25 +43,35 @@ pub struct Begun {
 impl Case {
     /// What must open the account at every look.
     pub fn needed(&self) -> Option<&KeyFile> {
-        let without = [Operation::Provision, Operation::Regenerate, Operation::Deprovision];
+        let without =
+            [Operation::Provision, Operation::Regenerate, Operation::Revoke, Operation::Deprovision];
         self.key.as_ref().filter(|_| !without.contains(&self.moment.operation))
     }
 
+    /// On the further host as well.
+    pub fn is_needed_on_both(&self) -> bool {
+        self.moment.operation.begins_on_both() && self.moment.operation != Operation::RemoveHost
+    }
+
     pub async fn prepare(scene: &Scene, account: String, moment: Moment) -> Self {
-        let mut it = Self { moment, account, before: Value::Null, key: None, old: None, earlier: None };
+        let (before, made) = (Value::Null, RefCell::default());
+        let mut it = Self { moment, account, before, key: None, old: None, earlier: None, made };
         scene.add_account(&it.account);
-        let servers = match it.moment.operation {
-            Operation::Provision => return it,
-            Operation::RemoveHost => vec![scene.world.server.clone(), scene.far_server.clone()],
-            _ => vec![scene.world.server.clone()],
-        };
+        let mut servers = vec![scene.world.server.clone()];
+        if it.moment.operation == Operation::Provision {
+            return it;
+        }
+        if it.moment.operation.begins_on_both() {
+            servers.push(scene.far_server.clone());
+        }
         it.before = scene.provision(&it.account, &servers).await;
         let access = Access::new(&scene.world, &it.before);
         access.finished(&text(&it.before, "/recentRotations/0/id")).await;
         it.key = Some(scene.download(&access).await);
         match it.moment.operation {
             Operation::Regenerate => drop(access.revoke(json!({})).await),
-            Operation::EndGrace => {
+            Operation::LeaveBehind | Operation::CatchUp => scene.may_leave_behind(&access).await,
+            Operation::EndGrace | Operation::GraceOver => {
                 let body = json!({"gracePeriod": "3600s", "idempotencyKey": scene.new_key()});
                 let started = scene.asked(async || access.try_rotate(body.clone()).await).await.success();
                 access.finished(&text(&started, "/id")).await;
@@ -69,8 +85,10 @@ impl Case {
 
     /// As far as its gate, which is closed.
     pub async fn begin(&self, scene: &Scene) -> Begun {
-        if self.moment.operation == Operation::TurnBack {
-            return self.begin_to_fail(scene).await;
+        match self.moment.operation {
+            Operation::TurnBack => return self.begin_to_fail(scene).await,
+            Operation::CatchUp => return self.begin_to_catch_up(scene).await,
+            _ => {}
         }
         scene.gates.close(&self.account, &self.moment.gate).await;
         self.ask(scene).await
@@ -99,6 +117,34 @@ impl Case {
         begun
     }
 
+    /// It has been promoted without the host that is away.
+    async fn begin_to_catch_up(&self, scene: &Scene) -> Begun {
+        let mut begun = self.ask(scene).await;
+        self.is_left_behind(scene, &begun).await;
+        scene.gates.close(&self.account, &self.moment.gate).await;
+        begun.after = scene.world.keywright.printed();
+        begun
+    }
+
+    /// The one host alone is outstanding, or the rotation has failed.
+    pub async fn is_left_behind(&self, scene: &Scene, begun: &Begun) {
+        let promoted = |it: &Value| it["state"] == "converging" || has_ended(it);
+        let shown = scene.world.keywright.wait_for(&begun.path, LIMIT, promoted).await;
+        if shown["state"] != "failed" {
+            assert_eq!(shown["outstandingServerIds"], json!([scene.far_server]), "{shown}");
+        }
+    }
+
+    /// A key that its holder makes, with his proof.
+    async fn make_key(&self, scene: &Scene) -> Value {
+        let key = keygen(KeyType::Ed25519, "").await.unwrap();
+        let proven = possession::proven(&scene.world, &scene.world.tenant, &key).await;
+        let key = KeyFile::new(key.private_text().as_bytes());
+        scene.remember(&key);
+        self.made.replace(Some(key));
+        proven
+    }
+
     /// The operation without any harm.
     pub async fn ask(&self, scene: &Scene) -> Begun {
         let after = scene.world.keywright.printed();
@@ -108,14 +154,25 @@ impl Case {
             return Begun { path: format!("/api/rotations/{work}"), access, work, after };
         }
         let access = Access::new(&scene.world, &self.before);
+        if self.moment.operation == Operation::GraceOver {
+            older(&scene.world, &[&access.id], HOUR).await;
+            let work = self.earlier.clone().unwrap();
+            return Begun {
+                path: format!("/api/rotations/{work}"),
+                access: self.before.clone(),
+                work,
+                after,
+            };
+        }
+        let mut rotation =
+            json!({"gracePeriod": "3600s", "dropGraceKey": true, "idempotencyKey": scene.new_key()});
+        if self.moment.operation == Operation::ClientMade {
+            rotation.as_object_mut().unwrap().extend(self.make_key(scene).await.as_object().unwrap().clone());
+        }
         let (owner, operator) = (scene.world.owner(), scene.world.keywright.operator());
         let (key, host) = (scene.new_key(), access.path(&format!("/hosts/{}", scene.far_server)));
         let confirmed = || json!({"confirmation": {"accessId": access.id}, "idempotencyKey": key});
         let request = async || match self.moment.operation {
-            Operation::Provision | Operation::Rotate | Operation::EndGrace | Operation::TurnBack => {
-                let body = json!({"gracePeriod": "3600s", "dropGraceKey": true, "idempotencyKey": key});
-                access.try_rotate(body).await
-            }
             Operation::Regenerate => owner.post(&access.path("/regenerate"), confirmed()).await,
             Operation::AddHost => {
                 let body = json!({"serverId": scene.far_server, "idempotencyKey": key});
@@ -125,6 +182,11 @@ impl Case {
             Operation::Deprovision => {
                 operator.delete(&access.path(""), json!({"confirmation": {"accessId": access.id}})).await
             }
+            // Asked for again it is the same one.
+            Operation::Revoke => {
+                owner.post(&access.path("/revoke"), json!({"confirmation": {"accessId": access.id}})).await
+            }
+            _ => access.try_rotate(rotation.clone()).await,
         };
         let answer = scene.asked(request).await;
         let id = text(&answer.success(), "/id");
@@ -149,63 +211,79 @@ impl Case {
         let access = Access::new(&scene.world, &begun.access);
         let (home, far) = (&scene.world.host, &scene.far);
         let what = format!("{:?} at {}: {ended}", self.moment.operation, self.moment.gate.name);
-        if let Some(key) = self.needed() {
-            assert!(scene.opens(home, &self.account, key).await, "{what}");
+        let shown = access.show().await;
+        let operation = self.moment.operation;
+        let mut new = None;
+        if !matches!(
+            operation,
+            Operation::GraceOver
+                | Operation::AddHost
+                | Operation::RemoveHost
+                | Operation::Revoke
+                | Operation::Deprovision
+        ) {
+            let key = match self.made.take() {
+                Some(key) => key,
+                None => scene.download(&access).await,
+            };
+            scene.remember(&key);
+            new = Some(key);
         }
-        match self.moment.operation {
-            Operation::Provision
-            | Operation::Rotate
-            | Operation::EndGrace
-            | Operation::TurnBack
-            | Operation::Regenerate => {
-                let new = scene.download(&access).await;
-                assert!(scene.opens(home, &self.account, &new).await, "{what}");
-                scene.remember(&new);
+        // What was needed all the time is in its grace, unless nothing replaced it.
+        let (in_use, replaced) = match (&new, self.needed()) {
+            (Some(new), old) => (Some(new), old),
+            (None, kept) => (kept, None),
+        };
+        let ends = || text(&shown, "/graceEndsAt").parse().unwrap();
+        let ours = Ours { in_use, in_grace: replaced.map(|key| (key, ends())) };
+        let far_too = self.is_needed_on_both() || operation == Operation::AddHost;
+        let on_far = if far_too { ours } else { Ours::default() };
+        for (host, ours) in [(home, ours), (far, on_far)] {
+            for key in ours.in_use.into_iter().chain(ours.in_grace.map(|(key, _)| key)) {
+                assert!(scene.opens(host, &self.account, key).await, "{what}");
             }
-            Operation::AddHost => {
-                assert!(scene.opens(far, &self.account, self.key.as_ref().unwrap()).await, "{what}");
-            }
-            Operation::RemoveHost => {
-                assert!(!scene.opens(far, &self.account, self.key.as_ref().unwrap()).await, "{what}");
-                assert_eq!(our_keys(far, &self.account), Vec::<String>::new(), "{what}");
-            }
-            Operation::Deprovision => {
-                assert!(access.show().await["deprovisionedAt"].is_string(), "{what}");
-                assert_eq!(our_keys(home, &self.account), Vec::<String>::new(), "{what}");
-            }
+            scene.judge(host, &self.account, ours, &what).await;
         }
-        let ends = [Operation::Regenerate, Operation::Deprovision];
-        let refused = self.key.as_ref().filter(|_| ends.contains(&self.moment.operation));
+        if operation == Operation::RemoveHost {
+            assert!(!scene.opens(far, &self.account, self.key.as_ref().unwrap()).await, "{what}");
+        }
+        let ends = [Operation::Regenerate, Operation::Revoke, Operation::Deprovision];
+        let refused = self.key.as_ref().filter(|_| ends.contains(&operation));
         for key in refused.into_iter().chain(&self.old) {
             assert!(!scene.opens(home, &self.account, key).await, "a key came back: {what}");
         }
-        let in_use = usize::from(self.moment.operation != Operation::Deprovision);
-        assert_eq!(scene.gates.versions(&self.account, "state = 'ACTIVE'").await, in_use, "{what}");
-        if in_use == 1 {
-            assert_its_line_stands(&access.show().await, &what);
+        assert_eq!(shown["deprovisionedAt"].is_string(), operation == Operation::Deprovision, "{what}");
+        let gone = matches!(operation, Operation::Revoke | Operation::Deprovision);
+        assert_eq!(shown["status"], if gone { "revoked" } else { "active" }, "{shown} {what}");
+        assert_eq!(
+            scene.gates.versions(&self.account, "state = 'ACTIVE'").await,
+            usize::from(!gone),
+            "{what}"
+        );
+        if !gone {
+            assert_its_line_stands(&shown, &what);
         }
-        self.check_rest(scene, &what).await;
+        self.nothing_outlives_its_end(scene, &what).await;
     }
 
     /// It led back: as if it had never been asked for.
     pub async fn check_undone(&self, scene: &Scene, ended: &Value) {
         let what = format!("{:?} at {}: {ended}", self.moment.operation, self.moment.gate.name);
         assert!(ended["promotedAt"].is_null(), "failed after its promotion: {what}");
-        let home = &scene.world.host;
-        let without = [Operation::Provision, Operation::Regenerate];
-        let in_use = usize::from(!without.contains(&self.moment.operation));
-        if let Some(key) = self.needed() {
-            assert!(scene.opens(home, &self.account, key).await, "{what}");
+        let kept = self.key.as_ref().filter(|_| self.moment.operation != Operation::Regenerate);
+        for (host, stands) in [(&scene.world.host, true), (&scene.far, self.is_needed_on_both())] {
+            let in_use = kept.filter(|_| stands);
+            if let Some(key) = in_use {
+                assert!(scene.opens(host, &self.account, key).await, "{what}");
+            }
+            scene.judge(host, &self.account, Ours { in_use, in_grace: None }, &what).await;
         }
-        assert_eq!(scene.gates.versions(&self.account, "state = 'ACTIVE'").await, in_use, "{what}");
-        assert_eq!(our_keys(home, &self.account).len(), in_use, "{what}");
-        assert_eq!(our_keys(&scene.far, &self.account), Vec::<String>::new(), "{what}");
-        self.check_rest(scene, &what).await;
+        let in_use = scene.gates.versions(&self.account, "state = 'ACTIVE'").await;
+        assert_eq!(in_use, usize::from(kept.is_some()), "{what}");
+        self.nothing_outlives_its_end(scene, &what).await;
     }
 
-    /// Nothing foreign is changed, nothing lies about, nothing outlives its end.
-    async fn check_rest(&self, scene: &Scene, what: &str) {
-        scene.assert_nothing_foreign_changed(&self.account, what);
+    async fn nothing_outlives_its_end(&self, scene: &Scene, what: &str) {
         let undestroyed = "destroy_at IS NOT NULL AND destroyed_at IS NULL";
         let gone =
             eventually(LIMIT, async || scene.gates.versions(&self.account, undestroyed).await == 0).await;
@@ -221,13 +299,6 @@ impl Begun {
     pub async fn held(&self, scene: &Scene) {
         held(&scene.world.keywright, &self.work, self.after).await;
     }
-}
-
-/// The lines of the account's file that hold a key of ours.
-fn our_keys(host: &TestHost, account: &str) -> Vec<String> {
-    let file = String::from_utf8(host.read_authorized_keys(account).unwrap_or_default()).unwrap();
-    let ours = |line: &&str| line.contains("keywright:acc_") && line.contains("ssh-");
-    file.lines().filter(ours).map(str::to_owned).collect()
 }
 
 /// The key in use has exactly one line on each host, and it stands.

@@ -6,10 +6,21 @@ use keywright_e2e::gates::Gate;
 pub enum Operation {
     Provision,
     Rotate,
-    /// The old key of a rotation comes to its end.
+    /// Of an access on two hosts.
+    RotateBoth,
+    /// Of an access on two hosts, one of which is away: promoted without it, and it catches up.
+    LeaveBehind,
+    /// The same, hurt when the host is back.
+    CatchUp,
+    /// To a key that its holder makes.
+    ClientMade,
+    /// The old key of a rotation comes to its end, as somebody asks for it.
     EndGrace,
+    /// The same by the time alone.
+    GraceOver,
     /// A rotation whose new key the host refuses.
     TurnBack,
+    Revoke,
     Regenerate,
     AddHost,
     RemoveHost,
@@ -17,16 +28,31 @@ pub enum Operation {
 }
 
 impl Operation {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 14] = [
         Self::Provision,
         Self::Rotate,
+        Self::RotateBoth,
+        Self::LeaveBehind,
+        Self::CatchUp,
+        Self::ClientMade,
         Self::EndGrace,
+        Self::GraceOver,
         Self::TurnBack,
+        Self::Revoke,
         Self::Regenerate,
         Self::AddHost,
         Self::RemoveHost,
         Self::Deprovision,
     ];
+
+    /// The further host is away for a while: nothing else goes on beside it.
+    pub fn misses_a_host(self) -> bool {
+        matches!(self, Self::LeaveBehind | Self::CatchUp)
+    }
+
+    pub fn begins_on_both(self) -> bool {
+        self.misses_a_host() || matches!(self, Self::RotateBoth | Self::RemoveHost)
+    }
 }
 
 /// A gate that an operation comes to.
@@ -69,6 +95,11 @@ const REVOKED_TOLD: Write =
     ("revoked told", "UPDATE OF pushed_state ON key_version", "NEW.pushed_state = 'REVOKED'");
 const HOST_PROVEN: Write =
     ("host proven", "UPDATE OF proven_at ON revocation_host", "NEW.proven_at IS NOT NULL");
+const SESSIONS_ENDED: Write = (
+    "sessions ended",
+    "UPDATE OF sessions_ended ON revocation_host",
+    "NEW.sessions_ended <> '' AND NEW.proven_at IS NULL",
+);
 const DEPROVISIONED: Write =
     ("deprovisioned", "UPDATE OF deprovisioned_at ON access", "NEW.deprovisioned_at IS NOT NULL");
 const REVOKED: Write = ("revoked", "UPDATE OF state ON revocation", "NEW.state = 'SUCCEEDED'");
@@ -104,7 +135,7 @@ fn gates(operation: Operation) -> Vec<Gate> {
             vec![write(SUCCEEDED)],
         ]
         .concat(),
-        Operation::Rotate => [
+        Operation::Rotate | Operation::RotateBoth | Operation::ClientMade => [
             generate(),
             brought(),
             whole("promote", &[PROMOTED, OLD_TOLD, NEW_TOLD]),
@@ -113,7 +144,18 @@ fn gates(operation: Operation) -> Vec<Gate> {
             vec![write(SUCCEEDED)],
         ]
         .concat(),
-        Operation::EndGrace => [
+        Operation::LeaveBehind => [
+            vec![Gate::record("prove", "DONE")],
+            whole("promote", &[PROMOTED, OLD_TOLD, NEW_TOLD]),
+            whole("destroy_old", &[TO_DESTROY, DESTROYED]),
+        ]
+        .concat(),
+        Operation::CatchUp => [
+            brought(),
+            vec![Gate::record("expire_old", "STARTED"), Gate::record("expire_old", "DONE"), write(SUCCEEDED)],
+        ]
+        .concat(),
+        Operation::EndGrace | Operation::GraceOver => [
             whole("retire_old", &[RETIRED, RETIRED_TOLD]),
             whole("remove_old", &[LINE_LEAVES, EDIT_BEGINS, EDIT_MADE]),
             whole("prove_refused", &[LINE_GONE]),
@@ -124,6 +166,11 @@ fn gates(operation: Operation) -> Vec<Gate> {
             let undone = Gate::record("install", "UNDONE");
             let writes = [TURNS_BACK, EDIT_BEGINS, EDIT_MADE, FAILED_TOLD, FAILED];
             writes.into_iter().map(write).chain([undone]).collect()
+        }
+        Operation::Revoke => {
+            let writes =
+                [EDIT_BEGINS, EDIT_MADE, SESSIONS_ENDED, LINE_GONE, HOST_PROVEN, REVOKED_TOLD, REVOKED];
+            writes.into_iter().map(write).collect()
         }
         Operation::AddHost => {
             [whole("hold", &[]), whole("account", &[]), brought(), vec![write(SUCCEEDED)]].concat()
@@ -143,6 +190,11 @@ fn gates(operation: Operation) -> Vec<Gate> {
     }
 }
 
+/// Of this operation alone.
+pub fn of_one(operation: Operation) -> Vec<Moment> {
+    of(operation, gates(operation)).collect()
+}
+
 fn of(operation: Operation, gates: Vec<Gate>) -> impl Iterator<Item = Moment> {
     gates.into_iter().map(move |gate| Moment { operation, gate })
 }
@@ -156,27 +208,38 @@ pub fn all() -> Vec<Moment> {
 pub fn before_hosts() -> Vec<Moment> {
     const STEPS: [&str; 6] = ["account", "install", "prove", "expire_old", "remove_old", "prove_refused"];
     let reaches = |moment: &Moment| STEPS.iter().any(|step| moment.gate.name == format!("{step} STARTED"));
-    all().into_iter().filter(reaches).collect()
+    all().into_iter().filter(reaches).filter(|moment| !moment.operation.misses_a_host()).collect()
 }
 
 /// Before the effect of each step that writes on a host.
 pub fn before_edits() -> Vec<Moment> {
     const STEPS: [&str; 3] = ["install", "expire_old", "remove_old"];
     let edits = |moment: &Moment| STEPS.iter().any(|step| moment.gate.name == format!("{step} STARTED"));
-    all().into_iter().filter(edits).collect()
+    all().into_iter().filter(edits).filter(|moment| !moment.operation.misses_a_host()).collect()
 }
 
 /// Inside of each step before the promotion: one that can never record what it did fails for good.
 pub fn never_recorded() -> Vec<Moment> {
     let brings = |operation: Operation| {
         let key = match operation {
-            Operation::Provision | Operation::Rotate | Operation::Regenerate => {
+            Operation::Provision
+            | Operation::Rotate
+            | Operation::RotateBoth
+            | Operation::ClientMade
+            | Operation::Regenerate => {
                 [within("generate", &[KEY_MADE]), within("promote", &[PROMOTED])].concat()
             }
             _ => Vec::new(),
         };
         [within("install", &INSTALL), within("prove", &[LINE_PROVEN]), key].concat()
     };
-    let operations = [Operation::Provision, Operation::Rotate, Operation::Regenerate, Operation::AddHost];
+    let operations = [
+        Operation::Provision,
+        Operation::Rotate,
+        Operation::RotateBoth,
+        Operation::ClientMade,
+        Operation::Regenerate,
+        Operation::AddHost,
+    ];
     operations.into_iter().flat_map(|operation| of(operation, brings(operation))).collect()
 }

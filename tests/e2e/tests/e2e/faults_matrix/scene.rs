@@ -4,25 +4,25 @@
 //! has two keys in use.
 
 use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use keywright_e2e::authorized_keys::{foreign_lines, foreign_on};
 use keywright_e2e::gates::Gates;
 use keywright_e2e::secrets::Needles;
-use keywright_e2e::world::{files_below, manage, register, start_host};
+use keywright_e2e::world::{entries_below, manage, register, start_host};
 use keywright_e2e::{Access, KeyFile, LIMIT, Sshd, Stores, World};
 use keywright_kit::{Answer, KeyType, TestHost, eventually, keygen, ssh};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::case::{Begun, Case, step};
 use super::moments::{Moment, Operation};
+use super::watch::Watched;
 
 /// Operations that are hurt by the same kill. Dropbear lets five connections of one address log in at a time.
 const AT_ONCE: [(Sshd, usize); 2] = [(Sshd::OpenSsh, 6), (Sshd::Dropbear, 3)];
-/// Between two looks, so that looking does not take the whole machine.
-const PAUSE: Duration = Duration::from_millis(100);
-
 /// What happens to operations that are held at their gates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Harm {
@@ -44,6 +44,8 @@ pub struct Scene {
     pub far_server: String,
     pub gates: Gates,
     foreign: String,
+    /// Root's own files on the two hosts, which nothing here is about.
+    roots: [Vec<u8>; 2],
     accounts: Cell<usize>,
     requests: Cell<usize>,
     secrets: RefCell<Needles>,
@@ -60,8 +62,11 @@ impl Scene {
         let foreign = foreign_lines(&friend.public_line(), sshd);
         let gates = Gates::of(&world).await;
         let (accounts, requests) = (Cell::new(0), Cell::new(0));
-        let secrets = RefCell::new(Needles::default());
-        Self { world, far, far_server, gates, foreign, accounts, requests, secrets }
+        let mut secrets = Needles::default();
+        secrets.add_any_private_key();
+        let secrets = RefCell::new(secrets);
+        let roots = [&world.host, &far].map(|host| host.read_authorized_keys("root").unwrap());
+        Self { world, far, far_server, gates, foreign, roots, accounts, requests, secrets }
     }
 
     pub fn add_account(&self, account: &str) {
@@ -128,32 +133,54 @@ impl Scene {
         KeyFile::new(&answer.bytes)
     }
 
-    pub fn assert_nothing_foreign_changed(&self, account: &str, what: &str) {
-        for host in [&self.world.host, &self.far] {
-            assert_eq!(foreign_on(host, account), self.foreign, "{what}");
-            let mut files = files_below(&host.home(account));
-            files.retain(|file| !file.ends_with(".ssh/authorized_keys"));
-            assert_eq!(files, Vec::<std::path::PathBuf>::new(), "{what}");
-        }
+    /// By its policy the access may be promoted where a host is away.
+    pub async fn may_leave_behind(&self, access: &Access<'_>) {
+        let path = format!("/api/policies/tenants/{}/ssh-access/{}", self.world.tenant, access.id);
+        let body = json!({"policy": {"promoteWithOutstanding": true}});
+        self.world.keywright.operator().send(Method::PUT, &path, Some(body), &[]).await.success();
+    }
+
+    /// Byte for byte; and of what an edit uses nothing is left, be it a link that leads nowhere.
+    pub async fn assert_nothing_foreign_changed(&self, host: &TestHost, account: &str, what: &str) {
+        assert_eq!(foreign_on(host, account), self.foreign, "{what}");
+        let beside = || {
+            let mut beside = entries_below(&host.home(account));
+            beside.retain(|file| !file.ends_with(".ssh/authorized_keys"));
+            beside
+        };
+        // What a killed Keywright had begun may still come to its end.
+        assert!(eventually(LIMIT, async || beside().is_empty()).await, "{:?} lie about: {what}", beside());
+        assert_eq!(foreign_on(host, account), self.foreign, "{what}");
     }
 
     /// Everything on this list, some at a time.
-    pub async fn hurt(&mut self, harm: Harm, moments: Vec<Moment>) {
+    pub async fn hurt(&mut self, harm: Harm, mut moments: Vec<Moment>) {
         let started = Instant::now();
         let number = moments.len();
         let at_once = AT_ONCE.into_iter().find(|(sshd, _)| *sshd == self.world.sshd).unwrap().1;
-        for (round, some) in (1..).zip(moments.chunks(at_once)) {
-            self.hurt_some(harm, some).await;
-            let done = number.min(round * at_once);
-            println!("{harm:?}: {done} of {number} moments in {} s", started.elapsed().as_secs());
+        let mut done = 0;
+        moments.sort_by_key(|moment| moment.operation.misses_a_host());
+        let alone = |moment: &Moment| moment.operation.misses_a_host().then_some(moment.operation);
+        for alike in moments.chunk_by(|one, next| alone(one) == alone(next)) {
+            for some in alike.chunks(at_once) {
+                self.hurt_some(harm, some).await;
+                done += some.len();
+                println!("{harm:?}: {done} of {number} moments in {} s", started.elapsed().as_secs());
+            }
         }
-        self.assert_no_secret_lies_about();
+        self.assert_nothing_lies_about().await;
     }
 
     async fn hurt_some(&mut self, harm: Harm, moments: &[Moment]) {
         let cases = self.prepare(moments).await;
+        if cases[0].moment.operation.misses_a_host() {
+            self.far.stop_server().await;
+        }
         let begin = join_all(cases.iter().map(|case| case.begin(self)));
         let begun = self.watched(&cases, begin).await;
+        if cases[0].moment.operation == Operation::CatchUp {
+            self.far.start_server().await;
+        }
         self.watched(&cases, join_all(begun.iter().map(|begun| begun.held(self)))).await;
         match harm {
             Harm::Kill => {
@@ -185,13 +212,11 @@ impl Scene {
         self.end(Harm::Kill, &cases, &begun).await;
     }
 
-    async fn prepare(&self, moments: &[Moment]) -> Vec<Case> {
+    pub async fn prepare(&self, moments: &[Moment]) -> Vec<Case> {
         let prepared = moments.iter().map(|moment| {
             let account = self.new_account();
             Case::prepare(self, account, moment.clone())
         });
-        self.secrets.replace(Needles::default());
-        self.secrets.borrow_mut().add("a private key", b"OPENSSH PRIVATE KEY");
         let cases = join_all(prepared).await;
         for key in cases.iter().flat_map(|case| case.key.iter().chain(&case.old)) {
             self.remember(key);
@@ -199,7 +224,12 @@ impl Scene {
         cases
     }
 
-    async fn end(&self, harm: Harm, cases: &[Case], begun: &[Begun]) {
+    pub async fn end(&self, harm: Harm, cases: &[Case], begun: &[Begun]) {
+        if cases[0].moment.operation == Operation::LeaveBehind {
+            let left = cases.iter().zip(begun).map(|(case, begun)| case.is_left_behind(self, begun));
+            self.watched(cases, join_all(left)).await;
+            self.far.start_server().await;
+        }
         let ended = join_all(cases.iter().zip(begun).map(|(case, begun)| case.ended(self, begun)));
         let ended = self.watched(cases, ended).await;
         let checked = cases.iter().zip(begun).zip(&ended).map(async |((case, begun), ended)| {
@@ -218,15 +248,17 @@ impl Scene {
         self.watched(cases, join_all(checked)).await;
     }
 
-    async fn kill(&mut self, cases: &[Case]) {
-        watched(&self.world.host, &self.gates, cases, self.world.keywright.kill9()).await;
-        for case in cases {
-            look(&self.world.host, &self.gates, case).await;
-        }
+    pub async fn kill(&mut self, cases: &[Case]) {
+        let Self { world, far, gates, .. } = self;
+        let watched = Watched::of([&world.host, far], gates, cases);
+        watched.during(world.keywright.kill9()).await;
+        watched.once().await;
     }
 
-    async fn restart(&mut self, cases: &[Case]) {
-        watched(&self.world.host, &self.gates, cases, self.world.keywright.restart()).await.unwrap();
+    pub async fn restart(&mut self, cases: &[Case]) {
+        let Self { world, far, gates, .. } = self;
+        let watched = Watched::of([&world.host, far], gates, cases);
+        watched.during(world.keywright.restart()).await.unwrap();
     }
 
     async fn open(&self, cases: &[Case]) {
@@ -276,48 +308,23 @@ impl Scene {
         join_all(waiting).await;
     }
 
-    async fn watched<T>(&self, cases: &[Case], doing: impl Future<Output = T>) -> T {
-        watched(&self.world.host, &self.gates, cases, doing).await
+    pub async fn watched<T>(&self, cases: &[Case], doing: impl Future<Output = T>) -> T {
+        Watched::of([&self.world.host, &self.far], &self.gates, cases).during(doing).await
     }
 
-    fn assert_no_secret_lies_about(&self) {
-        let secrets = self.secrets.borrow();
-        secrets.assert_absent_from_data(&self.world.keywright.data_dir());
-        for host in [&self.world.host, &self.far] {
-            let folders = ["/home", "/tmp", "/root"].map(|folder| files_below(&host.outside(folder)));
-            for file in folders.into_iter().flatten() {
-                secrets.assert_absent(&file.display().to_string(), &std::fs::read(&file).unwrap());
-            }
+    pub async fn assert_nothing_lies_about(&self) {
+        let hosts = [&self.world.host, &self.far];
+        let secrets = self.secrets.take();
+        secrets.assert_nowhere(&self.world, &hosts).await;
+        self.secrets.replace(secrets);
+        let temporary = entries_below(&self.world.keywright.tmp_dir());
+        assert_eq!(temporary, Vec::<PathBuf>::new(), "temporary files of Keywright's");
+        for (host, root) in hosts.into_iter().zip(&self.roots) {
+            assert_eq!(host.read_authorized_keys("root").as_ref(), Some(root), "root's own file");
+            let ours = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().contains("keywright-");
+            let left = ["/home", "/root"].map(|folder| entries_below(&host.outside(folder))).concat();
+            assert_eq!(left.iter().find(|path| ours(path)), None, "of an edit");
         }
-    }
-}
-
-/// Looks at one after the other for as long as it takes.
-async fn watched<T>(host: &TestHost, gates: &Gates, cases: &[Case], doing: impl Future<Output = T>) -> T {
-    let looking = async {
-        loop {
-            for case in cases {
-                look(host, gates, case).await;
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
-    };
-    tokio::select! {
-        () = looking => unreachable!("nobody stops looking"),
-        done = doing => done,
-    }
-}
-
-/// A host that nobody can reach says nothing about keys.
-async fn look(host: &TestHost, gates: &Gates, case: &Case) {
-    let in_use = gates.versions(&case.account, "state = 'ACTIVE'").await;
-    assert!(in_use <= 1, "{in_use} keys of {} are in use: {:?}", case.account, case.moment);
-    if let Some(key) = case.needed() {
-        let output = ssh(host, &case.account, &key.path(), "true").await;
-        let file = host.read_authorized_keys(&case.account).unwrap_or_default();
-        let locked_out = output.stderr.contains("Permission denied");
-        assert!(!locked_out, "locked out: {:?}\n{}", case.moment, String::from_utf8_lossy(&file));
-        assert_eq!(in_use, 1, "no key of {} is in use: {:?}", case.account, case.moment);
     }
 }
 
