@@ -1,7 +1,9 @@
 //! A tenant leaves, by the operator's command: its keys are refused, its people turned away, and what was kept is a file.
 
-use keywright_e2e::World;
-use serde_json::Value;
+use keywright_e2e::database::Database;
+use keywright_e2e::{LIMIT, World};
+use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
 
 #[tokio::test]
 async fn nothing_is_left_but_what_was_kept() {
@@ -39,4 +41,47 @@ async fn nothing_is_left_but_what_was_kept() {
     assert!(!kept.to_string().contains("PRIVATE KEY"));
     let again = world.keywright.cli(&export).await;
     assert!(!again.ok(), "a file that is there is left alone");
+}
+
+#[tokio::test]
+async fn killed_in_the_middle_it_goes_on_and_leaves_no_key_behind() {
+    let mut world = World::embedded().await;
+    world.provision().await;
+    // Keywright's own key of a server is the platform's: what it was stays known, and its private half does not.
+    let own = format!("tenant_id = '{}'", world.tenant);
+    let versions = format!("credential_id IN (SELECT id FROM credential WHERE {own})");
+    let kept = [("server", own.as_str()), ("credential", &own), ("credential_version", &versions)];
+    let everywhere = ["host_key", "held_reference", "material", "data_key"].map(|table| (table, "1 = 1"));
+    let rows = async |world: &World, table: &str, which: &str| -> i64 {
+        let database = Database::of(&world.keywright, None, "credential").await;
+        let count = format!("SELECT COUNT(*) FROM {table} WHERE {which}");
+        sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&database.pool).await.unwrap()
+    };
+    for (table, which) in kept.into_iter().chain(everywhere) {
+        assert!(rows(&world, table, which).await > 0, "{table} holds nothing before");
+    }
+    world.host.stop_server().await;
+    let path = format!("/api/tenants/{}/offboard", world.tenant);
+    let body = json!({"confirmation": {"tenantId": world.tenant}});
+    world.keywright.post(&path, body).await.success();
+    world.keywright.wait_for(&path, LIMIT, |it| it["outstandingHosts"] == 1).await;
+    world.keywright.kill9().await;
+    world.host.start_server().await;
+    for _ in 0..4 {
+        world.keywright.restart().await.unwrap();
+        world.keywright.get(&path).await.success();
+        world.keywright.kill9().await;
+    }
+    world.keywright.restart().await.unwrap();
+    world.keywright.wait_for(&path, LIMIT, |it| it["state"] == "succeeded").await;
+
+    for (table, which) in kept.into_iter().chain(everywhere) {
+        assert_eq!(rows(&world, table, which).await, 0, "{table}");
+    }
+    let events = format!("/api/audit/events?tenantId={}", world.tenant);
+    let events = world.keywright.get(&events).await.success();
+    let events = events["items"].as_array().unwrap();
+    for action in ["access.provision", "access.revoke", "tenant.offboard"] {
+        assert!(events.iter().any(|event| event["action"] == action), "{action} is not in the log any more");
+    }
 }
