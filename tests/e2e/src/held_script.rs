@@ -27,15 +27,14 @@ pub const LOOK: Stage = before("the look at the file", "dd", 1);
 pub const END_SESSIONS: Stage = Stage { uid: "root", ..before("the end of sessions", "readlink", 1) };
 
 /// In the order of `edit.sh`, from the first byte that it could change to the last.
-pub const STAGES: [Stage; 8] = [
+pub const STAGES: [Stage; 7] = [
     before("the lock", "ln", 1),
-    before("the sweeping", "rm", 1),
     before("the mode of the new file", "chmod", 1),
     before("the flush", "sync", 1),
     before("the link", "ln", 2),
     before("the rename", "mv", 1),
     before("the second flush", "sync", 2),
-    before("the end of the lock", "rm", 2),
+    before("the end of the lock", "rm", 1),
 ];
 
 /// `date` too: the clock of the lock goes on by hours for everybody but the script that is held.
