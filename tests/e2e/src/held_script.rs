@@ -27,19 +27,20 @@ pub const LOOK: Stage = before("the look at the file", "dd", 1);
 pub const END_SESSIONS: Stage = Stage { uid: "root", ..before("the end of sessions", "readlink", 1) };
 
 /// In the order of `edit.sh`, from the first byte that it could change to the last.
-pub const STAGES: [Stage; 8] = [
+pub const STAGES: [Stage; 7] = [
     before("the lock", "ln", 1),
-    before("the sweeping", "rm", 1),
     before("the mode of the new file", "chmod", 1),
     before("the flush", "sync", 1),
     before("the link", "ln", 2),
     before("the rename", "mv", 1),
     before("the second flush", "sync", 2),
-    before("the end of the lock", "rm", 2),
+    before("the end of the lock", "rm", 1),
 ];
 
 /// `date` too: the clock of the lock goes on by hours for everybody but the script that is held.
 const WRAPPED: [&str; 8] = ["ln", "rm", "chmod", "sync", "mv", "date", "dd", "readlink"];
+
+const IS_SCRIPT: &str = "[ \"$name\" != '(dropbear)' ]";
 
 /// Of its own programs the wrapper uses none that is wrapped.
 const WRAPPER: &str = r#"#!/bin/sh
@@ -105,9 +106,9 @@ impl<'a> HeldScript<'a> {
             self.sh_ok("[ -s /tmp/held/pid ] && grep -q '^State:.*T' /proc/$(cat /tmp/held/pid)/status").await
         });
         assert!(stopped.await, "no script came there");
-        // All of the command that the SSH server runs is one process group.
+        // All of the command that the SSH server runs is one process group; with Dropbear its own process is in it too.
         self.sh("cut -d' ' -f5 /proc/$(cat /tmp/held/pid)/stat >/tmp/held/group").await;
-        self.sh("kill -s STOP -- -$(cat /tmp/held/group)").await;
+        self.each_of_group(&format!("{IS_SCRIPT} && kill -s STOP $pid")).await;
     }
 
     /// For everybody but the script that is held.
@@ -117,19 +118,20 @@ impl<'a> HeldScript<'a> {
 
     /// It goes on where it was; waits for its end.
     pub async fn goes_on(&self) {
-        self.sh("kill -s CONT -- -$(cat /tmp/held/group)").await;
+        self.each_of_group(&format!("{IS_SCRIPT} && kill -s CONT $pid")).await;
         self.has_ended().await;
     }
 
     /// It dies where it is.
     pub async fn dies(&self) {
-        self.sh("kill -s KILL -- -$(cat /tmp/held/group)").await;
+        self.each_of_group(&format!("{IS_SCRIPT} && kill -s KILL $pid")).await;
         self.has_ended().await;
     }
 
     /// Waits for its end, however it comes.
     pub async fn has_ended(&self) {
-        let gone = async || !self.sh_ok("kill -s 0 -- -$(cat /tmp/held/group) 2>/dev/null").await;
+        let gone =
+            async || self.each_of_group(&format!("{IS_SCRIPT} && [ \"$state\" != Z ] && exit 1")).await;
         assert!(eventually(LIMIT, gone).await, "the held script never ended");
     }
 
@@ -145,6 +147,18 @@ impl<'a> HeldScript<'a> {
     /// Time is as it was.
     pub async fn is_over(&self) {
         self.sh("rm -f /tmp/held/hours; : >/tmp/held/at").await;
+    }
+
+    /// Does this for each process of the group, which has a `pid`, a `name` and a `state`; false if it ends the loop so.
+    async fn each_of_group(&self, line: &str) -> bool {
+        let script = format!(
+            "group=$(cat /tmp/held/group)
+             for stat in /proc/[0-9]*/stat; do
+               read -r pid name state parent of rest 2>/dev/null <$stat || continue
+               [ \"$of\" != \"$group\" ] || {{ {line}; }}
+             done; exit 0"
+        );
+        self.sh_ok(&script).await
     }
 
     async fn sh(&self, line: &str) {

@@ -150,8 +150,10 @@ fn gates(operation: Operation) -> Vec<Gate> {
             whole("destroy_old", &[TO_DESTROY, DESTROYED]),
         ]
         .concat(),
+        // Its line has been wanted ever since the host was away.
         Operation::CatchUp => [
-            brought(),
+            whole("install", &[EDIT_BEGINS, EDIT_MADE, LINE_STANDS]),
+            whole("prove", &[LINE_PROVEN]),
             vec![Gate::record("expire_old", "STARTED"), Gate::record("expire_old", "DONE"), write(SUCCEEDED)],
         ]
         .concat(),

@@ -210,6 +210,7 @@ impl Scene {
             self.restart(&cases).await;
         }
         self.end(Harm::Kill, &cases, &begun).await;
+        self.assert_nothing_lies_about().await;
     }
 
     pub async fn prepare(&self, moments: &[Moment]) -> Vec<Case> {

@@ -69,8 +69,8 @@ impl Scene {
         match within.fate {
             Fate::GoesOn => {}
             Fate::Dies => held.leaves_a_stale_lock(&cases[0].account).await,
-            // Its group has lost whoever started it: the kernel lets it go on and hang up.
-            Fate::IsLeftAlone => held.has_ended().await,
+            // Who listened is gone by now.
+            Fate::IsLeftAlone => held.goes_on().await,
         }
         self.restart(&cases).await;
         self.end(Harm::Kill, &cases, &begun).await;
