@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 const LIMIT: Duration = Duration::from_secs(240);
 const ACCOUNT: &str = "deploy";
 /// Connections that a piece of work makes, if nothing happens to them.
-const ROTATION: usize = 7;
+const ROTATION: usize = 6;
 const REVOCATION: usize = 3;
 const FURTHER_HOST: usize = 5;
 
