@@ -21,8 +21,22 @@ pub struct Login {
 }
 
 impl Login {
-    /// As the server's management account, under `work`.
+    /// As the server's management account, under `work`; with the key that the server has by now, where it was replaced
+    /// since somebody looked.
     pub async fn with_management_key(&self, server: &Server, work: &str) -> Result<Session, Failure> {
+        let failure = match self.manage(server, work).await {
+            Ok(session) => return Ok(session),
+            Err(failure) => failure,
+        };
+        match self.store.server(&server.id).await {
+            Ok(now) if now.management.is_some() && now.management != server.management => {
+                self.manage(&now, work).await
+            }
+            _ => Err(failure),
+        }
+    }
+
+    async fn manage(&self, server: &Server, work: &str) -> Result<Session, Failure> {
         let Some((credential, username)) = &server.management else {
             return Err(Failure::new(Reason::ServerNotManaged, "The server has no management key.")
                 .with("serverId", server.id.as_str()));
