@@ -1,4 +1,4 @@
-//! Per host: the lines removed, the keys proven refused, sessions ended; again for ever.
+//! Per host: the lines removed, sessions ended, the keys proven refused, sessions ended once more; again for ever.
 
 use super::exposure;
 use crate::adapters::door::Door;
@@ -249,36 +249,27 @@ impl Revoker {
     ) -> Result<Instant, Failure> {
         let keys = self.revoked_on(task, &host.server).await?;
         // It was edited before it was given its turn.
-        let has_turn = has_turn(&host.reason);
-        let edited = if has_turn { Ok(None) } else { self.edit(task, door, host).await };
-        let proven = match &edited {
-            Ok(_) => self.prove_all_refused(task, &host.server, &keys, has_turn).await,
-            Err(failure) if !is_reached(failure) => return Err(failure.clone()),
-            Err(failure) => Err(failure.clone()),
-        };
-        // Whatever the file and the proof said: who is in needs no line any more. Who was let in at the last moment has
-        // come to his session by now.
-        let ended = self.end_sessions(task, door, &keys, host).await;
-        *seen = edited?;
-        let proven_at = proven?;
-        ended.map(|()| proven_at)
-    }
-
-    async fn prove_all_refused(
-        &self,
-        task: &Task,
-        server: &ServerId,
-        keys: &[(Version, Line)],
-        mut has_turn: bool,
-    ) -> Result<Instant, Failure> {
+        let mut has_turn = has_turn(&host.reason);
+        if !has_turn {
+            let edited = self.edit(task, door, host).await;
+            // Whatever the file said: who is in needs no line any more.
+            let ended = match &edited {
+                Err(failure) if !is_reached(failure) => Ok(()),
+                _ => self.end_sessions(task, door, &keys, host).await,
+            };
+            *seen = edited?;
+            ended?;
+        }
         let mut proven_at = self.db.now().await?;
-        for (version, line) in keys {
+        for (version, line) in &keys {
             if !is_proven_since(line, task.revocation.requested_at) {
                 let asking = Asking { work: task.revocation.id.as_str(), has_turn };
-                proven_at = self.prove_refused(task, server, version, asking).await?;
+                proven_at = self.prove_refused(task, &host.server, version, asking).await?;
                 has_turn = false;
             }
         }
+        // Who was let in before the edit may have come to his session after the sessions were ended.
+        self.end_sessions(task, door, &keys, host).await?;
         Ok(proven_at)
     }
 
