@@ -6,6 +6,7 @@ use keywright_domain::reason::Reason;
 use keywright_kit::{HostOptions, KeyPair, KeyType, TestHost, keygen, ssh};
 
 use super::super::Host;
+use super::super::shell::local::LocalShell;
 use super::over_ssh::login;
 use super::setup::{CLOCK, reason};
 
@@ -68,6 +69,31 @@ async fn what_the_hosts_own_tool_cannot_read_is_never_put_there() {
         assert_eq!(reason(work.write_revoked_keys(wrong).await), Reason::HostEditFailed, "{}", wrong.len());
         assert_eq!(std::fs::read(host.outside(FILE)).unwrap(), before);
         assert_eq!(names(&host), ["revoked_keys"]);
+    }
+}
+
+#[tokio::test]
+async fn a_kill_at_any_moment_leaves_the_old_list_or_the_new_one() {
+    let (before, after) = (list(&[]), list(&[&key().await]));
+    let mut shell = LocalShell::new(host(&before).await, &["dash"]);
+    std::fs::write(shell.host().outside("/etc/ssh/sshd_config"), format!("RevokedKeys {FILE}\n")).unwrap();
+    for (moment, whole) in [
+        ("said=$( { cat >>\"$temporary\"; } 2>&1) || by \"$said\"", &before),
+        ("chown 0:0 \"$temporary\" && chmod 0644 \"$temporary\" || give_up failed", &before),
+        ("said=$(mv -f \"$temporary\" \"$base\" 2>&1) || by \"$said\"", &before),
+        ("sync . 2>/dev/null || sync", &after),
+    ] {
+        std::fs::write(shell.host().outside(FILE), &before).unwrap();
+        shell.before(moment, "kill -KILL $$");
+        let killed = Host::local(&shell, &CLOCK).write_revoked_keys(&after).await;
+        assert_eq!(reason(killed), Reason::HostEditFailed, "{moment}");
+        assert_eq!(&std::fs::read(shell.host().outside(FILE)).unwrap(), whole, "{moment}");
+
+        shell.as_it_is();
+        let written = Host::local(&shell, &CLOCK).write_revoked_keys(&after).await.unwrap();
+        assert_eq!(written.as_deref(), Some(FILE), "{moment}");
+        assert_eq!(std::fs::read(shell.host().outside(FILE)).unwrap(), after, "{moment}");
+        assert_eq!(names(shell.host()), ["revoked_keys"], "{moment}");
     }
 }
 
