@@ -176,17 +176,14 @@ impl Hosts for SshHosts {
             let what = "The server answers too slowly to be worked on.";
             return Err(Trouble::Failed(Failure::new(Reason::HostUnreachable, what)));
         };
-        if let Ok(done) = &done {
-            inside.seen = Some((account.clone(), done.seen()));
-        }
-        let superseded = match &done {
-            Err(HostFailure::Superseded { found }) => Some(*found),
-            _ => None,
+        let done = match done {
+            Ok(done) => done,
+            Err(HostFailure::Superseded { found }) => {
+                door.leave(inside).await;
+                return Err(Trouble::Superseded { found });
+            }
+            Err(error) => return self.leave(door, inside, Err(error)).await.map_err(Trouble::Failed),
         };
-        let done = self.leave(door, inside, done).await.map_err(|failed| match superseded {
-            Some(found) => Trouble::Superseded { found },
-            None => Trouble::Failed(failed),
-        })?;
         tracing::info!(
             server = %door.server.id,
             sshd = ?done.facts.server,
@@ -199,6 +196,8 @@ impl Hosts for SshHosts {
         let enforced = done.grace.iter().map(|key| (key.version, enforcer(&key.by))).collect();
         let residual = done.residual.iter().map(words).collect();
         let revoked_keys = done.facts.revoked_keys;
+        inside.seen = Some((account.clone(), done.into_seen()));
+        door.leave(inside).await;
         Ok(Edited { enforced, residual, revoked_keys, host_key, ..Edited::default() })
     }
 

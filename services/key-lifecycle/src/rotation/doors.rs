@@ -6,8 +6,7 @@ use crate::adapters::door::Door;
 use keywright_domain::ids::ServerId;
 use keywright_runtime::failure::Failure;
 use std::collections::HashMap;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 
 #[derive(Debug, Default)]
 pub(super) struct Doors(Mutex<HashMap<ServerId, Door>>);

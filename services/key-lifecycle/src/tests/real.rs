@@ -3,7 +3,7 @@
 use super::world::{World, answer, operator};
 use keywright_domain::key::PublicKey;
 use keywright_kit::host::{HostOptions, TestHost};
-use keywright_kit::ssh::{KeyType, keygen};
+use keywright_kit::ssh::{KeyPair, KeyType, keygen};
 use keywright_proto::credential as vault;
 use keywright_proto::lifecycle as proto;
 use std::time::Duration;
@@ -31,6 +31,26 @@ pub async fn manage(world: &World, server: &str, private_key: String) -> proto::
     let asked =
         proto::ManageServerRequest { server_id: server.to_owned(), bootstrap_credential: Some(bootstrap) };
     answer(world.management(&operator()).manage_server(asked).await).unwrap().management.unwrap()
+}
+
+/// The host as a server that is managed by a bootstrap key, with an access to an account that was made for it.
+pub async fn with_an_access(world: &World, host: &TestHost) -> (KeyPair, String, proto::SshAccess) {
+    let bootstrap = keygen(KeyType::Ed25519, "").await.unwrap();
+    host.write_authorized_keys("root", bootstrap.public_line());
+    let server = register(world, host);
+    manage(world, &server, bootstrap.private_text()).await;
+    let access = provision(world, &server).await;
+    (bootstrap, server, access)
+}
+
+/// An access to an account that is made for it.
+async fn provision(world: &World, server: &String) -> proto::SshAccess {
+    let asked = proto::ProvisionSshAccessRequest {
+        create_account: true,
+        ..world.provisioning(std::slice::from_ref(server))
+    };
+    let begun = answer(world.accesses(&operator()).provision_ssh_access(asked).await).unwrap();
+    settle(world, &begun.access.unwrap().id).await
 }
 
 /// Drives until nothing is running, with the time that real hosts take.
@@ -71,13 +91,7 @@ async fn course(host: TestHost, ends_by_itself: bool) {
     assert_eq!(managed.predecessors.len(), 1);
     assert_eq!(managed.predecessors[0].fingerprint, first.fingerprint);
 
-    let asked = proto::ProvisionSshAccessRequest {
-        create_account: true,
-        ..world.provisioning(std::slice::from_ref(&server))
-    };
-    let begun =
-        answer(world.accesses(&operator()).provision_ssh_access(asked).await).unwrap().access.unwrap();
-    let one = settle(&world, &begun.id).await;
+    let one = provision(&world, &server).await;
     assert_eq!(
         one.recent_rotations[0].state(),
         proto::RotationState::Succeeded,
@@ -124,27 +138,17 @@ async fn dropbear() {
 async fn a_rotation_without_grace_enters_its_host_once() {
     let host = TestHost::openssh(HostOptions::default()).await.unwrap();
     let world = World::real().await;
-    let bootstrap = keygen(KeyType::Ed25519, "").await.unwrap();
-    host.write_authorized_keys("root", bootstrap.public_line());
-    let server = register(&world, &host);
-    manage(&world, &server, bootstrap.private_text()).await;
-    let asked = proto::ProvisionSshAccessRequest {
-        create_account: true,
-        ..world.provisioning(std::slice::from_ref(&server))
-    };
-    let begun =
-        answer(world.accesses(&operator()).provision_ssh_access(asked).await).unwrap().access.unwrap();
-    settle(&world, &begun.id).await;
+    let (_, _, access) = with_an_access(&world, &host).await;
 
     let entered = || {
         let state = world.vault.state.lock().unwrap();
         state.logins.iter().filter(|name| *name == "root").count()
     };
     let before = entered();
-    let mut asked = world.rotate(&begun.id);
+    let mut asked = world.rotate(&access.id);
     asked.grace_period = Some(prost_types::Duration { seconds: 0, nanos: 0 });
     answer(world.accesses(&world.owner).rotate_ssh_key(asked).await).unwrap();
-    let done = settle(&world, &begun.id).await;
+    let done = settle(&world, &access.id).await;
     assert_eq!(done.recent_rotations[0].state(), proto::RotationState::Succeeded, "{done:?}");
     assert_eq!(entered() - before, 1);
 }

@@ -1,6 +1,6 @@
 //! A server leaves: what stays keeps working, what is Keywright's goes, and never the last way in.
 
-use super::real::{manage, register, settle};
+use super::real::{manage, with_an_access};
 use super::world::{World, answer, operator, reason};
 use crate::store;
 use keywright_domain::ids::{CredentialId, ServerId, VersionId};
@@ -67,16 +67,7 @@ impl Stage {
     /// Managed by a bootstrap key that nobody saved, with one access.
     async fn new(host: TestHost) -> (Self, KeyPair) {
         let world = World::real().await;
-        let bootstrap = keygen(KeyType::Ed25519, "").await.unwrap();
-        host.write_authorized_keys("root", bootstrap.public_line());
-        let server = register(&world, &host);
-        manage(&world, &server, bootstrap.private_text()).await;
-        let asked = proto::ProvisionSshAccessRequest {
-            create_account: true,
-            ..world.provisioning(std::slice::from_ref(&server))
-        };
-        let begun = answer(world.accesses(&operator()).provision_ssh_access(asked).await).unwrap();
-        let access = settle(&world, &begun.access.unwrap().id).await;
+        let (bootstrap, server, access) = with_an_access(&world, &host).await;
         (Self { world, host, server, access }, bootstrap)
     }
 

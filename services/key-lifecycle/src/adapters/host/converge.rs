@@ -68,15 +68,15 @@ pub struct Converged {
 }
 
 /// Host and account as an edit left them, for one that follows at once in the same session.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Seen {
     facts: Facts,
     files: HashMap<String, KeysFileContent>,
 }
 
 impl Converged {
-    pub fn seen(&self) -> Seen {
-        Seen { facts: self.facts.clone(), files: self.files.clone() }
+    pub fn into_seen(self) -> Seen {
+        Seen { facts: self.facts, files: self.files }
     }
 
     pub fn foreign_keys(&self) -> usize {

@@ -6,12 +6,19 @@ use crate::store;
 use keywright_domain::reason::Reason;
 use keywright_proto::lifecycle as proto;
 
+impl World {
+    /// A fleet, and of it the target of a campaign at this place: its access and its server.
+    async fn fleet_with_target(&self, count: usize, place: usize) -> (String, String) {
+        let fleet = self.fleet(count).await;
+        let target = self.preview(all()).await.targets[place].access_id.clone();
+        fleet.into_iter().find(|(access, _)| *access == target).unwrap()
+    }
+}
+
 #[tokio::test]
 async fn a_host_that_is_down_blocks_nobody_and_is_tried_until_it_is_back() {
     let world = World::new().await;
-    let fleet = world.fleet(4).await;
-    let second = world.preview(all()).await.targets[1].access_id.clone();
-    let down = &fleet.iter().find(|(id, _)| *id == second).unwrap().1;
+    let (second, down) = world.fleet_with_target(4, 1).await;
     // Down after it was entered: the host is restored, then tried again.
     world.range.fail(&format!("login {down}"), 1_000, Reason::HostUnreachable);
     let begun = world.create(counted(4)).await;
@@ -27,9 +34,7 @@ async fn a_host_that_is_down_blocks_nobody_and_is_tried_until_it_is_back() {
 #[tokio::test]
 async fn a_canary_that_is_down_pauses_it_and_no_wave_follows_before_it_is_proven() {
     let world = World::new().await;
-    let fleet = world.fleet(4).await;
-    let first = world.preview(all()).await.targets[0].access_id.clone();
-    let down = &fleet.iter().find(|(id, _)| *id == first).unwrap().1;
+    let (first, down) = world.fleet_with_target(4, 0).await;
     world.range.fail(&format!("login {down}"), 1_000, Reason::HostUnreachable);
     let begun = world.create(counted(4)).await;
     let paused = world.until(&begun.id, |it| it.state() == proto::CampaignState::Paused).await;
@@ -55,9 +60,7 @@ async fn a_canary_that_is_down_pauses_it_and_no_wave_follows_before_it_is_proven
 #[tokio::test]
 async fn a_canary_whose_old_key_cannot_be_ended_is_no_success() {
     let world = World::new().await;
-    let fleet = world.fleet(4).await;
-    let first = world.preview(all()).await.targets[0].access_id.clone();
-    let bad = &fleet.iter().find(|(id, _)| *id == first).unwrap().1;
+    let (_, bad) = world.fleet_with_target(4, 0).await;
     world.range.state.lock().unwrap().enforcing = true;
     // The second edit is the one that lets the old key's line end by itself.
     world.range.state.lock().unwrap().passing.insert(format!("converge {bad}"), 1);
@@ -73,9 +76,7 @@ async fn a_canary_whose_old_key_cannot_be_ended_is_no_success() {
 #[tokio::test]
 async fn a_host_that_stays_down_is_given_up_in_the_end() {
     let world = World::new().await;
-    let fleet = world.fleet(3).await;
-    let second = world.preview(all()).await.targets[1].access_id.clone();
-    let down = &fleet.iter().find(|(id, _)| *id == second).unwrap().1;
+    let (second, down) = world.fleet_with_target(3, 1).await;
     world.range.fail(&format!("login {down}"), 100_000, Reason::HostUnreachable);
     let quick = prost_types::Duration { seconds: 120, nanos: 0 };
     let plan = proto::CampaignPlan { catch_up: Some(quick), ..plan() };

@@ -19,9 +19,9 @@ fn blind(shell: &mut LocalShell) {
 async fn what_an_edit_left_is_not_looked_at_again() {
     for mut shell in each_shell().await {
         shell.host().write_authorized_keys("alice", format!("{FOREIGN}\n"));
-        let seen = converge(&shell, &wanted(1, vec![key(BLOB_A, 1)])).await.unwrap().seen();
+        let seen = converge(&shell, &wanted(1, vec![key(BLOB_A, 1)])).await.unwrap().into_seen();
         blind(&mut shell);
-        let seen = again(&shell, &wanted(2, vec![key(BLOB_B, 2)]), seen).await.seen();
+        let seen = again(&shell, &wanted(2, vec![key(BLOB_B, 2)]), seen).await.into_seen();
         again(&shell, &wanted(3, vec![]), seen).await;
         assert_eq!(content(&shell), format!("{FOREIGN}\n# keywright:acc_test rev=3\n"));
         shell.as_it_is();
@@ -31,7 +31,7 @@ async fn what_an_edit_left_is_not_looked_at_again() {
 #[tokio::test]
 async fn somebody_elses_change_in_between_is_met_and_stays() {
     let shell = one_shell().await;
-    let seen = converge(&shell, &wanted(1, vec![key(BLOB_A, 1)])).await.unwrap().seen();
+    let seen = converge(&shell, &wanted(1, vec![key(BLOB_A, 1)])).await.unwrap().into_seen();
     let theirs = format!("{}{FOREIGN}\n{BLOB_A} once more\n", content(&shell));
     shell.host().write_authorized_keys("alice", theirs);
     let done = again(&shell, &wanted(2, vec![]), seen).await;
@@ -44,7 +44,7 @@ async fn somebody_elses_change_in_between_is_met_and_stays() {
 async fn a_file_that_seems_right_is_looked_at() {
     let shell = one_shell().await;
     let goal = wanted(1, vec![key(BLOB_A, 1)]);
-    let seen = converge(&shell, &goal).await.unwrap().seen();
+    let seen = converge(&shell, &goal).await.unwrap().into_seen();
     shell.host().write_authorized_keys("alice", format!("{FOREIGN}\n"));
     again(&shell, &goal, seen).await;
     assert!(content(&shell).contains(BLOB_A));
