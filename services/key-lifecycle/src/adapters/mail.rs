@@ -14,7 +14,8 @@ use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-const COMMAND: Duration = Duration::from_secs(10);
+/// The library knows no limit for an answer: each try as a whole has one (`notify::deliver`).
+const CONNECTED: Duration = Duration::from_secs(10);
 
 /// Why mail cannot be sent at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,7 +76,7 @@ impl Mailer {
         let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(relay.host)
             .port(relay.port)
             .tls(tls)
-            .timeout(Some(COMMAND))
+            .timeout(Some(CONNECTED))
             .hello_name(ClientId::Domain(from.email.domain().to_owned()));
         if let Some(user) = relay.user {
             let password =
@@ -154,6 +155,7 @@ fn is_loopback(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
     #[test]
     fn a_relay_is_encrypted_but_on_this_machine() {
@@ -199,5 +201,60 @@ mod tests {
         for bad in ["", "ops", "a@b\r\nBcc: c@d", "a b@example.com", "a@b, c@d"] {
             assert!(!is_address(bad), "{bad:?}");
         }
+    }
+
+    /// A mail server on this machine that answers each line from `script` in its order, and hangs up after the last.
+    async fn scripted(script: &'static [&'static str]) -> Mailer {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("smtp://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (socket, _) = listener.accept().await.unwrap();
+            let mut socket = BufReader::new(socket);
+            for answer in script {
+                socket.write_all(format!("{answer}\r\n").as_bytes()).await.unwrap();
+                let mut line = String::new();
+                while socket.read_line(&mut line).await.is_ok_and(|read| read > 0) && is_body(&line) {
+                    line.clear();
+                }
+            }
+        });
+        mailer(&url)
+    }
+
+    /// Lines that a server answers none of: what is between DATA and the dot.
+    fn is_body(line: &str) -> bool {
+        !["EHLO", "MAIL", "RCPT", "DATA", "QUIT", ".\r\n"].iter().any(|command| line.starts_with(command))
+    }
+
+    fn mailer(url: &str) -> Mailer {
+        let from = "Keywright <keywright@example.com>".to_owned();
+        Mailer::new(&MailSettings { url: url.to_owned(), from, password: None }).unwrap()
+    }
+
+    async fn sent(mailer: Mailer) -> Result<(), &'static str> {
+        let letter = Letter { subject: "Rotated".to_owned(), text: "The key was rotated.".to_owned() };
+        mailer.send("msg_1", "ops@example.com", letter, Instant::from_secs(1_700_000_000)).await
+    }
+
+    #[tokio::test]
+    async fn what_a_mail_server_does_wrong_is_told_apart_in_our_own_words() {
+        const HELLO: &str = "220 mail.example";
+        const EHLO: &str = "250 mail.example";
+        assert_eq!(sent(scripted(&[HELLO, EHLO, "250 a", "250 b", "354 c", "250 d"]).await).await, Ok(()));
+        let refused = Err("the mail server refuses the message or its receiver");
+        assert_eq!(sent(scripted(&[HELLO, EHLO, "250 a", "550 secret reason"]).await).await, refused);
+        assert_eq!(
+            sent(scripted(&[HELLO, EHLO, "250 a", "250 b", "354 c", "554 spam"]).await).await,
+            refused
+        );
+        let later = Err("the mail server says to try later");
+        assert_eq!(sent(scripted(&["421 too busy"]).await).await, later);
+        assert_eq!(sent(scripted(&[HELLO, EHLO, "250 a", "451 greylisted"]).await).await, later);
+        let broken = Err("the mail server cannot be reached, or cannot do what is needed");
+        assert_eq!(sent(scripted(&["HTTP/1.1 400 Bad Request"]).await).await, broken);
+        assert_eq!(sent(scripted(&[HELLO, EHLO, "250 a"]).await).await, broken, "it hangs up midway");
+        let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        assert_eq!(sent(mailer(&format!("smtp://{nobody}"))).await, broken);
+        assert_eq!(sent(mailer("smtps://localhost:1")).await, broken);
     }
 }

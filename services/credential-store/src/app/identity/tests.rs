@@ -219,6 +219,18 @@ async fn what_is_expired_revoked_or_forged_is_not_exchanged() {
     assert!(home.probe.verify(&short).is_err(), "60 seconds are over");
 }
 
+#[tokio::test]
+async fn a_clock_that_is_set_back_locks_nobody_out() {
+    let home = home().await;
+    let short = home.exchange(ServiceName::Gateway, &home.operator, "connectivity-probe").await.unwrap();
+    let _ = home.time.fetch_sub(3_600_000_000, Ordering::SeqCst);
+
+    let again = home.exchange(ServiceName::Gateway, &home.operator, "connectivity-probe").await.unwrap();
+    assert!(home.probe.verify(&again).is_ok());
+    // Were it good for longer than its minute, it would outlive the news that its user's token was revoked.
+    assert!(home.probe.verify(&short).is_err(), "it is from the future, and made anew in an instant");
+}
+
 impl Home {
     async fn operators_token(&self) -> Token {
         let Ok(Verified::User { token: id, .. }) = self.exchange.verifier.verify(&self.operator) else {

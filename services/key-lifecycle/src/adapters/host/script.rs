@@ -18,6 +18,7 @@ const PROTOCOL: &str = "keywright 1";
 /// The line that reads the script stands alone in an argument, so that an older rule can name the whole command.
 pub(super) const COMMAND: &str = r#"sh -c 'u=$(id -u);echo "login=$u";if [ "$u" = 0 ];then exec /bin/sh -c "$0";fi;h=/usr/local/libexec/keywright-host;if [ -x "$h" ]&&sudo -n -l "$h" >/dev/null 2>&1 </dev/null;then read -r s;exec sudo -n "$h";fi;if sudo -n -l /bin/sh -c "$0" >/dev/null 2>&1 </dev/null;then exec sudo -n /bin/sh -c "$0";fi;exec /bin/sh -c "$0"' 'read -r s;eval "$(printf %b "$s")"'"#;
 
+const UID: &str = include_str!("scripts/uid.sh");
 const GUARD: &str = include_str!("scripts/guard.sh");
 const ROOT: &str = include_str!("scripts/root.sh");
 const SERVER: &str = include_str!("scripts/server.sh");
@@ -58,7 +59,7 @@ impl Operation {
     fn scripts(&self) -> String {
         self.inner
             .iter()
-            .map(|(name, text)| format!("{name}={}\n", quote(&format!("{GUARD}{text}"))))
+            .map(|(name, text)| format!("{name}={}\n", quote(&format!("{UID}{GUARD}{text}"))))
             .collect()
     }
 }
@@ -93,7 +94,7 @@ impl Script {
         let (facts, scripts) = (self.operation.facts(), self.operation.scripts());
         let server = if self.operation.server { SERVER } else { "" };
         let text = format!(
-            "{facts}\necho '@@keywright'\nread -r asked\n{ROOT}{GUARD}{WHOLE}{server}{scripts}{body}"
+            "{facts}\necho '@@keywright'\nread -r asked\n{UID}{ROOT}{GUARD}{WHOLE}{server}{scripts}{body}"
         );
         let line = text.replace('\\', "\\\\").replace('\n', "\\n");
         let asked = format!("\n{PROTOCOL} {name}\n{}\n", self.parameters);
@@ -116,7 +117,7 @@ pub(super) fn helper(operations: &[&Operation]) -> String {
         operations.iter().map(|operation| format!("{})\n{};;\n", operation.name, operation.body)).collect();
     format!(
         "{HELPER_HEAD}echo '@@keywright'\nread -r asked\ncase $asked in\n{known}  *) printf \
-         'result=helper_outdated\\n@@end\\n' && exit 0 ;;\nesac\n\n{ROOT}\n{GUARD}\n{HELPER_RULES}\n{SERVER}\n{scripts}\n\
+         'result=helper_outdated\\n@@end\\n' && exit 0 ;;\nesac\n\n{UID}\n{ROOT}\n{GUARD}\n{HELPER_RULES}\n{SERVER}\n{scripts}\n\
          case $operation in\n{bodies}esac\n"
     )
 }

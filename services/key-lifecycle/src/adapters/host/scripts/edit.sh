@@ -15,7 +15,8 @@ fail_by() {
     *) fail failed ;;
   esac
 }
-[ "$(id -u)" = "$U" ] || fail drop_failed
+read_uid
+[ "$me" = "$U" ] || fail drop_failed
 dir=${F%/*} base=${F##*/}
 lock=.$base.keywright-lock temporary= old= held=
 clean() {
@@ -71,11 +72,12 @@ cd -P "$dir" 2>/dev/null || fail read_only
 set -- $(ls -ldn .)
 [ "${3-}" = "$U" ] || fail owner
 
-# The lock is a dangling link that says since when: made at once or not at all.
+# The lock is a dangling link that says since when: made at once or not at all. What is made in a directory, which
+# somebody left in its place, is no lock.
 waited=0
 while :; do
   now=$(date +%s)
-  if said=$(ln -s "$now.$token" "$lock" 2>&1) && [ "$(readlink "$lock")" = "$now.$token" ]; then
+  if said=$(ln -s "$now.$token" "$lock" 2>&1) && [ ! -d "$lock" ]; then
     held=$now.$token
     break
   fi
@@ -166,7 +168,9 @@ else
   letters_of "${mode#?}" && user_may=$letters
   letters_of "${mode#????}" && group_may=$letters
   letters_of "${mode#???????}"
-  chmod "u=$user_may,g=$group_may,o=$letters" "$temporary" || { taken_over && fail failed; }
+  # As which it was made.
+  [ "$user_may:$group_may:$letters" = rw:: ] ||
+    chmod "u=$user_may,g=$group_may,o=$letters" "$temporary" || { taken_over && fail failed; }
 fi
 # The security context of the file that it replaces, or the one that a new file has there.
 keep_context() {

@@ -7,7 +7,13 @@ lookup
 ordinary
 choose_drop
 
-field_of() { sed -n "s/^$2:[[:space:]]*\([^[:space:]]*\).*/\1/p" "/proc/$1/status" 2>/dev/null | head -n 1; }
+# Sets found, the first word of a field of a process; empty if it is gone. No program is started for it.
+find_field() {
+  found=
+  while read -r key word rest; do
+    [ "$key" != "$2:" ] || { found=$word && return 0; }
+  done 2>/dev/null <"/proc/$1/status"
+}
 # `pid value` of a field of many processes, a few hundred files at a time: an argument list has an end, and a tool that
 # is started for each of a thousand processes never comes to the last.
 fields() {
@@ -47,7 +53,8 @@ with_all_below() {
 spared=' ' pid=$$
 while [ "${pid:-0}" -gt 0 ]; do
   spared="$spared$pid "
-  pid=$(field_of "$pid" PPid)
+  find_field "$pid" PPid
+  pid=$found
 done
 is_spared() { case $spared in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
 # Another script of ours may be at the account's files: what runs below a shell of root's with our line is not the
@@ -56,12 +63,14 @@ shell_program=$(readlink "/proc/$$/exe")
 is_ours() {
   above=$1
   while [ "${above:-0}" -gt 1 ]; do
-    if [ "$(field_of "$above" Uid)" = 0 ] && [ "$(readlink "/proc/$above/exe")" = "$shell_program" ]; then
+    find_field "$above" Uid
+    if [ "$found" = 0 ] && [ "$(readlink "/proc/$above/exe")" = "$shell_program" ]; then
       case $(tr '\0' ' ' <"/proc/$above/cmdline" 2>/dev/null) in
         *'read -r s;eval "$(printf %b "$s")"'* | *' /usr/local/libexec/keywright-host '*) return 0 ;;
       esac
     fi
-    above=$(field_of "$above" PPid)
+    find_field "$above" PPid
+    above=$found
   done
   return 1
 }
@@ -78,10 +87,9 @@ for pid in $(fields Uid $servers | sed -n 's/^\([0-9]*\) 0[[:space:]].*/\1/p'); 
     # Of root's uid only without a monitor above it: root's own sessions.
     "sshd: $account@"* | "sshd-session: $account@"*) ;;
     *dropbear*)
-      case $(field_of "$(field_of "$pid" PPid)" Name) in
-        dropbear) ;;
-        *) listeners="$listeners $pid" && continue ;;
-      esac
+      find_field "$pid" PPid
+      find_field "$found" Name
+      [ "$found" = dropbear ] || { listeners="$listeners $pid" && continue; }
       ;;
     *'[listener]'* | */sshd\ *) listeners="$listeners $pid" && continue ;;
     *) continue ;;
@@ -171,7 +179,8 @@ for pid in $sessions; do
       if [ -z "$by" ]; then
         mine=no
         for child in $(children_of "$pid"); do
-          [ "$(field_of "$child" Uid)" != "$uid" ] || mine=yes
+          find_field "$child" Uid
+          [ "$found" != "$uid" ] || mine=yes
         done
         [ "$mine" = yes ] || continue
       fi
@@ -209,12 +218,13 @@ if alive; then
   alive && kill -KILL $left 2>/dev/null
 fi
 # With the account's own uid, so that nothing else can be hit and nothing of it can slip through by forking.
-own=no
-for pid in $spared; do
-  [ "$(field_of "$pid" Uid)" != "$uid" ] || own=yes
-done
-if [ "$all" = yes ] && [ "$own" = no ] && [ "$uid" != 0 ] && [ "$drop" != none ]; then
-  as_account 'kill -KILL -1' >/dev/null 2>&1 </dev/null
+if [ "$all" = yes ] && [ "$uid" != 0 ] && [ "$drop" != none ]; then
+  own=no
+  for pid in $spared; do
+    find_field "$pid" Uid
+    [ "$found" != "$uid" ] || own=yes
+  done
+  [ "$own" = yes ] || as_account 'kill -KILL -1' >/dev/null 2>&1 </dev/null
 fi
 printf 'ended=%s\nunknown=%s\n' "$ended" "$unknown"
 
@@ -225,7 +235,8 @@ for pid in $(fields State $own_pids | sed -n 's/^\([0-9]*\) [^ZX].*/\1/p'); do
   [ "$shown" -ge 50 ] || ! is_ours "$pid" || continue
   shown=$((shown + 1))
   [ "$shown" -le 50 ] || continue
-  printf 'process=%s %s\n' "$pid" "$(field_of "$pid" Name | tr -cd 'a-zA-Z0-9._:/+-')"
+  find_field "$pid" Name
+  printf 'process=%s %s\n' "$pid" "$(printf '%s' "$found" | tr -cd 'a-zA-Z0-9._:/+-')"
 done
 printf 'processes=%s\n' "$shown"
 crontab=no

@@ -48,7 +48,9 @@ if [ -n "$until" ]; then
   end=$((until + now + 1 - epoch))
   if text=$(date -d "@$end" '+%Y-%m-%d %H:%M:%S' 2>/dev/null); then
     printf 'local_of=%s\n' "$end"
-    printf 'local=%s\n' "$(printf '%s' "$text" | tr -d ' :-')"
+    IFS=' :-'
+    printf 'local=%s%s%s%s%s%s\n' $text
+    unset IFS
     # Where the clocks change, a local time may mean another instant.
     printf 'local_back=%s\n' "$(date -d "$text" +%s 2>/dev/null)"
   fi

@@ -2,7 +2,8 @@
 # Set before: U, W, the files as parameters; and of the account N (name), A (uid), G (gid), H (home).
 set -fu
 umask 077
-[ "$(id -u)" = "$U" ] || { echo state=drop_failed && exit 0; }
+read_uid
+[ "$me" = "$U" ] || { echo state=drop_failed && exit 0; }
 guard 20
 trap end_guard EXIT
 trap 'exit 1' HUP INT TERM PIPE
@@ -53,7 +54,8 @@ for F; do
   printf 'file=%s\nas=%s\n' "$F" "$W"
   link=no loose=$loose_above size=0
   if [ -L "$F" ] || [ -L "${F%/*}" ]; then link=yes; fi
-  line=$(ls -ldnL "$F" 2>/dev/null)
+  line=
+  [ ! -e "$F" ] || line=$(ls -ldnL "$F" 2>/dev/null)
   if [ -n "$line" ]; then
     [ "$link" = yes ] || look_who_may_change $line
     set -- $line

@@ -19,7 +19,7 @@ result() {
   printf 'result=%s\n' "$1"
   finish
 }
-me=$(id -u)
+read_uid
 [ "$me" = 0 ] || [ "$own" = yes ] || result sudo_unavailable
 
 # Reads `name=value` lines up to an empty one. No value can leave quotes or become arithmetic of its own.

@@ -3,11 +3,8 @@
 # Set before: U, W, encoder (plain: base64 needs no folding).
 set -fu
 umask 077
-mine=
-while read -r key real rest; do
-  case $key in Uid:) mine=$real && break ;; esac
-done </proc/$$/status
-[ "${mine:-$(id -u)}" = "$U" ] || exit 0
+read_uid
+[ "$me" = "$U" ] || exit 0
 echo ready=yes
 guard_pid=
 encode() {

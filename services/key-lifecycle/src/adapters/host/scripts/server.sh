@@ -1,8 +1,9 @@
 # The SSH server that serves us: its kind, its settings for the account, the key files it reads.
 
-# Whether the program of a process of root's is a server by its own name. Who calls sudo may call it sshd: what runs with
+# Whether the program of a process of root's, which is called $2, is a server by its own name. Who calls sudo may call it sshd: what runs with
 # root's uid for him is a program that gives it away, which no server is.
 is_server() {
+  case $2 in sshd | sshd-* | dropbear*) ;; *) return 1 ;; esac
   case $(readlink "/proc/$1/exe") in
     */sshd | */sshd-* | */sshd\ * | */dropbear*) [ ! -u "/proc/$1/exe" ] && [ ! -g "/proc/$1/exe" ] ;;
     *) return 1 ;;
@@ -34,6 +35,14 @@ take_arguments() {
   done
 }
 
+# Sets seen and to from what a server says of a connection: address and port of either end.
+take_connection() {
+  [ "$#" = 4 ] || return 0
+  case $1$3 in *[!0-9a-fA-F.:]*) return 0 ;; esac
+  case $4 in *[!0-9]* | ??????*) return 0 ;; esac
+  seen=$1 to=",laddr=$3,lport=$4"
+}
+
 # Sets server, config (its configuration file, where it was named), options (others that it was started with) and, of the
 # connection, seen (our address as the server knows it), to (its own address and port) from our ancestors. To root only a
 # process of root's is a server: an account may call its own program sshd, and name it a configuration of its own.
@@ -46,15 +55,16 @@ find_server() {
         Name:) name=$value ;;
         PPid:) parent=$value ;;
         Uid:)
-          [ "$me" != 0 ] || { [ "${value%%[!0-9]*}" = 0 ] && is_server "$pid"; } || name=
+          [ "$me" != 0 ] || { [ "${value%%[!0-9]*}" = 0 ] && is_server "$pid" "$name"; } || name=
           break
           ;;
       esac
     done <"/proc/$pid/status"
-    if [ -z "$seen" ]; then
-      set -- $(tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | sed -n \
-        's/^SSH_CONNECTION=\([0-9a-fA-F.:]\{1,45\}\) [0-9]\{1,5\} \([0-9a-fA-F.:]\{1,45\}\) \([0-9]\{1,5\}\)$/\1 \2 \3/p')
-      [ "$#" != 3 ] || { seen=$1 to=",laddr=$2,lport=$3"; }
+    if [ "$pid" = $$ ]; then
+      # What we were given ourselves costs no look; where it is gone, as sudo has it, one above us was given it.
+      take_connection ${SSH_CONNECTION-}
+    elif [ -z "$seen" ]; then
+      take_connection $(tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | sed -n 's/^SSH_CONNECTION=//p')
     fi
     case $name in
       sshd | sshd-*) server=openssh && take_arguments "$pid" ;;
@@ -63,6 +73,8 @@ find_server() {
         # As OpenWrt builds it: root's keys are not in his home.
         ! grep -q /etc/dropbear/authorized_keys "/proc/$pid/exe" || reads_roots=/etc/dropbear/authorized_keys
         ;;
+      # Above the listener: who started it serves nobody.
+      *) [ "$server" = unknown ] || break ;;
     esac
     pid=$parent depth=$((depth + 1))
   done 2>/dev/null
