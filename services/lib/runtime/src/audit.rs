@@ -21,6 +21,9 @@ use tokio_util::sync::CancellationToken;
 /// How long a revocation waits for the log before it spools its intent.
 const REVOCATION_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Outcomes of this time reach the log together: one append, one transaction here, for whatever many operations owe.
+const GATHERED: Duration = Duration::from_millis(200);
+
 /// What an audited operation is about. No secret goes in here.
 #[derive(Debug, Clone)]
 pub struct Entry<'a> {
@@ -138,6 +141,7 @@ impl Audit {
                 tx.commit().await
             })
             .await;
+        self.owed.notify_one();
         Ok(recorded?)
     }
 
@@ -219,22 +223,27 @@ impl Audit {
                 Ok(0) => quiet = quiet.saturating_add(1),
                 Ok(_) => quiet = 0,
                 Err(failure) => {
-                    quiet = 10;
+                    quiet = 0;
                     tracing::debug!(reason = failure.reason.as_str(), "the outbox waits");
                 }
             }
             // Soon after an intent its outcome follows; otherwise there is nothing to look for.
-            let pause = if quiet < 50 { Duration::from_millis(50) } else { Duration::from_secs(5) };
-            tokio::select! {
-                () = stop.cancelled() => {
-                    self.log_repeated().await;
-                    let _last = self.deliver(&db).await;
-                    return;
+            let pause = if quiet < 10 { GATHERED } else { Duration::from_secs(5) };
+            let told = tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(pause) => false,
+                () = self.owed.notified() => true,
+            };
+            if told {
+                quiet = 0;
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = tokio::time::sleep(GATHERED) => {}
                 }
-                () = tokio::time::sleep(pause) => {}
-                () = self.owed.notified() => quiet = 0,
             }
         }
+        self.log_repeated().await;
+        let _last = self.deliver(&db).await;
     }
 
     /// What the log refuses for good would hold up everything behind it.
