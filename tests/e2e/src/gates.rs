@@ -1,11 +1,13 @@
 //! Gates in the product's own database: a write of the lifecycle engine that is refused for as long as a test says.
 //!
 //! Invariant: the shipped binaries know nothing of gates. One is a trigger that raises an error, so the engine stands
-//! exactly between an effect and its record, says so in its log, and tries again until the gate is open. This is the one
-//! place that looks inside Keywright.
+//! exactly between an effect and its record, says so in its log, and tries again until the gate is open. In PostgreSQL a
+//! trigger can also wait: whoever comes to it stands still within his transaction. This is the one place that looks
+//! inside Keywright.
 
 use keywright_kit::{Keywright, eventually};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AssertSqlSafe, Row};
 
 use crate::database::Database;
 use crate::{LIMIT, World};
@@ -38,8 +40,11 @@ impl Gate {
         Self { name: format!("{step}: {name}"), on, when: when.to_owned(), during: Some(step) }
     }
 
-    /// Whether the row is of this account's access, and it is the time.
+    /// Whether the row is of this account's access, or of this server itself, and it is the time.
     fn condition(&self, account: &str) -> String {
+        if self.on.ends_with(" management") || self.on.ends_with(" server_release") {
+            return format!("{} AND NEW.server_id = '{account}'", self.when);
+        }
         let access = match self.on.rsplit(' ').next() {
             Some("access") => "NEW.id",
             Some("rotation_step") => "(SELECT access_id FROM rotation WHERE id = NEW.rotation_id)",
@@ -107,6 +112,29 @@ impl Gates {
         self.0.change(sql).await;
     }
 
+    /// Of PostgreSQL: who makes this write about the server stands still in its transaction until it is let go.
+    pub async fn hold(&self, server: &str, gate: &Gate) -> Held<'_> {
+        assert!(self.0.is_postgres, "no other database can wait within a trigger");
+        let mut lock = self.0.pool.acquire().await.unwrap();
+        let taken = format!("DO $$ BEGIN PERFORM pg_advisory_lock({LOCK}); END $$");
+        sqlx::raw_sql(AssertSqlSafe(taken)).execute(&mut *lock).await.unwrap();
+        let (trigger, condition, on) = (gate.trigger(server), gate.condition(server), gate.on);
+        let sql = format!(
+            "CREATE FUNCTION {trigger}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+               IF {condition} THEN PERFORM pg_advisory_xact_lock({LOCK}); END IF; RETURN NULL; END $$;
+             CREATE TRIGGER {trigger} AFTER {on} FOR EACH ROW EXECUTE FUNCTION {trigger}()"
+        );
+        self.0.change(sql).await;
+        Held { gates: self, lock, trigger }
+    }
+
+    /// What waits for its time waits no more.
+    pub async fn make_due(&self, server: &str) {
+        let sql =
+            format!("UPDATE management SET next_at = 0 WHERE server_id = '{server}' AND next_at IS NOT NULL");
+        self.0.change(sql).await;
+    }
+
     /// Every public key that an access to the account has ever had.
     pub async fn public_keys(&self, account: &str) -> Vec<String> {
         let sql = "SELECT public_key FROM key_version JOIN access ON access.id = key_version.access_id
@@ -123,6 +151,31 @@ impl Gates {
         );
         let row = sqlx::query(AssertSqlSafe(sql)).bind(account).fetch_one(&self.0.pool).await.unwrap();
         usize::try_from(row.get::<i64, _>(0)).unwrap()
+    }
+}
+
+/// The key of the one advisory lock in a test's own database.
+const LOCK: i64 = 4711;
+
+/// A gate before which who comes waits.
+pub struct Held<'a> {
+    gates: &'a Gates,
+    /// It lives as long as its session.
+    lock: PoolConnection<Any>,
+    trigger: String,
+}
+
+impl Held<'_> {
+    pub async fn is_met(&self) -> bool {
+        let waiting = "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        let row = sqlx::query(waiting).fetch_one(&self.gates.0.pool).await.unwrap();
+        row.get::<i64, _>(0) > 0
+    }
+
+    pub async fn let_go(self) {
+        self.lock.close().await.unwrap();
+        self.gates.0.change(format!("DROP FUNCTION {}() CASCADE", self.trigger)).await;
     }
 }
 

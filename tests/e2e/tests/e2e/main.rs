@@ -49,6 +49,7 @@ mod faults_clock;
 mod faults_disk;
 mod faults_matrix;
 mod faults_network;
+mod faults_server;
 mod gate_races;
 mod grace;
 mod host_editor;
