@@ -9,6 +9,8 @@ keywright_facts() {
         [ -n "$2" ] && printf 'keywright.%s=%s\n' "$1" "$2"
     }
 
+    # The account's start files may have left a line open.
+    echo
     fact clock "$(date -u +%s)"
 
     os=$(

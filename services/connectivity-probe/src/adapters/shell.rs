@@ -27,8 +27,9 @@ impl Question {
         Ok(Self { left: factor(a, b), right: factor(c, d) })
     }
 
+    /// On a line of its own, wherever the account's start files left the last one.
     fn command(&self) -> String {
-        format!("/bin/sh -c 'echo keywright-$(({}*{}))'", self.left, self.right)
+        format!("/bin/sh -c 'echo;echo keywright-$(({}*{}))'", self.left, self.right)
     }
 
     fn is_answered(&self, stdout: &[u8]) -> bool {

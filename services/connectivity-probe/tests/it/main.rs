@@ -1,11 +1,18 @@
 //! The probe against real SSH servers, with small doubles of credential-store and audit behind its peers.
 //!
 //! Needs root, openssh-server and dropbear-bin (`apt-get install openssh-server dropbear-bin`).
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
 
 mod doubles;
 mod rig;
 
+mod causes;
 mod drafts;
 mod findings;
 mod proofs;

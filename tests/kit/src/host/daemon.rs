@@ -67,7 +67,7 @@ pub(super) async fn make_keys(kind: Kind, state: &Path) -> Result<Vec<String>, K
 /// The whole sshd configuration; `extra` comes first, since sshd takes the first value of a setting.
 pub(super) fn sshd_config(port: u16, extra: &[String]) -> String {
     let mut text: String =
-        extra.iter().filter(|line| !is_match(line)).map(|line| format!("{line}\n")).collect();
+        extra.iter().take_while(|line| !is_match(line)).map(|line| format!("{line}\n")).collect();
     text += &format!("Port {port}\nListenAddress 127.0.0.1\nPidFile /run/host/server.pid\n");
     for key_type in KEY_TYPES {
         text += &format!("HostKey /run/host/host_{key_type}\n");
