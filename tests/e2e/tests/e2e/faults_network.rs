@@ -20,7 +20,7 @@ const ACCOUNT: &str = "deploy";
 /// Connections that a piece of work makes, if nothing happens to them.
 const ROTATION: usize = 6;
 const REVOCATION: usize = 3;
-const FURTHER_HOST: usize = 4;
+const FURTHER_HOST: usize = 2;
 
 #[tokio::test]
 async fn a_rotation_whose_connections_are_cut_leaves_a_working_key() {
