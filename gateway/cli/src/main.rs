@@ -17,6 +17,7 @@ mod error;
 mod exit;
 mod fields;
 mod files;
+mod import;
 mod interrupt;
 mod output;
 mod profile;

@@ -16,4 +16,5 @@ mod gateway;
 mod krl;
 mod login;
 mod output;
+mod server_import;
 mod single_sign_on;

@@ -151,22 +151,32 @@ pub async fn delete(tx: &mut Tx, id: &VersionId) -> Result<(), Error> {
     Ok(())
 }
 
-/// Leaves nothing of what was deleted or replaced before `since` in the files of the tables of wraps. SQLite has
+/// The number of a transaction that begins now; 0 where nobody numbers them.
+pub async fn horizon(db: &Db) -> Result<i64, Error> {
+    if db.dialect() == Dialect::Sqlite {
+        return Ok(0);
+    }
+    sqlx::query("SELECT txid_current() AS horizon").fetch_one(db.read()).await?.int("horizon")
+}
+
+/// Leaves nothing of what was deleted or replaced before the horizon in the files of the tables of wraps. SQLite has
 /// overwritten it in its pages (`secure_delete`) and here empties its log. PostgreSQL keeps dead rows where they were:
 /// here the small table is written anew and the old file goes; its write-ahead log keeps them until it is recycled.
 /// False where a reader was in the way.
-pub async fn scrub(db: &Db, since: Instant) -> Result<bool, Error> {
+pub async fn scrub(db: &Db, horizon: i64) -> Result<bool, Error> {
     if db.dialect() == Dialect::Sqlite {
         let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(db.read()).await?;
         return Ok(row.int::<i64>("busy")? == 0);
     }
-    // Whoever began before may still see the rows, and they would be carried over.
+    // Rows that somebody may still see would be carried over: whoever reads here by a snapshot from before, and also every
+    // new snapshot, as long as a transaction from before runs in any database of the server.
     let row = sqlx::query(
-        "SELECT COUNT(*) AS older FROM pg_stat_activity
-          WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_xmin IS NOT NULL
-            AND xact_start <= to_timestamp(CAST($1 AS BIGINT) / 1000000.0)",
+        "SELECT CASE WHEN txid_snapshot_xmin(txid_current_snapshot()) > $1 THEN 0 ELSE 1 END
+              + (SELECT COUNT(*) FROM pg_stat_activity
+                  WHERE datname = current_database() AND pid <> pg_backend_pid()
+                    AND age(backend_xmin) >= age(CAST(CAST($1 % 4294967296 AS TEXT) AS xid))) AS older",
     )
-    .bind(since.micros())
+    .bind(horizon)
     .fetch_one(db.read())
     .await?;
     if row.int::<i64>("older")? > 0 {

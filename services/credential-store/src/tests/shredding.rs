@@ -8,6 +8,7 @@ use keywright_domain::ids::{CredentialId, TenantId, VersionId};
 use keywright_proto::credential as proto;
 use keywright_proto::credential::VersionState::{Active, Revoked};
 use keywright_storage::Dialect;
+use sqlx::Connection;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -131,4 +132,26 @@ async fn every_way_of_destroying_shreds_on_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_way_of_destroying_shreds_on_postgres() {
     every_way_of_destroying_shreds(World::on_postgres().await).await;
+}
+
+/// PostgreSQL keeps dead rows for every snapshot, and a new one looks as far back as the oldest transaction of the whole
+/// server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_in_another_database_puts_shredding_off_and_no_key_survives_it() {
+    let world = World::on_postgres().await;
+    let elsewhere = keywright_kit::postgres::postgres_database().await.unwrap();
+    let mut other = sqlx::AnyConnection::connect(&elsewhere).await.unwrap();
+    sqlx::raw_sql("BEGIN; CREATE TABLE written (id INT)").execute(&mut other).await.unwrap();
+
+    let tenant = world.tenant().await;
+    let (id, version) = saved(&world, &tenant).await;
+    let was = sealed(&world, &version).await;
+    let delete = proto::DeleteSshCredentialRequest {
+        credential_id: id.clone(),
+        confirmation: confirmation(&id),
+        ..Default::default()
+    };
+    answer(world.credentials(&owner(&tenant)).delete_ssh_credential(delete).await).unwrap();
+    sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+    assert_shredded(&world, &version, &was).await;
 }

@@ -3,6 +3,7 @@
 mod bind;
 mod delete;
 mod host_key;
+mod import;
 mod keys;
 mod lifecycle;
 mod manage;
@@ -22,6 +23,8 @@ use crate::output::view::server as view;
 pub enum Command {
     /// Register a server
     Register(register::Register),
+    /// Register the servers of an ssh_config, an Ansible inventory, known_hosts or CSV
+    Import(import::Import),
     /// List servers, newest first
     List(lifecycle::List),
     /// Show a server
@@ -86,6 +89,7 @@ pub enum Command {
 pub async fn run(command: Command, app: &App<'_>) -> Result<()> {
     match command {
         Command::Register(command) => command.run(app).await,
+        Command::Import(command) => command.run(app).await,
         Command::List(command) => command.run(app).await,
         Command::Show { server } => {
             let answer = app.client.get(&["api", "servers", &server]).await?;

@@ -25,6 +25,27 @@ pub fn list(items: &[Value]) -> Block {
     })
 }
 
+/// What an import registered, or would.
+pub fn imported(told: &Value) -> Vec<Block> {
+    let header = &["NAME", "HOST", "PORT", "GROUP", "HOST KEYS", "RESULT", "ID", "WHY"];
+    let rows = table(header, items_of(told, "/items"), |item| {
+        vec![
+            text(item, "/name").into(),
+            text(item, "/host").into(),
+            number(item, "/port").to_string(),
+            text(item, "/group").into(),
+            pins(item),
+            text(item, "/result").into(),
+            text(item, "/serverId").into(),
+            text(item, "/message").into(),
+        ]
+    });
+    let skipped = table(&["ENTRY", "WHY"], items_of(told, "/skipped"), |item| {
+        vec![text(item, "/entry").into(), text(item, "/why").into()]
+    });
+    vec![rows, titled("Not taken over", skipped)]
+}
+
 fn pins(server: &Value) -> String {
     match items_of(server, "/hostKeys").len() {
         0 => "unpinned".into(),

@@ -122,9 +122,9 @@ impl SealedStore {
             return Ok(());
         }
         let everybody = self.scrubs.asked.load(Ordering::SeqCst);
-        let since = self.db.now().await.map_err(|_| CustodyError::Unavailable)?;
+        let horizon = material::horizon(&self.db).await.map_err(|_| CustodyError::Unavailable)?;
         for _ in 0..SCRUBS {
-            if material::scrub(&self.db, since).await.map_err(|_| CustodyError::Unavailable)? {
+            if material::scrub(&self.db, horizon).await.map_err(|_| CustodyError::Unavailable)? {
                 *served = everybody;
                 return Ok(());
             }
