@@ -86,6 +86,20 @@ fn the_count_confirms_and_one_refusal_holds_up_no_other() {
 }
 
 #[test]
+fn what_was_registered_before_the_gateway_went_away_is_told() {
+    let gateway = Gateway::start(|request| match request.method.as_str() {
+        "GET" => Reply::json(200, THERE),
+        _ if request.body["name"] == "web-1" => Reply::json(200, r#"{"id":"srv_new"}"#),
+        _ => Reply::error(403, 7, "PERMISSION_DENIED"),
+    });
+    let file = gateway.write("hosts.csv", FILE);
+    let run = import(&gateway, &file, &["--confirm", "2", "-o", "json"]);
+    assert_eq!(run.code, 4, "{}", run.stderr);
+    let told: Vec<String> = results(&run.stdout).into_iter().map(|(_, result)| result).collect();
+    assert_eq!(told, ["there already", "registered", "new"]);
+}
+
+#[test]
 fn host_keys_come_from_a_second_file() {
     let gateway = gateway();
     let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";

@@ -1,6 +1,7 @@
 //! `keywright server import`
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use clap::Args;
@@ -15,6 +16,10 @@ use crate::fields;
 use crate::files;
 use crate::import::{self, Format, Found, Listed, is_same_host};
 use crate::output::view::server as view;
+
+/// So often the same request is sent again where the gateway has no time: its idempotency key makes it the same one.
+const PATIENCE: u32 = 10;
+const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -91,14 +96,25 @@ impl Import {
         let there = app.client.list(&["api", "servers"], &[("tenantId", Some(&tenant))], &all).await?;
         let mut rows = judged(&mut listed, there.items());
         let new = rows.iter().filter(|row| row.fate == Fate::New).count();
+        let mut stopped = None;
         if !self.dry_run && new > 0 {
             self.confirm(app, &rows, new).await?;
             for row in rows.iter_mut().filter(|row| row.fate == Fate::New) {
-                row.fate = register(app, &tenant, &row.server).await?;
+                match register(app, &tenant, &row.server).await {
+                    Ok(fate) => row.fate = fate,
+                    Err(error) => {
+                        stopped = Some(error);
+                        break;
+                    }
+                }
             }
         }
         let answer = Answer::of(told(&rows, &listed, self.dry_run));
         app.out.answer(&answer, view::imported(&answer.value));
+        if let Some(error) = stopped {
+            app.out.note("What is new above was not registered. Import the same file again: what is there is passed over.");
+            return Err(error);
+        }
         let failed = rows.iter().filter(|row| matches!(row.fate, Fate::Failed { .. })).count();
         if failed > 0 {
             return Err(CliError::WorkFailed(format!(
@@ -199,7 +215,17 @@ async fn register(app: &App<'_>, tenant: &str, server: &Found) -> Result<Fate> {
     if !labels.is_empty() {
         body = body.put("labels", labels);
     }
-    match app.client.post(&["api", "servers"], &body).await {
+    let mut tries = 0;
+    let answered = loop {
+        match app.client.post(&["api", "servers"], &body).await {
+            Err(error) if error.is_transient() && tries < PATIENCE => {
+                tries += 1;
+                tokio::time::sleep(PAUSE).await;
+            }
+            answered => break answered,
+        }
+    };
+    match answered {
         Ok(answer) => Ok(Fate::Registered { id: fields::text(&answer.value, "/id").to_owned() }),
         Err(CliError::Api(error)) if matches!(error.http, 400 | 404 | 409 | 413) => {
             let error = CliError::Api(error);
