@@ -1,5 +1,4 @@
-//! Per host: the lines removed, sessions ended while the keys are proven refused, sessions ended once more; again for
-//! ever.
+//! Per host: the lines removed, sessions ended, the keys proven refused, sessions ended once more; again for ever.
 
 use super::exposure;
 use crate::adapters::door::Door;
@@ -250,48 +249,27 @@ impl Revoker {
     ) -> Result<Instant, Failure> {
         let keys = self.revoked_on(task, &host.server).await?;
         // It was edited before it was given its turn.
-        let has_turn = has_turn(&host.reason);
+        let mut has_turn = has_turn(&host.reason);
         if !has_turn {
-            match self.edit(task, door, host).await {
-                Ok(edited) => *seen = edited,
-                Err(failure) => {
-                    // Whatever the file said: who is in needs no line any more.
-                    if is_reached(&failure) {
-                        let _ = self.end_sessions(task, door, &keys, host).await;
-                    }
-                    return Err(failure);
-                }
-            }
+            let edited = self.edit(task, door, host).await;
+            // Whatever the file said: who is in needs no line any more.
+            let ended = match &edited {
+                Err(failure) if !is_reached(failure) => Ok(()),
+                _ => self.end_sessions(task, door, &keys, host).await,
+            };
+            *seen = edited?;
+            ended?;
         }
-        // Neither waits for the other.
-        let server = host.server.clone();
-        let ending =
-            async { if has_turn { Ok(()) } else { self.end_sessions(task, door, &keys, host).await } };
-        let proving = self.prove_all_refused(task, &server, &keys, has_turn);
-        let (ended, proven_at) = futures_util::future::join(ending, proving).await;
-        ended?;
-        let proven_at = proven_at?;
-        // Who was let in before the edit may have come to his session after the sessions were ended.
-        self.end_sessions(task, door, &keys, host).await?;
-        Ok(proven_at)
-    }
-
-    /// When the last of them was.
-    async fn prove_all_refused(
-        &self,
-        task: &Task,
-        server: &ServerId,
-        keys: &[(Version, Line)],
-        mut has_turn: bool,
-    ) -> Result<Instant, Failure> {
         let mut proven_at = self.db.now().await?;
-        for (version, line) in keys {
+        for (version, line) in &keys {
             if !is_proven_since(line, task.revocation.requested_at) {
                 let asking = Asking { work: task.revocation.id.as_str(), has_turn };
-                proven_at = self.prove_refused(task, server, version, asking).await?;
+                proven_at = self.prove_refused(task, &host.server, version, asking).await?;
                 has_turn = false;
             }
         }
+        // Who was let in before the edit may have come to his session after the sessions were ended.
+        self.end_sessions(task, door, &keys, host).await?;
         Ok(proven_at)
     }
 

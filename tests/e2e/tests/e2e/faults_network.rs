@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 /// A stalled connection is given up, and what it was for is tried again.
 const LIMIT: Duration = Duration::from_secs(240);
 const ACCOUNT: &str = "deploy";
-/// Connections that a piece of work makes, if nothing happens to them.
-const ROTATION: usize = 6;
+/// Connections that a piece of work makes at least, if nothing happens to them: a rotation may make one more.
+const ROTATION: usize = 5;
 const REVOCATION: usize = 3;
 const FURTHER_HOST: usize = 2;
 

@@ -25,7 +25,9 @@ fn is_sqlites_own(text: &Text) -> bool {
 
 /// The same for PostgreSQL: its way to give space back, and its view of who is at work.
 fn is_postgres_own(text: &Text) -> bool {
-    text.sql.trim_start().starts_with("VACUUM (") || text.sql.contains("FROM pg_stat_activity")
+    text.sql.trim_start().starts_with("VACUUM (")
+        || text.sql.contains("FROM pg_stat_activity")
+        || text.sql.contains("txid_current()")
 }
 
 fn refusal(text: &Text, engine: &str, error: &sqlx::Error) -> Finding {
