@@ -54,11 +54,12 @@ impl Revoker {
     }
 }
 
-/// Pure: what was ended before and now. What the host could not tell last is not known.
+/// Pure: what was ended before and now. What the host could not tell once is not known any more.
 fn together(before: &str, now: &str) -> String {
     match (before.parse::<u64>(), now.parse::<u64>()) {
         (Ok(before), Ok(now)) => before.saturating_add(now).to_string(),
-        _ => now.to_owned(),
+        _ if before.is_empty() => now.to_owned(),
+        _ => UNKNOWN.to_owned(),
     }
 }
 
@@ -72,7 +73,7 @@ mod tests {
             ("", "2", "2"),
             ("2", "0", "2"),
             ("2", "1", "3"),
-            (UNKNOWN, "1", "1"),
+            (UNKNOWN, "1", UNKNOWN),
             ("2", UNKNOWN, UNKNOWN),
             ("", UNKNOWN, UNKNOWN),
         ] {
