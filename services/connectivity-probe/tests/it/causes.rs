@@ -95,7 +95,7 @@ async fn table_of_what_a_server_is_told() {
     }
 }
 
-/// Users greet themselves, and homes go away: neither keeps anybody out.
+/// Users have themselves greeted, and leave the last line open.
 #[tokio::test]
 async fn what_is_odd_but_works_is_healthy() {
     let scene = Scene::new(HostOptions::default()).await;

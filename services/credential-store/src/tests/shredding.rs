@@ -89,6 +89,15 @@ fn confirmation(id: &str) -> Option<proto::CredentialConfirmation> {
     Some(proto::CredentialConfirmation { credential_id: id.to_owned(), acknowledge_server_usage: false })
 }
 
+async fn delete(world: &World, tenant: &TenantId, id: &str) {
+    let delete = proto::DeleteSshCredentialRequest {
+        credential_id: id.to_owned(),
+        confirmation: confirmation(id),
+        ..Default::default()
+    };
+    answer(world.credentials(&owner(tenant)).delete_ssh_credential(delete).await).unwrap();
+}
+
 async fn every_way_of_destroying_shreds(world: World) {
     let tenant = world.tenant().await;
     let (_, stays) = saved(&world, &tenant).await;
@@ -96,12 +105,7 @@ async fn every_way_of_destroying_shreds(world: World) {
     let (id, version) = saved(&world, &tenant).await;
     assert_the_attack_works(&world, &version).await;
     let was = sealed(&world, &version).await;
-    let delete = proto::DeleteSshCredentialRequest {
-        credential_id: id.clone(),
-        confirmation: confirmation(&id),
-        ..Default::default()
-    };
-    answer(world.credentials(&owner(&tenant)).delete_ssh_credential(delete).await).unwrap();
+    delete(&world, &tenant, &id).await;
     assert_shredded(&world, &version, &was).await;
 
     let (id, version) = saved(&world, &tenant).await;
@@ -146,12 +150,7 @@ async fn a_transaction_in_another_database_puts_shredding_off_and_no_key_survive
     let tenant = world.tenant().await;
     let (id, version) = saved(&world, &tenant).await;
     let was = sealed(&world, &version).await;
-    let delete = proto::DeleteSshCredentialRequest {
-        credential_id: id.clone(),
-        confirmation: confirmation(&id),
-        ..Default::default()
-    };
-    answer(world.credentials(&owner(&tenant)).delete_ssh_credential(delete).await).unwrap();
+    delete(&world, &tenant, &id).await;
     sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
     assert_shredded(&world, &version, &was).await;
 }
