@@ -10,6 +10,7 @@
 //! | [`agent`] | `keywright agent`, and OpenSSH's programs that use it |
 //! | [`key_file`] | a downloaded private key |
 //! | [`gates`] | writes of the lifecycle engine that are refused while a test says so |
+//! | [`audit_log`] | the audit log as the operator reads it |
 //! | [`authorization`] | every RPC by every role |
 //! | [`authorized_keys`] | the account's file: ours and foreign lines |
 //! | [`certificates`] | certificates of an authority of the test's own |
@@ -43,6 +44,7 @@
 pub mod access;
 pub mod agent;
 pub mod apart;
+pub mod audit_log;
 pub mod authorization;
 pub mod authorized_keys;
 pub mod backup;

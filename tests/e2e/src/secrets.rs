@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, Encoding, HEXLOWER, HEXUPPER};
-use keywright_kit::{Keywright, TestHost};
+use keywright_kit::TestHost;
 use tokio::process::Command;
 
 use crate::World;
@@ -147,20 +147,6 @@ fn inside_base64(secret: &[u8], encoding: &Encoding) -> [Vec<u8>; 3] {
         let whole = (before + secret.len()) * 8 / 6;
         text[first..whole].to_vec()
     })
-}
-
-/// The whole audit log as the operator reads it, page by page.
-pub async fn audit_log(keywright: &Keywright) -> Vec<serde_json::Value> {
-    let (mut events, mut page) = (Vec::new(), String::new());
-    loop {
-        let answer =
-            keywright.get(&format!("/api/audit/events?pageSize=50&pageToken={page}")).await.success();
-        events.extend(answer["items"].as_array().unwrap().iter().cloned());
-        page = answer["nextPageToken"].as_str().unwrap().to_owned();
-        if page.is_empty() {
-            return events;
-        }
-    }
 }
 
 /// All rows of a PostgreSQL database as text.

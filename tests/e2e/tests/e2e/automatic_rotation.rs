@@ -12,7 +12,7 @@ use keywright_e2e::authorized_keys::lines_of;
 use keywright_e2e::elapsed::{DAY, HOUR, older};
 use keywright_e2e::receiver::Receiver;
 use keywright_e2e::world::{manage, options, register, start_host};
-use keywright_e2e::{Access, KeyFile, LIMIT, Sshd, Stores, World, text};
+use keywright_e2e::{Access, KeyFile, LIMIT, Sshd, Stores, World, audit_log, text};
 use keywright_kit::{KeyType, Keywright, TestHost, eventually, keygen};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -275,12 +275,9 @@ async fn while_nobody_has_the_new_key_the_old_one_works_for_a_week_and_its_use_i
     assert!((DAY * 7..DAY * 7 + HOUR).contains(&grace), "{extended}");
     let told = ages.told("grace.extended", &rotation).await;
     assert_eq!(at(&told, "/graceEndsAt"), at(&extended, "/graceEndsAt"));
-    let log = ages.world.keywright.get("/api/audit/events?action=rotation.extend_grace").await.success();
-    assert_eq!(log["items"].as_array().unwrap().len(), 1, "{log}");
-    assert_eq!(
-        (&log["items"][0]["target"], &log["items"][0]["outcome"]),
-        (&json!(access), &json!("succeeded"))
-    );
+    let log = audit_log::settled(&ages.world.keywright, "action=rotation.extend_grace").await;
+    let [entry] = log.as_slice() else { panic!("{log:?}") };
+    assert_eq!((&entry["target"], &entry["outcome"]), (&json!(access), &json!("succeeded")));
     // The host was told too.
     let ends = at(&extended, "/graceEndsAt").strftime("%Y%m%d%H").to_string();
     let until = eventually(LIMIT, async || {

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use keywright_e2e::backup::{Place, Vault, private_folder, refused, succeeded};
-use keywright_e2e::secrets::{Needles, audit_log};
-use keywright_e2e::{Access, LIMIT, Sshd, World, text, world};
+use keywright_e2e::secrets::Needles;
+use keywright_e2e::{Access, LIMIT, Sshd, World, audit_log, text, world};
 use keywright_kit::{Keywright, KeywrightOptions, eventually, postgres_database};
 use serde_json::{Value, json};
 
@@ -125,11 +125,11 @@ async fn restored(from_postgres: bool, into_postgres: bool) {
     assert!(access.opens(&lost).await);
     let shown = access.show().await;
     assert_eq!(shown["hosts"][0]["residualAccess"], json!(["FOREIGN_KEYS 1"]), "{shown}");
-    let log = audit_log(&world.keywright).await;
-    let entry =
-        log.iter().find(|event| event["action"] == "log.restored_from").expect("no entry of the restore");
+    let restored = audit_log::settled(&world.keywright, "action=log.restored_from").await;
+    let entry = restored.first().expect("no entry of the restore");
     assert_eq!(entry["outcome"], "succeeded");
     assert!(entry["details"]["lastHash"].as_str().unwrap().len() == 64, "{entry}");
+    let log = audit_log::whole(&world.keywright).await;
     assert!(log.iter().any(|event| event["action"] == "backup.create"));
 }
 
@@ -277,9 +277,8 @@ async fn a_full_disk_leaves_no_half_file() {
     let said = refused(&output);
     assert!(said.contains("cannot be written"), "{said}");
     assert!(String::from_utf8_lossy(&output.stdout).ends_with("left: \n"), "{output:?}");
-    let log = audit_log(&keywright).await;
-    let event = log.iter().find(|event| event["action"] == "backup.create").unwrap();
-    assert_eq!(event["outcome"], "failed", "{event}");
+    let log = audit_log::settled(&keywright, "action=backup.create").await;
+    assert_eq!(log[0]["outcome"], "failed", "{log:?}");
 }
 
 #[tokio::test]

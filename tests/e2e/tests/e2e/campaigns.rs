@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use keywright_e2e::world::{manage, register, start_host};
-use keywright_e2e::{LIMIT, Sshd, World, text};
+use keywright_e2e::{LIMIT, Sshd, World, audit_log, text};
 use keywright_kit::{KeyType, TestHost, eventually, keygen};
 use serde_json::{Value, json};
 
@@ -210,8 +210,8 @@ async fn two_replicas_drive_one_campaign_and_begin_and_count_everything_once() {
     }
     assert!(!fleet.accesses.contains(&further));
     let logged = async |action: &str| {
-        let path = format!("/api/audit/events?action={action}&target={campaign}&outcome=succeeded");
-        other.get(&path).await.success()["items"].as_array().unwrap().len()
+        let log = audit_log::settled(&other, &format!("action={action}&target={campaign}")).await;
+        log.iter().filter(|entry| entry["outcome"] == "succeeded").count()
     };
     assert_eq!((logged("campaign.pause").await, logged("campaign.finish").await), (1, 1));
 }

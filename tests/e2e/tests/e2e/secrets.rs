@@ -2,10 +2,10 @@
 
 use data_encoding::{BASE64, BASE64URL, HEXLOWER};
 use keywright_e2e::key_file::secrets_of;
-use keywright_e2e::secrets::{Needles, audit_log};
+use keywright_e2e::secrets::Needles;
 use keywright_e2e::spans::Spans;
 use keywright_e2e::world::{options, wait_for};
-use keywright_e2e::{Access, Sshd, Stores, World, text};
+use keywright_e2e::{Access, Sshd, Stores, World, audit_log, text};
 use keywright_kit::{KeyType, keygen_commented};
 use serde_json::{Value, json};
 
@@ -143,7 +143,7 @@ async fn assert_logged(world: &World, needles: &Needles) {
         format!("/api/audit/events?tenantId={}&action=credential.rotate&outcome=succeeded", world.tenant);
     wait_for(&world.keywright, &path, |log| log["items"].as_array().is_some_and(|items| !items.is_empty()))
         .await;
-    let events = audit_log(&world.keywright).await;
+    let events = audit_log::whole(&world.keywright).await;
     let has = |action: &str, outcome: &str| {
         events.iter().any(|event| event["action"] == action && event["outcome"] == outcome)
     };

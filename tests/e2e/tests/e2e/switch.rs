@@ -1,7 +1,7 @@
 //! Servers move to another saved credential: the one that logs in moves, the others keep what works.
 
 use keywright_e2e::world::register;
-use keywright_e2e::{World, secrets, text};
+use keywright_e2e::{World, audit_log, text};
 use keywright_kit::{KeyType, keygen};
 use serde_json::{Value, json};
 
@@ -49,9 +49,9 @@ async fn a_switch_moves_the_servers_that_the_new_credential_opens(world: World) 
     let test = test.success();
     assert_eq!((&test["status"], &test["credentialId"]), (&json!("healthy"), &json!(to)));
 
-    let log = secrets::audit_log(&world.keywright).await;
+    let log = audit_log::settled(&world.keywright, "action=credential.switch").await;
     let about = |target: &str| {
-        let mine = |event: &&Value| event["action"] == "credential.switch" && event["target"] == target;
+        let mine = |event: &&Value| event["target"] == target;
         log.iter().find(mine).unwrap_or_else(|| panic!("no event about {target}")).clone()
     };
     assert_eq!(about(&from)["outcome"], "succeeded");
