@@ -1,29 +1,39 @@
 //! Probes by real connections: connectivity tests in nine checks, host-key scans, receipts about keys.
 //!
-//! `report` is what a test finds, `login` and `one_time` with what it logs in, `app` the use cases, `adapters` the
-//! SSH journeys and the peers, `store` the results, `api` the gRPC services.
+//! `report` is what a test finds, `login` and `one_time` with what it logs in, `tester` how a registered server is tested,
+//! `fleet` the tests of many, `app` the use cases, `adapters` the SSH journeys and the peers, `store` the results, `api` the
+//! gRPC services.
 //! Invariant: no authentication is tried before the host key was found among the pinned ones, and no key leaves its
 //! place: credential-store signs, or the memory of this process for one operation.
 
 mod adapters;
 mod api;
 mod app;
+mod fleet;
 mod login;
 mod one_time;
 mod report;
 mod store;
+mod tester;
 
 use crate::adapters::directory::Directory;
 use crate::adapters::journey::Journey;
 use crate::adapters::prober::Prober;
+use crate::api::fleet_test::{FleetTests, FleetWorks};
+use crate::fleet::drive::Driver;
 use crate::one_time::Intake;
-use keywright_domain::clock::Clock;
+use crate::tester::Tester;
+use keywright_domain::clock::{Clock, NoRandomness};
+use keywright_domain::ids::RequestId;
 use keywright_proto::probe::connectivity_test_service_server::ConnectivityTestServiceServer;
+use keywright_proto::probe::fleet_test_service_server::FleetTestServiceServer;
+use keywright_proto::probe::fleet_work_service_server::FleetWorkServiceServer;
 use keywright_proto::probe::host_key_scan_service_server::HostKeyScanServiceServer;
 use keywright_proto::probe::proof_service_server::ProofServiceServer;
 use keywright_runtime::audit::{Audit, Guard};
 use keywright_runtime::clients::Outbound;
-use keywright_runtime::serve::{Assembled, Readiness};
+use keywright_runtime::idempotency::{self, Idempotency};
+use keywright_runtime::serve::{Assembled, Readiness, Task};
 
 use keywright_storage::Db;
 use std::sync::Arc;
@@ -39,27 +49,57 @@ pub struct Parts {
     pub audit: Audit,
     pub guard: Guard,
     pub outbound: Outbound,
+    pub idempotency: Idempotency,
     pub clock: Clock,
     /// Which addresses may be dialled.
     pub rules: Arc<TargetRules>,
     pub stop: CancellationToken,
 }
 
-pub fn build(parts: Parts) -> Assembled {
-    let Parts { db, audit, guard, outbound, clock, rules, stop } = parts;
+/// Routes, and the background work: fleet tests, and the delivery of what is owed to the audit log.
+pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
+    let Parts { db, audit, guard, outbound, idempotency, clock, rules, stop } = parts;
     let directory = Directory::new(outbound.clone());
     let journey = Journey::new(rules.clone(), clock);
     let prober = Prober::new(rules);
     let intake = Intake::default();
+    let tester = Tester {
+        db: db.clone(),
+        directory: directory.clone(),
+        outbound: outbound.clone(),
+        intake: intake.clone(),
+        journey: journey.clone(),
+    };
+    let driver = Driver {
+        db: db.clone(),
+        audit: audit.clone(),
+        tester: tester.clone(),
+        holder: format!("fleet-{}", RequestId::random()?),
+        wake: Arc::default(),
+    };
+    let fleet = FleetTests {
+        start: app::start_fleet_test::StartFleetTest {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            directory: directory.clone(),
+            wake: driver.wake.clone(),
+        },
+        read: app::read_fleet_tests::ReadFleetTests { db: db.clone(), guard: guard.clone() },
+        cancel: app::cancel_fleet_test::CancelFleetTest {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+        },
+        idempotency,
+    };
+    let works = FleetWorks { check: app::check_fleet_work::CheckFleetWork { db: db.clone() } };
     let tests = api::connectivity_test::ConnectivityTests {
         create: app::test_server::TestServer {
             db: db.clone(),
             audit: audit.clone(),
             guard: guard.clone(),
-            directory: directory.clone(),
-            outbound: outbound.clone(),
-            intake: intake.clone(),
-            journey: journey.clone(),
+            tester,
         },
         list: app::list_tests::ListTests {
             db: db.clone(),
@@ -110,7 +150,14 @@ pub fn build(parts: Parts) -> Assembled {
     };
     let routes = tonic::service::Routes::new(readiness)
         .add_service(ConnectivityTestServiceServer::new(tests))
+        .add_service(FleetTestServiceServer::new(fleet))
+        .add_service(FleetWorkServiceServer::new(works))
         .add_service(HostKeyScanServiceServer::new(scans))
         .add_service(ProofServiceServer::new(proofs));
-    Assembled { routes, tasks: vec![Box::pin(audit.drain(db, stop))] }
+    let tasks: Vec<Task> = vec![
+        Box::pin(driver.run(stop.clone())),
+        Box::pin(idempotency::sweep(db.clone(), stop.clone())),
+        Box::pin(audit.drain(db, stop)),
+    ];
+    Ok(Assembled { routes, tasks })
 }

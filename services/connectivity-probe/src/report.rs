@@ -105,6 +105,16 @@ impl Status {
     }
 }
 
+impl TryFrom<String> for Status {
+    type Error = ();
+    fn try_from(text: String) -> Result<Self, ()> {
+        [Self::Healthy, Self::Degraded, Self::Unreachable]
+            .into_iter()
+            .find(|status| status.as_str() == text)
+            .ok_or(())
+    }
+}
+
 /// A test under way.
 #[derive(Debug, Default)]
 pub struct Progress {

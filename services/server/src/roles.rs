@@ -64,10 +64,11 @@ pub async fn connectivity_probe(at: &Installation, settings: &Settings) -> Resul
         audit: own.audit,
         guard: own.guard,
         outbound: own.outbound,
+        idempotency: Idempotency::new(&keys::idempotency_key(&at.data)?),
         clock: at.clock.clone(),
         rules: targets::rules(settings),
         stop: at.stop.clone(),
-    });
+    })?;
     Ok(place(at, ServiceName::ConnectivityProbe, &own.stack, built))
 }
 

@@ -23,13 +23,13 @@ const fn before(name: &'static str, program: &'static str, call: u32) -> Stage {
 
 /// Within `inspect.sh`, where it reads a key file.
 pub const LOOK: Stage = before("the look at the file", "dd", 1);
-/// Within `end_sessions.sh`, the only script that asks this as root.
+/// Within `end_sessions.sh`, the first script of a revocation.
 pub const END_SESSIONS: Stage = Stage { uid: "root", ..before("the end of sessions", "readlink", 1) };
 
 /// In the order of `edit.sh`, from the first byte that it could change to the last.
 pub const STAGES: [Stage; 7] = [
     before("the lock", "ln", 1),
-    before("the mode of the new file", "chmod", 1),
+    before("the group of the new file", "chgrp", 1),
     before("the flush", "sync", 1),
     before("the link", "ln", 2),
     before("the rename", "mv", 1),
@@ -38,7 +38,7 @@ pub const STAGES: [Stage; 7] = [
 ];
 
 /// `date` too: the clock of the lock goes on by hours for everybody but the script that is held.
-const WRAPPED: [&str; 8] = ["ln", "rm", "chmod", "sync", "mv", "date", "dd", "readlink"];
+const WRAPPED: [&str; 8] = ["ln", "rm", "chgrp", "sync", "mv", "date", "dd", "readlink"];
 
 const IS_SCRIPT: &str = "[ \"$name\" != '(dropbear)' ]";
 

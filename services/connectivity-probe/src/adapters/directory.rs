@@ -12,8 +12,10 @@ use keywright_proto::credential as proto;
 use keywright_proto::credential::directory_service_client::DirectoryServiceClient;
 use keywright_runtime::clients::Outbound;
 use keywright_runtime::failure::Failure;
+use keywright_runtime::page::MOST;
 use keywright_runtime::peer::Peer;
 use keywright_ssh::Target;
+use std::collections::BTreeMap;
 
 /// A registered server, as far as a probe needs to know it.
 pub struct Server {
@@ -24,6 +26,13 @@ pub struct Server {
     pub active: bool,
     pub pins: Vec<PublicKey>,
     pub binding: Option<Binding>,
+}
+
+/// A server in a list.
+pub struct Listed {
+    pub server: Server,
+    pub name: String,
+    pub labels: BTreeMap<String, String>,
 }
 
 /// The saved credential that is bound to a server.
@@ -86,6 +95,27 @@ impl Directory {
         decode_server(known, answer.server.ok_or_else(missing)?).ok_or_else(unreadable)
     }
 
+    /// One page of all servers, oldest first, narrowed by tenant and group, and where the next one begins. Asked under
+    /// the service's own identity: who may see them is for the use case to say.
+    pub async fn servers(
+        &self,
+        tenant: Option<&TenantId>,
+        group: &str,
+        token: &str,
+    ) -> Result<(Vec<Listed>, String), Failure> {
+        let message = proto::ListDirectoryServersRequest {
+            tenant_id: tenant.map(ToString::to_string).unwrap_or_default(),
+            group: group.to_owned(),
+            managed_only: false,
+            page_size: MOST,
+            page_token: token.to_owned(),
+        };
+        let request = self.outbound.own_request(ServiceName::CredentialStore, None, message)?;
+        let answer = self.client().list_directory_servers(request).await?.into_inner();
+        let listed: Option<Vec<Listed>> = answer.items.into_iter().map(decode_listed).collect();
+        Ok((listed.ok_or_else(unreadable)?, answer.next_page_token))
+    }
+
     pub async fn credential(&self, caller: &Caller, id: &str) -> Result<Credential, Failure> {
         let missing = || Failure::not_found(Reason::CredentialNotFound, id);
         let known = CredentialId::parse(id).map_err(|_| missing())?;
@@ -117,6 +147,12 @@ impl Directory {
         self.client().record_test_result(request).await?;
         Ok(())
     }
+}
+
+fn decode_listed(server: proto::Server) -> Option<Listed> {
+    let (name, labels) = (server.name.clone(), server.labels.clone());
+    let server = decode_server(ServerId::parse(&server.id).ok()?, server)?;
+    Some(Listed { server, name, labels })
 }
 
 fn decode_server(id: ServerId, server: proto::Server) -> Option<Server> {

@@ -16,6 +16,7 @@ use keywright_ssh::{
     Dialer, FailureCode, Greeted, Handshaken, Identity, KeyExchange, LoginError, Resolved, Session, Stage,
     Staged, Target, TargetRules, Timeouts,
 };
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -69,6 +70,12 @@ enum Stop {
 impl Journey {
     pub fn new(rules: Arc<TargetRules>, clock: Clock) -> Self {
         Self { dialer: Dialer::new(rules, STAGES), clock, limit: LIMIT }
+    }
+
+    /// The first address of the target, if all of its may be dialled.
+    pub async fn address(&self, target: &Target) -> Option<IpAddr> {
+        let resolved = self.dialer.resolve(target).await.ok()?;
+        resolved.value.addresses().first().map(SocketAddr::ip)
     }
 
     /// Adds the checks from `dns` on to `progress`, as far as it gets.

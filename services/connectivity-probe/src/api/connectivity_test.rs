@@ -74,11 +74,7 @@ fn one_time(given: proto::OneTimeCredential) -> OneTime {
 }
 
 fn encode(test: ConnectivityTest) -> proto::ConnectivityTest {
-    let status = match test.report.status() {
-        Status::Healthy => proto::ConnectivityStatus::Healthy,
-        Status::Degraded => proto::ConnectivityStatus::Degraded,
-        Status::Unreachable => proto::ConnectivityStatus::Unreachable,
-    };
+    let status = encode_status(test.report.status());
     proto::ConnectivityTest {
         id: test.id.as_ref().map(TestId::to_string).unwrap_or_default(),
         server_id: test.server.as_ref().map(ServerId::to_string).unwrap_or_default(),
@@ -89,6 +85,14 @@ fn encode(test: ConnectivityTest) -> proto::ConnectivityTest {
         checked_at: Some(timestamp(test.checked_at)),
         status: status.into(),
         checks: test.report.checks().iter().map(encode_check).collect(),
+    }
+}
+
+pub(super) fn encode_status(status: Status) -> proto::ConnectivityStatus {
+    match status {
+        Status::Healthy => proto::ConnectivityStatus::Healthy,
+        Status::Degraded => proto::ConnectivityStatus::Degraded,
+        Status::Unreachable => proto::ConnectivityStatus::Unreachable,
     }
 }
 

@@ -1,5 +1,6 @@
 //! gRPC: decode, one use case, encode.
 
 pub mod connectivity_test;
+pub mod fleet_test;
 pub mod host_key;
 pub mod proof;

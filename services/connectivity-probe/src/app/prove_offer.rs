@@ -4,7 +4,7 @@ use crate::adapters::directory::Directory;
 use crate::adapters::prober::Prober;
 use crate::app::Receipt;
 use crate::app::prove_login::public_key;
-use crate::app::test_server::login_name;
+use crate::tester::login_name;
 use keywright_domain::caller::{Caller, PrincipalKind};
 use keywright_domain::ids::RevocationId;
 use keywright_domain::reason::Reason;

@@ -1,3 +1,16 @@
 //! The tables of the probe.
 
 pub mod connectivity_test;
+pub mod fleet_target;
+pub mod fleet_test;
+
+use keywright_storage::{Db, Error};
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyConnection};
+
+pub type Connection = AnyConnection;
+
+/// A connection for reads outside of a transaction.
+pub async fn reader(db: &Db) -> Result<PoolConnection<Any>, Error> {
+    Ok(db.read().acquire().await?)
+}

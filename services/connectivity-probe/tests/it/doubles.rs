@@ -14,6 +14,7 @@ use keywright_runtime::failure::Failure;
 use keywright_runtime::keys::PublicKeys;
 use keywright_runtime::token::{Verified, Verifier};
 use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tonic::{Request, Response, Status};
@@ -61,6 +62,10 @@ impl Store {
 
     pub fn seal(&self) {
         self.inner.lock().unwrap().sealed = true;
+    }
+
+    pub fn unseal(&self) {
+        self.inner.lock().unwrap().sealed = false;
     }
 
     pub fn asked(&self) -> Vec<Asked> {
@@ -158,11 +163,21 @@ impl directory::DirectoryService for Store {
         absent()
     }
 
+    /// On pages of two.
     async fn list_directory_servers(
         &self,
-        _: Request<proto::ListDirectoryServersRequest>,
+        request: Request<proto::ListDirectoryServersRequest>,
     ) -> Result<Response<proto::ListDirectoryServersResponse>, Status> {
-        absent()
+        self.note("ListDirectoryServers", &request);
+        let asked = request.into_inner();
+        let inner = self.inner.lock().unwrap();
+        let of_tenant =
+            |server: &&proto::Server| asked.tenant_id.is_empty() || server.tenant_id == asked.tenant_id;
+        let after = inner.servers.range::<String, _>((Excluded(&asked.page_token), Unbounded));
+        let items: Vec<proto::Server> =
+            after.map(|(_, server)| server).filter(of_tenant).take(2).cloned().collect();
+        let next_page_token = items.get(1).map(|last| last.id.clone()).unwrap_or_default();
+        Ok(Response::new(proto::ListDirectoryServersResponse { items, next_page_token }))
     }
 
     async fn list_directory_tenants(

@@ -15,6 +15,7 @@ mod rig;
 mod causes;
 mod drafts;
 mod findings;
+mod fleet;
 mod proofs;
 mod refusals;
 mod saved;

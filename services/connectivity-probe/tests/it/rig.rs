@@ -18,6 +18,7 @@ use keywright_proto::probe::connectivity_test_service_client::ConnectivityTestSe
 use keywright_runtime::audit::{Audit, Guard};
 use keywright_runtime::clients::Outbound;
 use keywright_runtime::failure::Failure;
+use keywright_runtime::idempotency::Idempotency;
 use keywright_runtime::peer::{Peer, Peers};
 use keywright_runtime::token::Signer;
 use keywright_runtime::{Body, Policy, keys};
@@ -72,10 +73,12 @@ impl World {
             guard: Guard::new(Policy::shipped().unwrap(), audit.clone()),
             audit,
             outbound,
+            idempotency: Idempotency::new(&[7; 32]),
             clock: Clock::System,
             rules: Arc::new(TargetRules { allow_loopback: true, ..TargetRules::default() }),
             stop: stop.clone(),
-        });
+        })
+        .unwrap();
         for task in assembled.tasks {
             tokio::spawn(task);
         }

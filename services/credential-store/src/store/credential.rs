@@ -8,6 +8,7 @@ use keywright_runtime::page::Page;
 use keywright_storage::{Columns, Db, Error, Tx};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
+use std::time::Duration;
 
 fn decode(row: &AnyRow) -> Result<(Credential, Option<VersionId>), Error> {
     let credential = Credential {
@@ -153,13 +154,18 @@ pub async fn update(tx: &mut Tx, id: &CredentialId, name: &str, allow_resolve: b
     Ok(())
 }
 
+/// To the second: many logins with one key at a time would otherwise all wait for this row.
 pub async fn used(tx: &mut Tx, id: &CredentialId) -> Result<(), Error> {
-    let now = tx.now().micros();
-    sqlx::query("UPDATE credential SET last_used_at = $2 WHERE id = $1")
-        .bind(id.as_str())
-        .bind(now)
-        .execute(tx.conn())
-        .await?;
+    let now = tx.now();
+    sqlx::query(
+        "UPDATE credential SET last_used_at = $2
+          WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $3 OR last_used_at > $2)",
+    )
+    .bind(id.as_str())
+    .bind(now.micros())
+    .bind(now.minus(Duration::from_secs(1)).micros())
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 

@@ -1,7 +1,6 @@
 //! Campaigns.
 
 use super::access::grace;
-use super::rotation::watch;
 use super::{number, optional};
 use crate::app::campaign::control::{ControlCampaign, Step};
 use crate::app::campaign::create::{CreateCampaign, Created, NewCampaign};
@@ -10,7 +9,6 @@ use crate::app::campaign::read::{CampaignView, ReadCampaigns};
 use crate::model::{
     Campaign, CampaignPlan, CampaignState, CampaignTarget, PauseReason, Selector, TargetState, Which,
 };
-use futures_util::Stream;
 use keywright_domain::caller::Caller;
 use keywright_domain::ids::RotationId;
 use keywright_proto::lifecycle as proto;
@@ -19,7 +17,7 @@ use keywright_runtime::audit::timestamp;
 use keywright_runtime::caller;
 use keywright_runtime::failure::Failure;
 use keywright_runtime::idempotency::{Idempotency, once};
-use std::pin::Pin;
+use keywright_runtime::watch::{Snapshots, watch};
 use std::time::Duration;
 use tonic::{Request, Response, Status};
 
@@ -121,8 +119,7 @@ impl CampaignService for Campaigns {
         Ok(Response::new(proto::CancelCampaignResponse { campaign }))
     }
 
-    type WatchCampaignStream =
-        Pin<Box<dyn Stream<Item = Result<proto::WatchCampaignResponse, Status>> + Send>>;
+    type WatchCampaignStream = Snapshots<proto::WatchCampaignResponse>;
 
     async fn watch_campaign(
         &self,

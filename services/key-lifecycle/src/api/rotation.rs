@@ -7,28 +7,18 @@ use crate::app::view::{RevocationView, RotationView};
 use crate::model::{
     LineState, Receipt, RevocationHost, RevocationState, RotationKind, RotationState, Step, StepState,
 };
-use futures_util::{Stream, stream};
 use keywright_domain::ids::{CampaignId, ServerId};
 use keywright_proto::lifecycle as proto;
 use keywright_proto::lifecycle::rotation_service_server::RotationService;
 use keywright_runtime::audit::timestamp;
-use keywright_runtime::{caller, failure::Failure};
-use std::pin::Pin;
-use std::time::Duration;
+use keywright_runtime::caller;
+use keywright_runtime::watch::{Snapshots, watch};
 use tonic::{Request, Response, Status};
-
-/// How often a watched row is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
-
-/// How long one watch lasts at most.
-const LONGEST_WATCH: Duration = Duration::from_secs(600);
 
 #[derive(Clone)]
 pub struct Rotations {
     pub read: ReadWork,
 }
-
-type Snapshots<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl RotationService for Rotations {
@@ -84,44 +74,6 @@ impl RotationService for Rotations {
             |view: &RevocationView| proto::WatchRevocationResponse { revocation: Some(revocation(view)) };
         Ok(Response::new(watch(look, ended, encode)))
     }
-}
-
-/// A snapshot at once and after every change, until it has ended or ten minutes are over: whoever wants to see more asks
-/// again, with a token that still holds. The rows are the truth: whichever process drives the
-/// work, this one sees it.
-pub(super) fn watch<V, M, F>(
-    look: impl Fn() -> F + Send + Sync + 'static,
-    ended: impl Fn(&V) -> bool + Send + Sync + 'static,
-    encode: impl Fn(&V) -> M + Send + Sync + 'static,
-) -> Snapshots<M>
-where
-    V: Send + Sync + 'static,
-    M: PartialEq + Clone + Send + Sync + 'static,
-    F: Future<Output = Result<V, Failure>> + Send,
-{
-    let until = tokio::time::Instant::now() + LONGEST_WATCH;
-    let state = (look, ended, encode, None::<M>, false);
-    Box::pin(stream::unfold(state, move |(look, ended, encode, mut last, over)| async move {
-        if over {
-            return None;
-        }
-        loop {
-            if tokio::time::Instant::now() >= until {
-                return None;
-            }
-            match look().await {
-                Ok(view) => {
-                    let (snapshot, over) = (encode(&view), ended(&view));
-                    if last.as_ref() != Some(&snapshot) || over {
-                        last = Some(snapshot.clone());
-                        return Some((Ok(snapshot), (look, ended, encode, last, over)));
-                    }
-                }
-                Err(failure) => return Some((Err(failure.to_status()), (look, ended, encode, last, true))),
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    }))
 }
 
 pub fn rotation(view: &RotationView) -> proto::Rotation {

@@ -24,7 +24,6 @@ pub mod recover;
 pub mod regenerate_key;
 pub mod release_server;
 pub mod remove_host;
-mod repeat;
 pub mod revoke_access;
 pub mod rotate_management;
 pub mod server_keys;

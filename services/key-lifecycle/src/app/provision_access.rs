@@ -4,7 +4,7 @@
 
 use super::possession::{ClientKey, Offered};
 use super::start::Plan;
-use super::{Starter, gates, repeat};
+use super::{Starter, gates};
 use crate::adapters::credential_store::{CredentialStore, Server};
 use crate::model::{Access, OwnSettings, RotationKind, Settings};
 use crate::recovery;
@@ -17,6 +17,7 @@ use keywright_domain::key::KeyAlgorithm;
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
+use keywright_runtime::repeat;
 use keywright_storage::idempotency::Scope;
 use keywright_storage::{Db, Intent, Outcome};
 use std::time::Duration;

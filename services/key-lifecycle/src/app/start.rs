@@ -2,13 +2,13 @@
 //! that is sealed refuses at once.
 
 use super::possession::{self, ClientKey};
-use super::repeat;
 use crate::model::{Access, Origin, Rotation, RotationKind, RotationState, StepName};
 use crate::rotation::{Drive, plan, told};
 use crate::store;
 use keywright_domain::ids::{RotationId, ServerId, VersionId};
 use keywright_domain::reason::Reason;
 use keywright_runtime::failure::{Error, Failure};
+use keywright_runtime::repeat;
 use keywright_storage::idempotency::{self, Scope};
 use keywright_storage::{Db, Intent, Outcome, Tx, lease};
 use std::sync::Arc;

@@ -99,6 +99,8 @@ ids! {
     RevocationId = "rev_";
     /// A connectivity test.
     TestId = "ctest_";
+    /// A connectivity test of many servers.
+    FleetTestId = "ftest_";
     /// An audit event (an intent).
     EventId = "evt_";
     /// An API token.

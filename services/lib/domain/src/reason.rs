@@ -88,6 +88,7 @@ reasons! {
     KeyNotFound = "KEY_NOT_FOUND", NotFound, 404, No, "Scan the server again (keywright server keys --scan).";
     ChallengeNotFound = "CHALLENGE_NOT_FOUND", NotFound, 404, No, "Ask for a new challenge; each is good once, for 15 minutes.";
     TestNotFound = "TEST_NOT_FOUND", NotFound, 404, No, "Check the id, or ask its owner.";
+    FleetTestNotFound = "FLEET_TEST_NOT_FOUND", NotFound, 404, No, "Check the id, or ask its owner.";
     ValidationFailed = "VALIDATION_FAILED", InvalidArgument, 400, No, "Correct the fields named in the violations.";
     ConfirmationRequired = "CONFIRMATION_REQUIRED", InvalidArgument, 400, No, "Send it in `confirmation`.";
     ConfirmationMismatch = "CONFIRMATION_MISMATCH", InvalidArgument, 400, No, "Copy it exactly; case counts.";

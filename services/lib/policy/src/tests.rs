@@ -65,7 +65,7 @@ fn another_tenant_is_hidden_whatever_the_role() {
 fn the_gateway_reaches_nothing_inside() {
     let policy = Policy::shipped().unwrap();
     let operator = person(Role::Operator, None);
-    for action in ["credential.sign", "custody.release", "directory.read", "work.check"] {
+    for action in ["credential.sign", "custody.release", "directory.read", "work.check", "fleet_work.check"] {
         assert_eq!(policy.admits(&operator, action).unwrap_err().to_string(), "gateway-outside");
     }
     let carried = Caller { acting: Some(ServiceName::KeyLifecycle), ..operator.clone() };

@@ -19,6 +19,7 @@ pub mod page;
 pub mod peer;
 pub mod quota;
 pub mod rate;
+pub mod repeat;
 pub mod rules;
 pub mod serve;
 pub mod session;
@@ -26,6 +27,7 @@ pub mod stack;
 pub mod telemetry;
 pub mod tls;
 pub mod token;
+pub mod watch;
 
 pub use auth::caller;
 pub use keywright_policy::{Decision, Policy};

@@ -92,7 +92,11 @@ impl Handshaken {
         let deadline = started + self.link.timeouts.authentication;
         let outcome = timeout_at(deadline, self.log_in(identity)).await;
         let failed = |code| Failure::new(Stage::Authentication, code).after(started.elapsed());
-        match outcome.map_err(|_| timed_out(started))?? {
+        let late = |_| match self.link.notes.lock().signing {
+            true => LoginError::Signing(not_signed_in_time()),
+            false => timed_out(started).into(),
+        };
+        match outcome.map_err(late)?? {
             Answer::Accepted => Ok(Staged::since(started, Session::new(self.link))),
             Answer::Rejected => Err(failed(FailureCode::AuthenticationRejected).into()),
             Answer::MoreFactors => Err(failed(FailureCode::MoreFactorsRequired).into()),
@@ -244,6 +248,14 @@ fn timed_out(started: Instant) -> Failure {
         .after(started.elapsed())
 }
 
+/// The server waited for us: it is not to blame.
+fn not_signed_in_time() -> PortFailure {
+    PortFailure::new(
+        Reason::SecretStoreUnavailable,
+        "The login was not signed in time; the server is not to blame.",
+    )
+}
+
 fn unasked(started: Instant) -> Failure {
     Failure::new(Stage::Authentication, FailureCode::NotAnSshServer)
         .saying("The server let us in without asking for a signature, against the protocol.")
@@ -284,8 +296,12 @@ impl russh::Signer for Signer<'_> {
         let request =
             UserauthRequest::parse(&to_sign).ok().filter(|request| Some(request) == self.expected.as_ref());
         let Some(request) = request else { return Err(NotSigned::Port(foreign_payload())) };
-        self.notes.lock().signed = true;
+        {
+            let mut notes = self.notes.lock();
+            (notes.signed, notes.signing) = (true, true);
+        }
         let signature = identity.port.sign(request).await.map_err(NotSigned::Port)?;
+        self.notes.lock().signing = false;
         let length = u32::try_from(signature.len()).map_err(|_| NotSigned::Port(foreign_payload()))?;
         let mut signed = to_sign;
         signed.extend_from_slice(&length.to_be_bytes());

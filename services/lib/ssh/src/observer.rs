@@ -34,6 +34,8 @@ pub(crate) struct Observed {
     pub(crate) key_exchange: Option<KeyExchange>,
     pub(crate) ended: Option<Ended>,
     pub(crate) signed: bool,
+    /// Whoever holds the key is at it: until then the server waits for us.
+    pub(crate) signing: bool,
     /// A text for the user came after our signature: the server explains why it goes no further.
     pub(crate) explained_after_signing: bool,
 }

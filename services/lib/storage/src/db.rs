@@ -162,7 +162,7 @@ impl Db {
     }
 
     /// A short transaction guarded by one row's lock, where serialization failures would only be noise: the
-    /// append to an ordered log.
+    /// append to an ordered log, the result of what is one process's alone.
     pub async fn begin_append(&self) -> Result<Tx, Error> {
         self.open_tx(Isolation::Claim).await
     }

@@ -40,6 +40,7 @@ pub fn nobodys() -> Objects {
         ("principal_id", id("prn_")),
         ("target_id", id("ntf_")),
         ("campaign_id", id("cmp_")),
+        ("fleet_test_id", id("ftest_")),
         (KRL_GROUP, "nobodys".to_owned()),
     ])
 }
@@ -72,9 +73,14 @@ pub async fn objects(world: &World) -> Objects {
         ("event_id", text(&log, "/items/0/id")),
         ("token_id", text(&token, "/id")),
         ("target_id", target(&owner, &world.tenant).await),
+        ("fleet_test_id", fleet_test(&owner).await),
         (KRL_GROUP, group),
     ]);
     objects
+}
+
+async fn fleet_test(owner: &Caller) -> String {
+    text(&owner.post("/api/fleet/connectivity-tests", json!({})).await.success(), "/id")
 }
 
 async fn target(owner: &Caller, tenant: &str) -> String {

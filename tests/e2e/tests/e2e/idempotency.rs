@@ -217,6 +217,7 @@ async fn accesses(pair: &Pair, covered: &mut BTreeSet<String>) {
     assert_eq!(shown["recentRotations"].as_array().unwrap().len(), 3, "{shown}");
     further_host(pair, &access, covered).await;
     campaign(pair, &access, covered).await;
+    fleet_test(pair, covered).await;
 }
 
 /// On a second host and off again: one rotation each.
@@ -255,6 +256,18 @@ async fn further_host(pair: &Pair, access: &Access<'_>, covered: &mut BTreeSet<S
 async fn campaign(pair: &Pair, access: &Access<'_>, covered: &mut BTreeSet<String>) {
     let route = "/api/admin/campaigns";
     let body = json!({"selector": {"accessIds": [access.id]}, "confirmation": {"targetCount": 1}});
+    let create = Keyed {
+        other: ("reason", json!("another")),
+        ..keyed(Method::POST, route, route.into(), body, false)
+    };
+    pair.assert_one_effect(create, covered).await;
+    let listed = pair.world.keywright.get(route).await.success();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1, "{listed}");
+}
+
+async fn fleet_test(pair: &Pair, covered: &mut BTreeSet<String>) {
+    let route = "/api/fleet/connectivity-tests";
+    let body = json!({"selector": {"serverIds": [pair.world.server]}});
     let create = Keyed {
         other: ("reason", json!("another")),
         ..keyed(Method::POST, route, route.into(), body, false)

@@ -50,6 +50,7 @@ mod faults_disk;
 mod faults_matrix;
 mod faults_network;
 mod faults_server;
+mod fleet;
 mod gate_races;
 mod grace;
 mod host_editor;

@@ -56,6 +56,7 @@ async fn objects(world: &World) -> BTreeMap<&'static str, String> {
     let target = json!({"tenantId": world.tenant, "kind": "webhook", "address": "http://127.0.0.1:9/"});
     let target = world.owner().post("/api/notification-targets", target).await.success();
     let target = text(&target, "/target/id");
+    let fleet = world.owner().post("/api/fleet/connectivity-tests", json!({})).await.success();
     let group = "web";
     let grouped = json!({"name": "grouped", "host": "grouped.example", "group": group});
     world.owner().post("/api/servers", grouped).await.success();
@@ -72,6 +73,7 @@ async fn objects(world: &World) -> BTreeMap<&'static str, String> {
         ("invitationId", text(&invitation, "/id")),
         ("claimId", "clm_aaaaaaaaaaaaaaaaaaaaaaaaaa".to_owned()),
         ("campaignId", "cmp_aaaaaaaaaaaaaaaaaaaaaaaaaa".to_owned()),
+        ("fleetTestId", text(&fleet, "/id")),
         ("targetId", target),
         ("group", group.to_owned()),
     ])

@@ -17,6 +17,7 @@ const INTERNAL: &[&str] = &[
     "NotificationIntakeService",
     "ExchangeService",
     "RevocationFeedService",
+    "FleetWorkService",
     "WorkService",
 ];
 

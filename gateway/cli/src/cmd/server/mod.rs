@@ -2,6 +2,7 @@
 
 mod bind;
 mod delete;
+mod fleet;
 mod host_key;
 mod import;
 mod keys;
@@ -61,6 +62,9 @@ pub enum Command {
     /// Test a login in nine stages
     #[command(visible_alias = "doctor")]
     Test(test::Test),
+    /// Tests of many servers: list, show, follow, cancel; begun by `test --all`
+    #[command(subcommand)]
+    FleetTest(fleet::Command),
     /// List a server's tests, newest first
     TestList(test::TestList),
     /// Host keys: look, approve, re-pin, remove
@@ -111,6 +115,7 @@ pub async fn run(command: Command, app: &App<'_>) -> Result<()> {
         Command::Release(command) => command.run(app).await,
         Command::Keys(command) => command.run(app).await,
         Command::Test(command) => command.run(app).await,
+        Command::FleetTest(command) => fleet::run(command, app).await,
         Command::TestList(command) => command.run(app).await,
         Command::HostKey(command) => host_key::run(command, app).await,
         Command::CredentialCreate(command) => command.run(app).await,

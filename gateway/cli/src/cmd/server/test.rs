@@ -1,4 +1,4 @@
-//! `keywright server test`, of a registered server or of a draft, and `test-list`
+//! `keywright server test`, of a registered server, of a draft or of all, and `test-list`
 
 use clap::Args;
 use serde::Serialize;
@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::args::{PageArgs, id};
 use crate::client::{Answer, Body};
 use crate::cmd::key::{KeyArgs, WithKey};
+use crate::cmd::server::fleet::FleetArgs;
 use crate::error::{CliError, Result};
 use crate::fields;
 use crate::output::view::connectivity as view;
@@ -16,13 +17,15 @@ use crate::output::view::connectivity as view;
 #[command(after_help = "Examples:
   keywright server test srv_…
   keywright server test srv_… --credential sshcred_… --username deploy
+  keywright server test --all --label env=prod --parallel 64
   keywright server test --host 192.0.2.10 --private-key-file ~/.ssh/deploy --username deploy --expect-host-key SHA256:…
 
 The checks, in order: key, passphrase, dns, tcp, handshake, host-key, authentication, session, runtime. A draft
-(--host) stores nothing. Exit code 9 unless HEALTHY.")]
+(--host) stores nothing. --all tests every active server with its bound credential, spread over all replicas, and goes on
+when you stop watching: keywright server fleet-test. Exit code 9 unless HEALTHY.")]
 pub struct Test {
     /// `srv_…`
-    #[arg(value_name = "SERVER_ID", value_parser = id, required_unless_present = "host", conflicts_with = "host")]
+    #[arg(value_name = "SERVER_ID", value_parser = id, required_unless_present_any = ["host", "all"], conflicts_with = "host")]
     server: Option<String>,
     /// Test this host, which is not registered, with a one-time key
     #[arg(long)]
@@ -41,6 +44,8 @@ pub struct Test {
     username: Option<String>,
     #[command(flatten)]
     key: KeyArgs,
+    #[command(flatten)]
+    fleet: FleetArgs,
 }
 
 #[derive(Args)]
@@ -63,6 +68,9 @@ struct OneTime<'a> {
 
 impl Test {
     pub async fn run(self, app: &App<'_>) -> Result<()> {
+        if self.fleet.all {
+            return self.fleet.run(app).await;
+        }
         let answer = match (&self.server, &self.host) {
             (Some(server), _) if !self.key.is_given() => {
                 let body = Body::new()

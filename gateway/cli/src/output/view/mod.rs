@@ -6,6 +6,7 @@ pub mod campaign;
 pub mod connectivity;
 pub mod credential;
 pub mod custody;
+pub mod fleet;
 pub mod host_key;
 pub mod identity;
 pub mod krl;

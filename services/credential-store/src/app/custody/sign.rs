@@ -11,7 +11,7 @@ use crate::domain::version::Version;
 use crate::store;
 use keywright_domain::caller::{Caller, PrincipalKind, ServiceName};
 use keywright_domain::ids::shown;
-use keywright_domain::ids::{CredentialId, RevocationId, ServerId, VersionId};
+use keywright_domain::ids::{CredentialId, FleetTestId, RevocationId, ServerId, VersionId};
 use keywright_domain::key::{SignatureAlgorithm, UserauthRequest};
 use keywright_domain::reason::Reason;
 use keywright_runtime::Decision;
@@ -90,7 +90,7 @@ impl SignUserauth {
         } else if caller.principal.kind == PrincipalKind::System {
             match caller.principal.work.as_deref() {
                 Some(work) if !work.is_empty() && (same_tenant || credential.tenant.is_none()) => {
-                    self.works.is_open(work, &credential.id, &server.id).await?
+                    self.is_open(work, credential, server).await?
                 }
                 _ => false,
             }
@@ -110,6 +110,17 @@ impl SignUserauth {
             Reason::CredentialNotFound => find::no_credential(credential.id.as_str()),
             _ => Failure::new(reason, "This credential is not signed with for this caller on this server."),
         })
+    }
+
+    /// A fleet test logs in with what is bound, and nothing else.
+    async fn is_open(&self, work: &str, credential: &Credential, server: &Server) -> Result<bool, Failure> {
+        match FleetTestId::parse(work) {
+            Ok(test) => {
+                let bound = server.binding.as_ref().is_some_and(|bound| bound.credential == credential.id);
+                Ok(bound && self.works.is_tested(&test, &server.id).await?)
+            }
+            Err(_) => self.works.is_open(work, &credential.id, &server.id).await,
+        }
     }
 
     async fn version(&self, credential: &Credential, named: &str) -> Result<Version, Failure> {

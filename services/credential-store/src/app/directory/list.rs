@@ -1,4 +1,4 @@
-//! Servers and tenants in pages, for key-lifecycle's background work and overviews.
+//! Servers and tenants in pages, for background work of the other services and for overviews.
 
 use crate::domain::server::Server;
 use crate::domain::tenant::Tenant;

@@ -2,8 +2,8 @@
 
 use super::parse::{self, AskedPlan, AskedSelector};
 use super::read::CampaignView;
+use crate::app::gates;
 use crate::app::start_rotation::LONGEST_GRACE;
-use crate::app::{gates, repeat};
 use crate::campaign::{Candidate, Chosen, Selection, plan};
 use crate::model::{Campaign, CampaignState, CampaignTarget, Tally, TargetState};
 use crate::{recovery, store};
@@ -12,6 +12,7 @@ use keywright_domain::ids::CampaignId;
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
+use keywright_runtime::repeat;
 use keywright_storage::idempotency::Scope;
 use keywright_storage::{Db, Intent, Outcome};
 use std::sync::Arc;

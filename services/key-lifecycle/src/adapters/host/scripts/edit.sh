@@ -85,6 +85,8 @@ while :; do
     *'File exists'*) continue ;;
     *) fail_by "$said" ;;
   esac
+  # Where nothing can be made or removed any more, no wait helps: it is not the other edit that is in the way.
+  [ -w . ] || fail read_only
   other=$(readlink "$lock")
   since=${other%%.*}
   case $since in '' | *[!0-9]* | 0?* | ????????????????*) since=0 ;; esac

@@ -1,7 +1,7 @@
 # The SSH server that serves us: its kind, its settings for the account, the key files it reads.
 
-# Whether the program of a process of root's, which is called $2, is a server by its own name. Who calls sudo may call it sshd: what runs with
-# root's uid for him is a program that gives it away, which no server is.
+# Whether the program of a process of root's, which is called $2, is a server by its own name. Who calls sudo may call it
+# sshd: what runs with root's uid for him is a program that gives it away, which no server is.
 is_server() {
   case $2 in sshd | sshd-* | dropbear*) ;; *) return 1 ;; esac
   case $(readlink "/proc/$1/exe") in

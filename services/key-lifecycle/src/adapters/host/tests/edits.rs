@@ -229,6 +229,10 @@ async fn a_stale_lock_is_taken_over_and_a_fresh_one_is_respected() {
         assert_eq!(reason(edit(&shell, &FileVersion::of(b"x"), b"y").await), Reason::HostFileChanged);
         assert_eq!(content(&shell), "x");
         assert!(lock.is_symlink(), "the other's lock was touched");
+        // A folder that was shut under the other edit, which could not take its lock away.
+        let folder = shell.host().home("alice").join(".ssh");
+        std::fs::set_permissions(&folder, Permissions::from_mode(0o500)).unwrap();
+        assert_eq!(reason(edit(&shell, &FileVersion::of(b"x"), b"y").await), Reason::HostFileReadOnly);
     }
 }
 

@@ -1,10 +1,11 @@
 //! The first answer to the same request again, by the id of what it began.
 
+use crate::failure::{Error, Failure};
 use keywright_domain::reason::Reason;
-use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::Tx;
 use keywright_storage::idempotency::{self, Scope, Seen};
 
+/// In the transaction that would begin it. IDEMPOTENCY_KEY_REUSED where another request carried the key.
 pub async fn first_answer(tx: &mut Tx, scope: Option<&Scope>) -> Result<Option<String>, Error> {
     let Some(scope) = scope else { return Ok(None) };
     match idempotency::look(tx, scope).await? {

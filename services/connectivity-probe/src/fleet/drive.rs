@@ -1,0 +1,449 @@
+//! What a replica does for fleet tests: takes targets in waves, tests them, records what it found, and ends what is through.
+//!
+//! Invariant: what is to be done stands in the database alone. A replica holds its targets by one lease that it keeps
+//! renewing; once that is lost it stops, whoever comes next takes them, and what it still found counts for nothing.
+
+use super::choose::{Place, choose};
+use super::latency::Latencies;
+use super::{FleetTest, State, Target, TargetResult, TargetState, network_of};
+use crate::report::Status;
+use crate::store::{self, connectivity_test, fleet_target, fleet_test};
+use crate::tester::{Tested, Tester, refuse_inactive};
+use keywright_domain::caller::{Caller, ServiceName};
+use keywright_domain::clock::Instant;
+use keywright_domain::ids::{FleetTestId, TestId};
+use keywright_domain::reason::{Reason, Retry};
+use keywright_runtime::audit::{Audit, Entry};
+use keywright_runtime::failure::{Error, Failure};
+use keywright_ssh::Target as Address;
+use keywright_storage::lease::{self, Lease};
+use keywright_storage::{Db, Outcome};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::Instant as Started;
+use tokio_util::sync::CancellationToken;
+
+/// Tests that one replica has under way.
+const AT_ONCE: usize = 64;
+/// How often it looks for what to begin.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Short, so that another replica soon takes over what a killed one had.
+const LEASE: Duration = Duration::from_secs(4);
+const RENEW: Duration = Duration::from_secs(1);
+/// Targets that a wave has at least: a quarter of what may run at once, or this, where more are left.
+const LEAST_WAVE: usize = 8;
+/// Looks between two for what others have left.
+const ORPHANS_EVERY: u32 = 5;
+/// Of those that wait, so many are looked at: a host or network that is full holds up at most these.
+const IN_VIEW: i64 = 1_000;
+/// Names that are resolved at once.
+const NAMES: i64 = 64;
+const LONGEST_RESOLUTION: Duration = Duration::from_secs(3);
+/// Before a target is tried again, where not it but a service of ours did not answer.
+const PAUSE: Duration = Duration::from_secs(5);
+/// Tries before it is given up: half an hour with a sealed store.
+const TRIES: u32 = 360;
+
+#[derive(Clone)]
+pub struct Driver {
+    pub db: Db,
+    pub audit: Audit,
+    pub tester: Tester,
+    /// The id of this replica's lease.
+    pub holder: String,
+    pub wake: Arc<Notify>,
+}
+
+/// How the targets of a wave ended.
+#[derive(Debug, Default)]
+struct Ended {
+    healthy: u32,
+    degraded: u32,
+    unreachable: u32,
+    skipped: u32,
+    put_off: u32,
+}
+
+impl Driver {
+    pub async fn run(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            if let Ok(Some(lease)) = lease::acquire(&self.db, &self.holder, &self.holder, LEASE).await {
+                tokio::select! {
+                    () = self.work() => {}
+                    () = stop.cancelled() => {}
+                    () = self.lost(&lease) => tracing::warn!("the lease on fleet tests was lost"),
+                }
+                if lease::release(&self.db, &lease).await.is_err() {
+                    tracing::debug!("the lease on fleet tests ends by itself");
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(RENEW) => {}
+            }
+        }
+    }
+
+    async fn lost(&self, lease: &Lease) {
+        let mut good = Started::now();
+        loop {
+            tokio::time::sleep(RENEW).await;
+            match lease::renew(&self.db, lease, LEASE).await {
+                Ok(true) => good = Started::now(),
+                Ok(false) => return,
+                // A database that is slow for a moment ends nothing: what comes late is refused.
+                Err(_) if good.elapsed() < LEASE => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Until it is dropped, and what it has begun with it.
+    async fn work(&self) {
+        let room = Arc::new(Semaphore::new(AT_ONCE));
+        let mut waves: JoinSet<()> = JoinSet::new();
+        let mut look = 0u32;
+        loop {
+            if let Err(failure) = self.look(&room, &mut waves, look).await {
+                tracing::debug!(reason = failure.reason.as_str(), "fleet tests wait");
+            }
+            look = look.wrapping_add(1);
+            while waves.try_join_next().is_some() {}
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    async fn look(&self, room: &Arc<Semaphore>, waves: &mut JoinSet<()>, look: u32) -> Result<(), Failure> {
+        let mut reader = store::reader(&self.db).await?;
+        let mut tests = fleet_test::running(&mut reader).await?;
+        drop(reader);
+        // Each is the first in its turn to take what room there is.
+        let first = usize::try_from(look).unwrap_or_default().checked_rem(tests.len()).unwrap_or_default();
+        tests.rotate_left(first);
+        for test in tests {
+            if look.is_multiple_of(ORPHANS_EVERY) {
+                self.take_back(&test.id).await?;
+            }
+            self.find_networks(&test.id).await?;
+            let begun = self.begin(&test, room.available_permits()).await?;
+            if begun.is_empty() {
+                self.end_if_through(&test).await?;
+                continue;
+            }
+            let permits = begun.iter().map_while(|_| room.clone().try_acquire_owned().ok()).collect();
+            let driver = self.clone();
+            waves.spawn(async move { driver.wave(test, begun, permits).await });
+        }
+        Ok(())
+    }
+
+    async fn take_back(&self, id: &FleetTestId) -> Result<(), Failure> {
+        let taken = self.db.serialized(|| async {
+            let mut tx = self.db.begin_internal("targets of a replica that is gone").await?;
+            let latest = lease::latest(tx.now(), LEASE);
+            let taken = fleet_target::take_back(&mut tx, id, latest).await?;
+            tx.commit().await?;
+            Ok::<u64, Error>(taken)
+        });
+        match taken.await? {
+            0 => {}
+            taken => tracing::info!(test = %id, taken, "targets of a replica that is gone wait again"),
+        }
+        Ok(())
+    }
+
+    /// Of the names whose turn is near.
+    async fn find_networks(&self, id: &FleetTestId) -> Result<(), Failure> {
+        let mut reader = store::reader(&self.db).await?;
+        let names = fleet_target::unresolved(&mut reader, id, NAMES).await?;
+        drop(reader);
+        if names.is_empty() {
+            return Ok(());
+        }
+        let mut lookups = JoinSet::new();
+        for (position, host, port) in names {
+            let journey = self.tester.journey.clone();
+            lookups.spawn(async move {
+                let address = Address::new(&host, port);
+                let found = tokio::time::timeout(LONGEST_RESOLUTION, journey.address(&address)).await;
+                (position, found.ok().flatten().map(network_of).unwrap_or_default())
+            });
+        }
+        let found = lookups.join_all().await;
+        let kept = self.db.serialized(|| async {
+            let mut tx = self.db.begin_internal("networks of names").await?;
+            for (position, network) in &found {
+                fleet_target::set_network(&mut tx, id, *position, network).await?;
+            }
+            tx.commit().await?;
+            Ok::<(), Error>(())
+        });
+        Ok(kept.await?)
+    }
+
+    /// The positions of a wave, which are ours from here on.
+    async fn begin(&self, test: &FleetTest, room: usize) -> Result<Vec<i64>, Failure> {
+        let now = self.db.now().await?;
+        let mut reader = store::reader(&self.db).await?;
+        let runs = fleet_target::places_that_run(&mut reader, &test.id).await?;
+        let waiting =
+            fleet_target::places_that_wait(&mut reader, &test.id, now, latest(now), IN_VIEW).await?;
+        drop(reader);
+        if wave(test, &runs, &waiting, room).is_empty() {
+            return Ok(Vec::new());
+        }
+        let begun = self.db.serialized(|| async {
+            let mut tx = self.db.begin_internal("a wave of a fleet test").await?;
+            let now = tx.now();
+            let runs = fleet_target::places_that_run(tx.conn(), &test.id).await?;
+            let waiting =
+                fleet_target::places_that_wait(tx.conn(), &test.id, now, latest(now), IN_VIEW).await?;
+            let chosen = wave(test, &runs, &waiting, room);
+            for position in &chosen {
+                fleet_target::begin(&mut tx, &test.id, *position, &self.holder).await?;
+            }
+            tx.commit().await?;
+            Ok::<Vec<i64>, Error>(chosen)
+        });
+        Ok(begun.await?)
+    }
+
+    /// In the log before it begins; with a log that does not answer nothing does.
+    async fn wave(self, test: FleetTest, begun: Vec<i64>, permits: Vec<OwnedSemaphorePermit>) {
+        let caller = Caller::background(ServiceName::ConnectivityProbe, test.id.as_str());
+        let entry = Entry::new("fleet_test.wave").tenant(test.tenant.as_ref()).target(test.id.as_str());
+        let entry = entry.detail("targets", begun.len().to_string());
+        let intent = match self.audit.intend(&caller, entry).await {
+            Ok(intent) => intent,
+            Err(failure) => {
+                tracing::info!(test = %test.id, reason = failure.reason.as_str(), "a wave is put off");
+                for position in begun {
+                    self.put_off(&test.id, position).await;
+                }
+                return;
+            }
+        };
+        let mut tests = JoinSet::new();
+        let mut permits = permits.into_iter();
+        for position in begun {
+            let (driver, test, permit) = (self.clone(), test.id.clone(), permits.next());
+            tests.spawn(async move {
+                let ended = driver.one(&test, position).await;
+                drop(permit);
+                ended
+            });
+        }
+        let mut all = Ended::default();
+        for ended in tests.join_all().await {
+            let count = match ended {
+                Some(result) => match result.status {
+                    Some(Status::Healthy) => &mut all.healthy,
+                    Some(Status::Degraded) => &mut all.degraded,
+                    Some(Status::Unreachable) => &mut all.unreachable,
+                    None => &mut all.skipped,
+                },
+                None => &mut all.put_off,
+            };
+            *count = count.saturating_add(1);
+        }
+        let outcome = [
+            ("healthy", all.healthy),
+            ("degraded", all.degraded),
+            ("unreachable", all.unreachable),
+            ("skipped", all.skipped),
+            ("putOff", all.put_off),
+        ];
+        let outcome = outcome.into_iter().filter(|(_, count)| *count > 0);
+        let outcome =
+            outcome.fold(Outcome::succeeded(), |told, (name, count)| told.with(name, count.to_string()));
+        if self.audit.settle(&self.db, &intent, outcome).await.is_err() {
+            tracing::warn!(test = %test.id, "the outcome of a wave could not be recorded");
+        }
+        self.wake.notify_one();
+    }
+
+    /// None where it waits for its turn again, or is another's.
+    async fn one(&self, test: &FleetTestId, position: i64) -> Option<TargetResult> {
+        let caller = Caller::background(ServiceName::ConnectivityProbe, test.as_str());
+        let mut attempts = 0;
+        let tested = self.test(&caller, test, position, &mut attempts).await;
+        let (result, tested) = match tested {
+            Ok(tested) => (found(&tested), Some(tested)),
+            Err(failure) if is_passing(&failure) && attempts < TRIES => {
+                tracing::debug!(reason = failure.reason.as_str(), "a target waits");
+                self.put_off(test, position).await;
+                return None;
+            }
+            Err(failure) => (skipped(&failure), None),
+        };
+        match self.keep(test, position, &result, tested.as_ref()).await {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(failure) => {
+                tracing::warn!(reason = failure.reason.as_str(), "a result of a fleet test is not recorded");
+                self.put_off(test, position).await;
+                return None;
+            }
+        }
+        if let Some(tested) = &tested {
+            self.tester.tell(&caller, tested).await;
+        }
+        Some(result)
+    }
+
+    async fn test(
+        &self,
+        caller: &Caller,
+        test: &FleetTestId,
+        position: i64,
+        attempts: &mut u32,
+    ) -> Result<Tested, Failure> {
+        let target = self.target(test, position).await?;
+        *attempts = target.attempts;
+        let server = self.tester.directory.server(caller, target.server.as_str()).await?;
+        refuse_inactive(&server)?;
+        let login = self.tester.saved_login(caller, &server, "", "").await?;
+        self.tester.measure(caller, TestId::random()?, &server, login).await
+    }
+
+    async fn target(&self, test: &FleetTestId, position: i64) -> Result<Target, Failure> {
+        let mut reader = store::reader(&self.db).await?;
+        let target = fleet_target::find(&mut reader, test, position).await?;
+        target.ok_or_else(|| Failure::new(Reason::Internal, "A target of a fleet test is missing."))
+    }
+
+    /// The target's result and the server's own history, together; false where it is another's meanwhile.
+    async fn keep(
+        &self,
+        test: &FleetTestId,
+        position: i64,
+        result: &TargetResult,
+        tested: Option<&Tested>,
+    ) -> Result<bool, Failure> {
+        let kept = self.db.serialized(|| async {
+            let mut tx = self.db.begin_append().await?;
+            let ours = fleet_target::record(&mut tx, test, position, &self.holder, result).await?;
+            if let Some(tested) = tested.filter(|_| ours) {
+                connectivity_test::insert(&mut tx, &tested.test).await?;
+            }
+            tx.commit().await?;
+            Ok::<bool, Error>(ours)
+        });
+        Ok(kept.await?)
+    }
+
+    async fn put_off(&self, test: &FleetTestId, position: i64) {
+        let done = self.db.serialized(|| async {
+            let mut tx = self.db.begin_append().await?;
+            let until = tx.now().plus(PAUSE);
+            fleet_target::put_off(&mut tx, test, position, &self.holder, until).await?;
+            tx.commit().await?;
+            Ok::<(), Error>(())
+        });
+        if done.await.is_err() {
+            tracing::debug!(test = %test, position, "a target waits for the end of the lease");
+        }
+    }
+
+    async fn end_if_through(&self, test: &FleetTest) -> Result<(), Failure> {
+        let mut reader = store::reader(&self.db).await?;
+        let counts = fleet_target::counts(&mut reader, &test.id).await?;
+        drop(reader);
+        if counts.of(TargetState::Pending) > 0 || counts.of(TargetState::Running) > 0 {
+            return Ok(());
+        }
+        // One replica does it, and one event tells it.
+        let Some(lease) = lease::acquire(&self.db, test.id.as_str(), &self.holder, LEASE).await? else {
+            return Ok(());
+        };
+        let done = self.end(test, &counts).await;
+        lease::release(&self.db, &lease).await?;
+        done
+    }
+
+    async fn end(&self, test: &FleetTest, counts: &super::Counts) -> Result<(), Failure> {
+        let mut reader = store::reader(&self.db).await?;
+        let now = fleet_test::find(&mut reader, &test.id).await?;
+        if now.is_none_or(|now| now.state != State::Running) {
+            return Ok(());
+        }
+        let mut latencies = Latencies::default();
+        let mut after = 0;
+        loop {
+            let some = fleet_target::checks(&mut reader, &test.id, after, IN_VIEW).await?;
+            let Some((last, _)) = some.last() else { break };
+            after = *last;
+            some.iter().for_each(|(_, checks)| latencies.add(checks));
+        }
+        drop(reader);
+        let latencies = latencies.finish();
+        let caller = Caller::background(ServiceName::ConnectivityProbe, test.id.as_str());
+        let entry = Entry::new("fleet_test.finish").tenant(test.tenant.as_ref()).target(test.id.as_str());
+        let intent = self.audit.intend(&caller, entry).await?;
+        let outcome = [
+            ("healthy", counts.ended(Status::Healthy)),
+            ("degraded", counts.ended(Status::Degraded)),
+            ("unreachable", counts.ended(Status::Unreachable)),
+            ("skipped", counts.of(TargetState::Skipped)),
+        ];
+        let outcome = outcome
+            .into_iter()
+            .fold(Outcome::succeeded(), |told, (name, count)| told.with(name, count.to_string()));
+        let ended = self.db.serialized(|| async {
+            let mut tx = self.db.begin(&intent).await?;
+            if fleet_test::end(&mut tx, &test.id, State::Finished).await? {
+                fleet_test::set_latencies(&mut tx, &test.id, &latencies).await?;
+            }
+            intent.done(&mut tx, outcome.clone()).await?;
+            tx.commit().await?;
+            Ok::<(), Error>(())
+        });
+        let ended = ended.await.map_err(Failure::from);
+        self.audit.conclude(&self.db, &intent, &ended).await;
+        ended
+    }
+}
+
+/// No pause that was begun by a clock like this one lasts for longer.
+fn latest(now: Instant) -> Instant {
+    now.plus(PAUSE.saturating_mul(3))
+}
+
+/// What is begun now. A wave is one event of the log, so it waits until it is worth one, unless nothing runs or it takes
+/// all that is left.
+fn wave(test: &FleetTest, runs: &[Place], waiting: &[Place], room: usize) -> Vec<i64> {
+    let chosen = choose(test.plan, runs, waiting, room);
+    let quarter = usize::try_from(test.plan.max_parallel.div_ceil(4)).unwrap_or(usize::MAX);
+    let is_worth_it = runs.is_empty() || chosen.len() >= quarter.min(LEAST_WAVE).min(waiting.len());
+    if is_worth_it { chosen } else { Vec::new() }
+}
+
+/// Not the server's doing: a store that is sealed, a log or database that does not answer, a key that was just replaced.
+fn is_passing(failure: &Failure) -> bool {
+    failure.reason.retry() == Retry::AfterDelay || failure.is(Reason::RevisionMismatch)
+}
+
+fn found(tested: &Tested) -> TargetResult {
+    let report = &tested.test.report;
+    let failed = report.failed();
+    TargetResult {
+        status: Some(report.status()),
+        failed_check: failed.map(|check| check.name.as_str().to_owned()).unwrap_or_default(),
+        reason: failed.map(|check| check.code.clone()).unwrap_or_default(),
+        message: failed.map(|check| check.message.clone()).unwrap_or_default(),
+        test: tested.test.id.clone(),
+    }
+}
+
+fn skipped(failure: &Failure) -> TargetResult {
+    TargetResult {
+        reason: failure.reason.as_str().to_owned(),
+        message: failure.message.clone(),
+        ..TargetResult::default()
+    }
+}

@@ -1,0 +1,138 @@
+//! Tests of many servers.
+
+use super::Connection;
+use crate::fleet::latency::Latency;
+use crate::fleet::{FleetTest, Plan, State};
+use keywright_domain::ids::{FleetTestId, TenantId};
+use keywright_runtime::page::Page;
+use keywright_storage::{Columns, Error, Tx};
+use serde::de::DeserializeOwned;
+use sqlx::any::AnyRow;
+
+pub async fn insert(tx: &mut Tx, test: &FleetTest) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO fleet_test (id, tenant_id, state, selector, max_parallel, max_per_host, max_per_network, comment,
+                                 created_by, created_at, latencies)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '[]')",
+    )
+    .bind(test.id.as_str())
+    .bind(test.tenant.as_ref().map(TenantId::as_str))
+    .bind(test.state.as_str())
+    .bind(serde_json::to_string(&test.selector).map_err(|_| corrupt("selector"))?)
+    .bind(i64::from(test.plan.max_parallel))
+    .bind(i64::from(test.plan.max_per_host))
+    .bind(i64::from(test.plan.max_per_network))
+    .bind(&test.comment)
+    .bind(&test.created_by)
+    .bind(test.created_at.micros())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub async fn find(conn: &mut Connection, id: &FleetTestId) -> Result<Option<FleetTest>, Error> {
+    let row = sqlx::query(
+        "SELECT id, tenant_id, state, selector, max_parallel, max_per_host, max_per_network, comment, created_by,
+                created_at, finished_at, latencies
+           FROM fleet_test WHERE id = $1",
+    )
+    .bind(id.as_str())
+    .fetch_optional(conn)
+    .await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// One page and the row after it, newest first; of this tenant, or all.
+pub async fn page(
+    conn: &mut Connection,
+    tenant: Option<&TenantId>,
+    page: &Page,
+) -> Result<Vec<FleetTest>, Error> {
+    let (before, before_id) = page.key();
+    let rows = sqlx::query(
+        "SELECT id, tenant_id, state, selector, max_parallel, max_per_host, max_per_network, comment, created_by,
+                created_at, finished_at, latencies
+           FROM fleet_test
+          WHERE ($1 = '' OR tenant_id = $1) AND (created_at < $2 OR (created_at = $2 AND id < $3))
+          ORDER BY created_at DESC, id DESC LIMIT $4",
+    )
+    .bind(tenant.map_or("", TenantId::as_str))
+    .bind(before)
+    .bind(before_id)
+    .bind(page.size.saturating_add(1))
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Those that run, oldest first.
+pub async fn running(conn: &mut Connection) -> Result<Vec<FleetTest>, Error> {
+    let rows = sqlx::query(
+        "SELECT id, tenant_id, state, selector, max_parallel, max_per_host, max_per_network, comment, created_by,
+                created_at, finished_at, latencies
+           FROM fleet_test WHERE state = 'RUNNING' ORDER BY created_at, id LIMIT 100",
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(read).collect()
+}
+
+/// How many run of this tenant, or of those of all tenants.
+pub async fn running_of(conn: &mut Connection, tenant: Option<&TenantId>) -> Result<i64, Error> {
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS number FROM fleet_test WHERE state = 'RUNNING' AND COALESCE(tenant_id, '') = $1",
+    )
+    .bind(tenant.map_or("", TenantId::as_str))
+    .fetch_one(conn)
+    .await?;
+    row.int("number")
+}
+
+/// False where it has ended before.
+pub async fn end(tx: &mut Tx, id: &FleetTestId, state: State) -> Result<bool, Error> {
+    let now = tx.now().micros();
+    let done =
+        sqlx::query("UPDATE fleet_test SET state = $2, finished_at = $3 WHERE id = $1 AND state = 'RUNNING'")
+            .bind(id.as_str())
+            .bind(state.as_str())
+            .bind(now)
+            .execute(tx.conn())
+            .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub async fn set_latencies(tx: &mut Tx, id: &FleetTestId, latencies: &[Latency]) -> Result<(), Error> {
+    sqlx::query("UPDATE fleet_test SET latencies = $2 WHERE id = $1")
+        .bind(id.as_str())
+        .bind(serde_json::to_string(latencies).map_err(|_| corrupt("latencies"))?)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+fn read(row: &AnyRow) -> Result<FleetTest, Error> {
+    Ok(FleetTest {
+        id: row.text("id")?,
+        tenant: row.opt_text("tenant_id")?,
+        state: row.text("state")?,
+        selector: json(row, "selector")?,
+        plan: Plan {
+            max_parallel: row.int("max_parallel")?,
+            max_per_host: row.int("max_per_host")?,
+            max_per_network: row.int("max_per_network")?,
+        },
+        comment: row.text("comment")?,
+        created_by: row.text("created_by")?,
+        created_at: row.int("created_at")?,
+        finished_at: row.opt_int("finished_at")?,
+        latencies: json(row, "latencies")?,
+    })
+}
+
+fn json<T: DeserializeOwned>(row: &AnyRow, column: &str) -> Result<T, Error> {
+    serde_json::from_str(&row.text::<String>(column)?).map_err(|_| corrupt(column))
+}
+
+fn corrupt(column: &str) -> Error {
+    Error::Corrupt(column.to_owned())
+}

@@ -1,0 +1,203 @@
+//! How a registered server is tested: with which login, and what is found. What becomes of the result is for whoever
+//! asks: a person (`app::test_server`), a fleet test (`fleet::drive`).
+
+use crate::adapters::custody::Custody;
+use crate::adapters::directory::{Credential, Directory, Server};
+use crate::adapters::journey::{Journey, Seen};
+use crate::adapters::known_keys::KnownKeys;
+use crate::login::{BadLoginName, LoginName};
+use crate::one_time::{GivenKey, Intake, key_facts};
+use crate::report::{CheckName, ConnectivityTest, Progress};
+use keywright_domain::caller::Caller;
+use keywright_domain::ids::{CredentialId, TestId};
+use keywright_domain::reason::Reason;
+use keywright_runtime::clients::Outbound;
+use keywright_runtime::failure::Failure;
+use keywright_ssh::Identity;
+use keywright_storage::Db;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[derive(Clone)]
+pub struct Tester {
+    pub db: Db,
+    pub directory: Directory,
+    pub outbound: Outbound,
+    pub intake: Intake,
+    pub journey: Journey,
+}
+
+/// With what a test logs in.
+pub struct Login {
+    key: Key,
+    username: LoginName,
+}
+
+enum Key {
+    Saved(Box<Credential>),
+    OneTime(GivenKey),
+}
+
+impl Login {
+    pub fn once(key: GivenKey, username: LoginName) -> Self {
+        Self { key: Key::OneTime(key), username }
+    }
+
+    pub fn username(&self) -> &LoginName {
+        &self.username
+    }
+
+    /// None: a key for this once.
+    pub fn credential(&self) -> Option<&CredentialId> {
+        match &self.key {
+            Key::Saved(credential) => Some(&credential.id),
+            Key::OneTime(_) => None,
+        }
+    }
+}
+
+/// What a test found, and what is told to credential-store beside it.
+pub struct Tested {
+    pub test: ConnectivityTest,
+    /// The credential that was used, where it is the bound one.
+    bound: Option<CredentialId>,
+    server_version: String,
+}
+
+impl Tester {
+    /// A saved credential and a user: what is named, else what is bound.
+    pub async fn saved_login(
+        &self,
+        caller: &Caller,
+        server: &Server,
+        credential: &str,
+        username: &str,
+    ) -> Result<Login, Failure> {
+        let binding = server.binding.as_ref();
+        let chosen = match (credential, binding) {
+            ("", None) => {
+                let message = "The server has no credential bound; bind one, or name one for this test.";
+                return Err(Failure::new(Reason::BindingNotFound, message).with("id", server.id.as_str()));
+            }
+            ("", Some(binding)) => binding.credential.as_str(),
+            (named, _) => named,
+        };
+        let credential = self.directory.credential(caller, chosen).await?;
+        if credential.tenant.as_ref() != Some(&server.tenant) {
+            return Err(Failure::not_found(Reason::CredentialNotFound, chosen));
+        }
+        if credential.managed {
+            let message = "The credential belongs to an SSH access and cannot be tested by itself.";
+            return Err(Failure::new(Reason::CredentialIsManaged, message).with("credentialId", chosen));
+        }
+        let of_binding = binding.map_or("", |binding| &binding.username);
+        let names = [username, of_binding, &credential.username];
+        let name = names.into_iter().find(|name| !name.is_empty()).ok_or_else(|| {
+            Failure::violation("username", "is missing, and neither the binding nor the credential has one")
+        })?;
+        let username = login_name("username", name)?;
+        Ok(Login { key: Key::Saved(Box::new(credential)), username })
+    }
+
+    /// The nine checks. A failed one is a result; an error says that the test itself could not be made.
+    pub async fn measure(
+        &self,
+        caller: &Caller,
+        id: TestId,
+        server: &Server,
+        login: Login,
+    ) -> Result<Tested, Failure> {
+        let checked_at = self.db.now().await?;
+        let mut progress = Progress::default();
+        let credential = login.credential().cloned();
+        let is_bound = |id: &CredentialId| server.binding.as_ref().is_some_and(|b| b.credential == *id);
+        let bound = credential.clone().filter(is_bound);
+        let identity = match login.key {
+            Key::Saved(credential) => {
+                Some(self.saved_identity(caller, server, *credential, &login.username, &mut progress))
+            }
+            Key::OneTime(given) => self.intake.open(&mut progress, given, &login.username).await,
+        };
+        let seen = match identity {
+            None => Seen { progress, server_version: String::new() },
+            Some(identity) => {
+                let known = KnownKeys::Pinned(server.pins.clone());
+                self.journey.travel(progress, &server.target(), &known, &identity).await?
+            }
+        };
+        let test = ConnectivityTest {
+            id: Some(id),
+            server: Some(server.id.clone()),
+            credential,
+            host: server.host.clone(),
+            port: server.port,
+            username: login.username,
+            checked_at,
+            report: seen.progress.finish(),
+        };
+        Ok(Tested { test, bound, server_version: seen.server_version })
+    }
+
+    /// Tells credential-store, where the result shows with the server. What it does not hear is not lost: the result is
+    /// kept here.
+    pub async fn tell(&self, caller: &Caller, tested: &Tested) {
+        let Tested { test, bound, server_version } = tested;
+        if let Err(failure) = self.directory.record(caller, test, bound.as_ref(), server_version).await {
+            let server = test.server.as_ref().map(ToString::to_string);
+            tracing::warn!(
+                reason = failure.reason.as_str(),
+                server,
+                "a test result was not recorded with its server"
+            );
+        }
+    }
+
+    /// A stored key was read and decrypted when it was taken in; credential-store signs with it.
+    fn saved_identity(
+        &self,
+        caller: &Caller,
+        server: &Server,
+        credential: Credential,
+        username: &LoginName,
+        progress: &mut Progress,
+    ) -> Identity {
+        let facts = key_facts(&credential.public_key);
+        progress.passed(
+            CheckName::Key,
+            "The saved key was read when it was taken in.",
+            Duration::ZERO,
+            facts,
+        );
+        let said = if credential.encrypted_at_intake {
+            "The key was decrypted when it was taken in."
+        } else {
+            "The key needs no passphrase."
+        };
+        progress.passed(CheckName::Passphrase, said, Duration::ZERO, Vec::new());
+        let custody = Custody {
+            outbound: self.outbound.clone(),
+            caller: caller.clone(),
+            server: server.id.clone(),
+            credential: credential.id,
+            version: None,
+        };
+        Identity {
+            user: username.as_str().to_owned(),
+            public_key: credential.public_key,
+            port: Arc::new(custody),
+        }
+    }
+}
+
+pub fn login_name(field: &str, text: &str) -> Result<LoginName, Failure> {
+    LoginName::try_from(text.to_owned()).map_err(|_| Failure::violation(field, BadLoginName::DESCRIPTION))
+}
+
+/// The server takes no new work.
+pub fn refuse_inactive(server: &Server) -> Result<(), Failure> {
+    if server.active {
+        return Ok(());
+    }
+    let message = "The server is deactivated and takes no new work.";
+    Err(Failure::new(Reason::ServerInactive, message).with("serverId", server.id.as_str()))
+}
