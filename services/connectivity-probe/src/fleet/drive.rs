@@ -27,6 +27,10 @@ use tokio_util::sync::CancellationToken;
 
 /// Tests that one replica has under way.
 const AT_ONCE: usize = 64;
+/// How often it looks whether there is a fleet test at all; its own are told at once.
+const IDLE: Duration = Duration::from_secs(2);
+/// A target of a cancelled fleet test has ended by then, or its holder is gone and somebody has seen it.
+const LONGEST_AFTERMATH: Duration = Duration::from_secs(3600);
 /// How often it looks for what to begin.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Short, so that another replica soon takes over what a killed one had.
@@ -69,21 +73,36 @@ struct Ended {
 impl Driver {
     pub async fn run(self, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            if let Ok(Some(lease)) = lease::acquire(&self.db, &self.holder, &self.holder, LEASE).await {
-                tokio::select! {
-                    () = self.work() => {}
-                    () = stop.cancelled() => {}
-                    () = self.lost(&lease) => tracing::warn!("the lease on fleet tests was lost"),
-                }
-                if lease::release(&self.db, &lease).await.is_err() {
-                    tracing::debug!("the lease on fleet tests ends by itself");
-                }
+            if self.open().await.is_ok_and(|tests| !tests.is_empty()) {
+                self.take_part(&stop).await;
             }
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = tokio::time::sleep(RENEW) => {}
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(IDLE) => {}
             }
         }
+    }
+
+    /// Under the lease, until nothing is left to do.
+    async fn take_part(&self, stop: &CancellationToken) {
+        let Ok(Some(lease)) = lease::acquire(&self.db, &self.holder, &self.holder, LEASE).await else {
+            return;
+        };
+        tokio::select! {
+            () = self.work() => {}
+            () = stop.cancelled() => {}
+            () = self.lost(&lease) => tracing::warn!("the lease on fleet tests was lost"),
+        }
+        if lease::release(&self.db, &lease).await.is_err() {
+            tracing::debug!("the lease on fleet tests ends by itself");
+        }
+    }
+
+    async fn open(&self) -> Result<Vec<FleetTest>, Failure> {
+        let now = self.db.now().await?;
+        let mut reader = store::reader(&self.db).await?;
+        Ok(fleet_test::open(&mut reader, now.minus(LONGEST_AFTERMATH)).await?)
     }
 
     async fn lost(&self, lease: &Lease) {
@@ -100,14 +119,16 @@ impl Driver {
         }
     }
 
-    /// Until it is dropped, and what it has begun with it.
+    /// What it has begun ends with it, where it is dropped.
     async fn work(&self) {
         let room = Arc::new(Semaphore::new(AT_ONCE));
         let mut waves: JoinSet<()> = JoinSet::new();
         let mut look = 0u32;
         loop {
-            if let Err(failure) = self.look(&room, &mut waves, look).await {
-                tracing::debug!(reason = failure.reason.as_str(), "fleet tests wait");
+            match self.look(&room, &mut waves, look).await {
+                Ok(0) if waves.is_empty() => return,
+                Ok(_) => {}
+                Err(failure) => tracing::debug!(reason = failure.reason.as_str(), "fleet tests wait"),
             }
             look = look.wrapping_add(1);
             while waves.try_join_next().is_some() {}
@@ -118,16 +139,24 @@ impl Driver {
         }
     }
 
-    async fn look(&self, room: &Arc<Semaphore>, waves: &mut JoinSet<()>, look: u32) -> Result<(), Failure> {
-        let mut reader = store::reader(&self.db).await?;
-        let mut tests = fleet_test::running(&mut reader).await?;
-        drop(reader);
+    /// How many fleet tests are open.
+    async fn look(
+        &self,
+        room: &Arc<Semaphore>,
+        waves: &mut JoinSet<()>,
+        look: u32,
+    ) -> Result<usize, Failure> {
+        let mut tests = self.open().await?;
+        let number = tests.len();
         // Each is the first in its turn to take what room there is.
-        let first = usize::try_from(look).unwrap_or_default().checked_rem(tests.len()).unwrap_or_default();
+        let first = usize::try_from(look).unwrap_or_default().checked_rem(number).unwrap_or_default();
         tests.rotate_left(first);
         for test in tests {
             if look.is_multiple_of(ORPHANS_EVERY) {
                 self.take_back(&test.id).await?;
+            }
+            if test.state != State::Running {
+                continue;
             }
             self.find_networks(&test.id).await?;
             let begun = self.begin(&test, room.available_permits()).await?;
@@ -139,7 +168,7 @@ impl Driver {
             let driver = self.clone();
             waves.spawn(async move { driver.wave(test, begun, permits).await });
         }
-        Ok(())
+        Ok(number)
     }
 
     async fn take_back(&self, id: &FleetTestId) -> Result<(), Failure> {
@@ -339,7 +368,7 @@ impl Driver {
 
     async fn put_off(&self, test: &FleetTestId, position: i64) {
         let done = self.db.serialized(|| async {
-            let mut tx = self.db.begin_append().await?;
+            let mut tx = self.db.begin_internal("a target waits").await?;
             let until = tx.now().plus(PAUSE);
             fleet_target::put_off(&mut tx, test, position, &self.holder, until).await?;
             tx.commit().await?;

@@ -107,11 +107,13 @@ pub async fn set_network(tx: &mut Tx, test: &FleetTestId, position: i64, network
     Ok(())
 }
 
-/// Those whose holder is gone wait again. A lease beyond `latest_lease` was taken by a clock that has gone back since.
+/// Those whose holder is gone wait again, or are cancelled with their fleet test. A lease beyond `latest_lease` was taken by a clock that has gone back since.
 pub async fn take_back(tx: &mut Tx, test: &FleetTestId, latest_lease: Instant) -> Result<u64, Error> {
     let now = tx.now().micros();
     let done = sqlx::query(
-        "UPDATE fleet_target SET state = 'PENDING', holder = NULL
+        "UPDATE fleet_target SET holder = NULL,
+                state = CASE WHEN EXISTS (SELECT 1 FROM fleet_test f WHERE f.id = $1 AND f.state = 'RUNNING')
+                             THEN 'PENDING' ELSE 'CANCELLED' END
           WHERE fleet_test_id = $1 AND state = 'RUNNING'
             AND NOT EXISTS (SELECT 1 FROM lease l
                              WHERE l.id = fleet_target.holder AND l.lease_until >= $2 AND l.lease_until <= $3)",
@@ -173,7 +175,7 @@ pub async fn begin(tx: &mut Tx, test: &FleetTestId, position: i64, holder: &str)
     Ok(())
 }
 
-/// It was not tested now: it waits for its turn again.
+/// It was not tested now: it waits for its turn again, or is cancelled with its fleet test.
 pub async fn put_off(
     tx: &mut Tx,
     test: &FleetTestId,
@@ -182,7 +184,9 @@ pub async fn put_off(
     until: Instant,
 ) -> Result<(), Error> {
     sqlx::query(
-        "UPDATE fleet_target SET state = 'PENDING', holder = NULL, not_before = $4
+        "UPDATE fleet_target SET holder = NULL, not_before = $4,
+                state = CASE WHEN EXISTS (SELECT 1 FROM fleet_test f WHERE f.id = $1 AND f.state = 'RUNNING')
+                             THEN 'PENDING' ELSE 'CANCELLED' END
           WHERE fleet_test_id = $1 AND position = $2 AND holder = $3 AND state = 'RUNNING'",
     )
     .bind(test.as_str())

@@ -3,6 +3,7 @@
 use super::Connection;
 use crate::fleet::latency::Latency;
 use crate::fleet::{FleetTest, Plan, State};
+use keywright_domain::clock::Instant;
 use keywright_domain::ids::{FleetTestId, TenantId};
 use keywright_runtime::page::Page;
 use keywright_storage::{Columns, Error, Tx};
@@ -65,13 +66,19 @@ pub async fn page(
     rows.iter().map(read).collect()
 }
 
-/// Those that run, oldest first.
-pub async fn running(conn: &mut Connection) -> Result<Vec<FleetTest>, Error> {
+/// Those that run, oldest first; of the lately cancelled, those of which a target still runs.
+pub async fn open(conn: &mut Connection, cancelled_since: Instant) -> Result<Vec<FleetTest>, Error> {
     let rows = sqlx::query(
         "SELECT id, tenant_id, state, selector, max_parallel, max_per_host, max_per_network, comment, created_by,
                 created_at, finished_at, latencies
-           FROM fleet_test WHERE state = 'RUNNING' ORDER BY created_at, id LIMIT 100",
+           FROM fleet_test
+          WHERE state = 'RUNNING'
+             OR (state = 'CANCELLED' AND finished_at > $1
+                 AND EXISTS (SELECT 1 FROM fleet_target t
+                              WHERE t.fleet_test_id = fleet_test.id AND t.state = 'RUNNING'))
+          ORDER BY created_at, id LIMIT 100",
     )
+    .bind(cancelled_since.micros())
     .fetch_all(conn)
     .await?;
     rows.iter().map(read).collect()

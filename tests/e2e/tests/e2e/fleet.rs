@@ -133,7 +133,7 @@ async fn each_server_gets_its_result_and_the_log_one_event_a_wave() {
 
 #[tokio::test]
 async fn a_cancelled_one_begins_no_further_test() {
-    let world = World::embedded().await;
+    let mut world = World::embedded().await;
     let (credential, _) = credential(&world, &world.host).await;
     // It takes connections and says nothing.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -143,9 +143,10 @@ async fn a_cancelled_one_begins_no_further_test() {
         bind(&world, &server, &credential).await;
     }
     let body = json!({"selector": {"labels": {"silent": "yes"}}, "plan": {"maxParallel": 1}});
-    let test = text(&world.owner().post(ROUTE, body).await.success(), "/id");
+    let test = text(&world.owner().post(ROUTE, body.clone()).await.success(), "/id");
     let path = format!("{ROUTE}/{test}");
-    world.keywright.wait_for(&path, LIMIT, |it| it["running"] == 1 && it["pending"] == 2).await;
+    let begun = |it: &Value| it["running"] == 1 && it["pending"] == 2;
+    world.keywright.wait_for(&path, LIMIT, begun).await;
     let (_, member) = person(&world.keywright, &world.owner(), &world.tenant, "tenant_member").await;
     let member = world.keywright.caller(&member);
     assert_eq!(member.get(&path).await.status, 200);
@@ -162,6 +163,15 @@ async fn a_cancelled_one_begins_no_further_test() {
     let ended = world.keywright.wait_for(&path, LIMIT, |it| it["running"] == 0).await;
     assert_eq!((&ended["unreachable"], &ended["state"]), (&json!(1), &json!("cancelled")), "{ended}");
     assert_eq!(world.owner().post(&format!("{path}/cancel"), json!({})).await.success(), ended);
+
+    // What runs while the server is killed is nobody's any more, and not begun again.
+    let test = text(&world.owner().post(ROUTE, body).await.success(), "/id");
+    let path = format!("{ROUTE}/{test}");
+    world.keywright.wait_for(&path, LIMIT, begun).await;
+    world.owner().post(&format!("{path}/cancel"), json!({})).await.success();
+    world.keywright.kill9().await;
+    world.keywright.restart().await.unwrap();
+    world.keywright.wait_for(&path, LIMIT, |it| it["running"] == 0 && it["cancelled"] == 3).await;
 }
 
 /// By two replicas, one of which is killed midway.
