@@ -129,3 +129,22 @@ fn a_brake_is_pulled_or_released_and_nothing_between() {
     assert_eq!(gateway.run(&["admin", "freeze", "--off", "--tenant", "ten_1"]).code, 0);
     assert_eq!(gateway.lines(), ["POST /api/admin/freeze"]);
 }
+
+#[test]
+fn what_belongs_to_another_kind_of_test_is_a_usage_error() {
+    let gateway = Gateway::start(|_| Reply::json(200, "{}"));
+    let key = gateway.write("key", "PRIVATE");
+    let commands: [&[&str]; 7] = [
+        &["server", "test"],
+        &["server", "test", "srv_1", "--all"],
+        &["server", "test", "srv_1", "--parallel", "3"],
+        &["server", "test", "srv_1", "--port", "22"],
+        &["server", "test", "--all", "--username", "deploy"],
+        &["server", "test", "--all", "--private-key-file", &key],
+        &["server", "test", "--host", "web", "--private-key-file", &key, "--label", "a=b"],
+    ];
+    for command in commands {
+        let run = gateway.run(command);
+        assert_eq!(run.code, 2, "{command:?}: {} {}", run.stdout, run.stderr);
+    }
+}

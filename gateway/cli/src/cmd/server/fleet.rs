@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use crate::app::App;
-use crate::args::{IdempotencyArg, PageArgs, id, label, seconds};
+use crate::args::{PageArgs, id, label, seconds};
 use crate::client::{Answer, Body, Followed, follow};
 use crate::error::{CliError, Result};
 use crate::fields;
@@ -50,10 +50,11 @@ pub struct FleetArgs {
     #[arg(long, requires = "all")]
     no_wait: bool,
     /// With --all: how long to follow, as in 90m
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = seconds)]
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = seconds, requires = "all")]
     wait_timeout: u64,
-    #[command(flatten)]
-    idempotency: IdempotencyArg,
+    /// With --all: with the same key and request the gateway answers its first answer again
+    #[arg(long, value_name = "KEY", requires = "all")]
+    idempotency_key: Option<String>,
 }
 
 #[derive(Subcommand)]
@@ -151,7 +152,7 @@ impl FleetArgs {
             .put("selector", selector)
             .put("plan", plan)
             .text("reason", self.reason.as_deref())
-            .text("idempotencyKey", self.idempotency.idempotency_key.as_deref());
+            .text("idempotencyKey", self.idempotency_key.as_deref());
         let answer = app.client.post(&PATH, &body).await?;
         let test = fields::text(&answer.value, "/id").to_owned();
         if self.no_wait {

@@ -25,10 +25,11 @@ The checks, in order: key, passphrase, dns, tcp, handshake, host-key, authentica
 when you stop watching: keywright server fleet-test. Exit code 9 unless HEALTHY.")]
 pub struct Test {
     /// `srv_…`
-    #[arg(value_name = "SERVER_ID", value_parser = id, required_unless_present_any = ["host", "all"], conflicts_with = "host")]
+    #[arg(value_name = "SERVER_ID", value_parser = id, required_unless_present_any = ["host", "all"],
+          conflicts_with_all = OF_DRAFT, conflicts_with_all = OF_FLEET)]
     server: Option<String>,
     /// Test this host, which is not registered, with a one-time key
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = OF_FLEET)]
     host: Option<String>,
     /// With --host: the TCP port; default 22
     #[arg(long, requires = "host", value_parser = clap::value_parser!(u16).range(1..))]
@@ -56,6 +57,24 @@ pub struct TestList {
     #[command(flatten)]
     page: PageArgs,
 }
+
+/// What says something of a draft, and of many servers. A `requires` alone does not hold where the required argument is
+/// excluded by another one.
+const OF_DRAFT: [&str; 3] = ["host", "port", "expected"];
+const OF_FLEET: [&str; 12] = [
+    "all",
+    "tenant",
+    "group",
+    "labels",
+    "servers",
+    "parallel",
+    "per_host",
+    "per_network",
+    "reason",
+    "no_wait",
+    "wait_timeout",
+    "idempotency_key",
+];
 
 /// A test with a key for this once.
 #[derive(Serialize)]

@@ -41,7 +41,7 @@ pub fn one(test: &Value) -> Vec<Block> {
         ("Fleet test", text(test, "/id").into()),
         ("State", word(test, "/state")),
         ("Servers", servers(test)),
-        ("Tested", number(test, "/targetCount").to_string()),
+        ("Chosen", number(test, "/targetCount").to_string()),
         ("Pending", count(number(test, "/pending"))),
         ("Running", count(number(test, "/running"))),
         ("Healthy", number(test, "/healthy").to_string()),
