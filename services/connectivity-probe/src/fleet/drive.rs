@@ -89,14 +89,28 @@ impl Driver {
         let Ok(Some(lease)) = lease::acquire(&self.db, &self.holder, &self.holder, LEASE).await else {
             return;
         };
+        let work = async {
+            // A lease that was lost and taken again: what was under way then is not any more.
+            match self.give_back().await {
+                Ok(()) => self.work().await,
+                Err(failure) => tracing::debug!(reason = failure.reason.as_str(), "fleet tests wait"),
+            }
+        };
         tokio::select! {
-            () = self.work() => {}
+            () = work => {}
             () = stop.cancelled() => {}
             () = self.lost(&lease) => tracing::warn!("the lease on fleet tests was lost"),
         }
         if lease::release(&self.db, &lease).await.is_err() {
             tracing::debug!("the lease on fleet tests ends by itself");
         }
+    }
+
+    async fn give_back(&self) -> Result<(), Failure> {
+        for test in self.open().await? {
+            self.take_back(&test.id, Some(&self.holder)).await?;
+        }
+        Ok(())
     }
 
     async fn open(&self) -> Result<Vec<FleetTest>, Failure> {
@@ -153,7 +167,7 @@ impl Driver {
         tests.rotate_left(first);
         for test in tests {
             if look.is_multiple_of(ORPHANS_EVERY) {
-                self.take_back(&test.id).await?;
+                self.take_back(&test.id, None).await?;
             }
             if test.state != State::Running {
                 continue;
@@ -171,11 +185,11 @@ impl Driver {
         Ok(number)
     }
 
-    async fn take_back(&self, id: &FleetTestId) -> Result<(), Failure> {
+    async fn take_back(&self, id: &FleetTestId, mine: Option<&str>) -> Result<(), Failure> {
         let taken = self.db.serialized(|| async {
             let mut tx = self.db.begin_internal("targets of a replica that is gone").await?;
             let latest = lease::latest(tx.now(), LEASE);
-            let taken = fleet_target::take_back(&mut tx, id, latest).await?;
+            let taken = fleet_target::take_back(&mut tx, id, latest, mine).await?;
             tx.commit().await?;
             Ok::<u64, Error>(taken)
         });
@@ -299,11 +313,13 @@ impl Driver {
     /// None where it waits for its turn again, or is another's.
     async fn one(&self, test: &FleetTestId, position: i64) -> Option<TargetResult> {
         let caller = Caller::background(ServiceName::ConnectivityProbe, test.as_str());
-        let mut attempts = 0;
-        let tested = self.test(&caller, test, position, &mut attempts).await;
-        let (result, tested) = match tested {
+        let Ok(target) = self.target(test, position).await else {
+            self.put_off(test, position).await;
+            return None;
+        };
+        let (result, tested) = match self.test(&caller, &target).await {
             Ok(tested) => (found(&tested), Some(tested)),
-            Err(failure) if is_passing(&failure) && attempts < TRIES => {
+            Err(failure) if is_passing(&failure) && target.attempts < TRIES => {
                 tracing::debug!(reason = failure.reason.as_str(), "a target waits");
                 self.put_off(test, position).await;
                 return None;
@@ -325,15 +341,7 @@ impl Driver {
         Some(result)
     }
 
-    async fn test(
-        &self,
-        caller: &Caller,
-        test: &FleetTestId,
-        position: i64,
-        attempts: &mut u32,
-    ) -> Result<Tested, Failure> {
-        let target = self.target(test, position).await?;
-        *attempts = target.attempts;
+    async fn test(&self, caller: &Caller, target: &Target) -> Result<Tested, Failure> {
         let server = self.tester.directory.server(caller, target.server.as_str()).await?;
         refuse_inactive(&server)?;
         let login = self.tester.saved_login(caller, &server, "", "").await?;

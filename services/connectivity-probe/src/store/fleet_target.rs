@@ -107,20 +107,28 @@ pub async fn set_network(tx: &mut Tx, test: &FleetTestId, position: i64, network
     Ok(())
 }
 
-/// Those whose holder is gone wait again, or are cancelled with their fleet test. A lease beyond `latest_lease` was taken by a clock that has gone back since.
-pub async fn take_back(tx: &mut Tx, test: &FleetTestId, latest_lease: Instant) -> Result<u64, Error> {
+/// Those whose holder is gone wait again, or are cancelled with their fleet test; so are those of `mine`, which has lost what
+/// it had under way. A lease beyond `latest_lease` was taken by a clock that has gone back since.
+pub async fn take_back(
+    tx: &mut Tx,
+    test: &FleetTestId,
+    latest_lease: Instant,
+    mine: Option<&str>,
+) -> Result<u64, Error> {
     let now = tx.now().micros();
     let done = sqlx::query(
         "UPDATE fleet_target SET holder = NULL,
                 state = CASE WHEN EXISTS (SELECT 1 FROM fleet_test f WHERE f.id = $1 AND f.state = 'RUNNING')
                              THEN 'PENDING' ELSE 'CANCELLED' END
           WHERE fleet_test_id = $1 AND state = 'RUNNING'
-            AND NOT EXISTS (SELECT 1 FROM lease l
-                             WHERE l.id = fleet_target.holder AND l.lease_until >= $2 AND l.lease_until <= $3)",
+            AND (holder = $4
+                 OR NOT EXISTS (SELECT 1 FROM lease l
+                                 WHERE l.id = fleet_target.holder AND l.lease_until >= $2 AND l.lease_until <= $3))",
     )
     .bind(test.as_str())
     .bind(now)
     .bind(latest_lease.micros())
+    .bind(mine.unwrap_or_default())
     .execute(tx.conn())
     .await?;
     Ok(done.rows_affected())
@@ -309,4 +317,98 @@ fn read(row: &AnyRow) -> Result<Target, Error> {
         started_at: row.opt_int("started_at")?,
         finished_at: row.opt_int("finished_at")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::{FleetTest, Plan, Selector, State};
+    use crate::store::{fleet_test, reader};
+    use keywright_domain::clock::Clock;
+    use keywright_domain::ids::TenantId;
+    use keywright_kit::postgres_database;
+    use keywright_storage::{Db, Source, lease};
+    use std::time::Duration;
+
+    const SPAN: Duration = Duration::from_secs(60);
+
+    /// A fleet test of one server, which this holder tests now.
+    async fn begun(db: &Db, holder: &str) -> FleetTestId {
+        let id = FleetTestId::random().unwrap();
+        let test = FleetTest {
+            id: id.clone(),
+            tenant: None,
+            state: State::Running,
+            selector: Selector::default(),
+            plan: Plan { max_parallel: 1, max_per_host: 1, max_per_network: 1 },
+            comment: String::new(),
+            created_by: "somebody".to_owned(),
+            created_at: db.now().await.unwrap(),
+            finished_at: None,
+            latencies: Vec::new(),
+        };
+        let target = Target {
+            position: 1,
+            server: ServerId::random().unwrap(),
+            tenant: TenantId::random().unwrap(),
+            name: "web".to_owned(),
+            host: "web.example".to_owned(),
+            port: 22,
+            network: Some(String::new()),
+            state: TargetState::Pending,
+            attempts: 0,
+            result: TargetResult::default(),
+            started_at: None,
+            finished_at: None,
+        };
+        let mut tx = db.begin_internal("a test").await.unwrap();
+        fleet_test::insert(&mut tx, &test).await.unwrap();
+        insert(&mut tx, &id, &target).await.unwrap();
+        begin(&mut tx, &id, 1, holder).await.unwrap();
+        tx.commit().await.unwrap();
+        id
+    }
+
+    async fn taken(db: &Db, test: &FleetTestId, mine: Option<&str>) -> u64 {
+        let mut tx = db.begin_internal("a test").await.unwrap();
+        let latest = lease::latest(tx.now(), SPAN);
+        let taken = take_back(&mut tx, test, latest, mine).await.unwrap();
+        tx.commit().await.unwrap();
+        taken
+    }
+
+    async fn recorded(db: &Db, test: &FleetTestId, holder: &str) -> bool {
+        let mut tx = db.begin_append().await.unwrap();
+        let ours = record(&mut tx, test, 1, holder, &TargetResult::default()).await.unwrap();
+        tx.commit().await.unwrap();
+        ours
+    }
+
+    #[tokio::test]
+    async fn a_target_is_its_holders_while_he_has_his_lease_and_knows_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let sources =
+            [Source::Directory(folder.path().into()), Source::Postgres(postgres_database().await.unwrap())];
+        for source in sources {
+            let db = Db::open(&source, "probe", &crate::MIGRATIONS, Clock::System).await.unwrap();
+            let held = lease::acquire(&db, "one", "one", SPAN).await.unwrap().unwrap();
+            let test = begun(&db, "one").await;
+            assert_eq!(taken(&db, &test, None).await, 0);
+            assert_eq!(taken(&db, &test, Some("other")).await, 0);
+            // It has begun anew.
+            assert_eq!(taken(&db, &test, Some("one")).await, 1);
+            assert!(!recorded(&db, &test, "one").await, "what was lost counts");
+            let test = begun(&db, "one").await;
+            lease::release(&db, &held).await.unwrap();
+            assert_eq!(taken(&db, &test, None).await, 1);
+            let test = begun(&db, "gone").await;
+            let mut tx = db.begin_internal("a test").await.unwrap();
+            assert!(fleet_test::end(&mut tx, &test, State::Cancelled).await.unwrap());
+            tx.commit().await.unwrap();
+            assert_eq!(taken(&db, &test, None).await, 1);
+            let mut reader = reader(&db).await.unwrap();
+            let target = find(&mut reader, &test, 1).await.unwrap().unwrap();
+            assert_eq!(target.state, TargetState::Cancelled);
+        }
+    }
 }
