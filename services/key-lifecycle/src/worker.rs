@@ -208,19 +208,6 @@ impl Worker {
     /// Does the work as long as the lease is ours. A step that is cut off is repeated by whoever takes the lease next.
     async fn hold(&self, work: &Work, stop: &CancellationToken) {
         let Ok(Some(lease)) = lease::acquire(&self.db, work.id(), &self.owner, LEASE).await else { return };
-        let lost = async {
-            let mut good = Started::now();
-            loop {
-                tokio::time::sleep(RENEW).await;
-                match lease::renew(&self.db, &lease, LEASE).await {
-                    Ok(true) => good = Started::now(),
-                    Ok(false) => return,
-                    // A database that is slow for a moment ends nothing: what comes late is fenced.
-                    Err(_) if good.elapsed() < LEASE => {}
-                    Err(_) => return,
-                }
-            }
-        };
         tokio::select! {
             result = self.perform(work, Some(&lease)) => {
                 if let Err(failure) = result {
@@ -228,7 +215,7 @@ impl Worker {
                 }
             }
             () = stop.cancelled() => {}
-            () = lost => {
+            () = lease::lost(&self.db, &lease, LEASE, RENEW) => {
                 tracing::warn!(work = work.id(), "the lease was lost");
                 return;
             }

@@ -16,13 +16,12 @@ use keywright_domain::reason::{Reason, Retry};
 use keywright_runtime::audit::{Audit, Entry};
 use keywright_runtime::failure::{Error, Failure};
 use keywright_ssh::Target as Address;
-use keywright_storage::lease::{self, Lease};
+use keywright_storage::lease;
 use keywright_storage::{Db, Outcome};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::Instant as Started;
 use tokio_util::sync::CancellationToken;
 
 /// Tests that one replica has under way.
@@ -99,7 +98,7 @@ impl Driver {
         tokio::select! {
             () = work => {}
             () = stop.cancelled() => {}
-            () = self.lost(&lease) => tracing::warn!("the lease on fleet tests was lost"),
+            () = lease::lost(&self.db, &lease, LEASE, RENEW) => tracing::warn!("the lease on fleet tests was lost"),
         }
         if lease::release(&self.db, &lease).await.is_err() {
             tracing::debug!("the lease on fleet tests ends by itself");
@@ -117,20 +116,6 @@ impl Driver {
         let now = self.db.now().await?;
         let mut reader = store::reader(&self.db).await?;
         Ok(fleet_test::open(&mut reader, now.minus(LONGEST_AFTERMATH)).await?)
-    }
-
-    async fn lost(&self, lease: &Lease) {
-        let mut good = Started::now();
-        loop {
-            tokio::time::sleep(RENEW).await;
-            match lease::renew(&self.db, lease, LEASE).await {
-                Ok(true) => good = Started::now(),
-                Ok(false) => return,
-                // A database that is slow for a moment ends nothing: what comes late is refused.
-                Err(_) if good.elapsed() < LEASE => {}
-                Err(_) => return,
-            }
-        }
     }
 
     /// What it has begun ends with it, where it is dropped.

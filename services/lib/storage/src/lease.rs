@@ -3,6 +3,7 @@
 use crate::{Columns, Db, Error, Tx};
 use keywright_domain::clock::Instant;
 use std::time::Duration;
+use tokio::time::Instant as Started;
 
 /// A held lease. The fence goes into everything that the holder does outside the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +57,21 @@ pub async fn renew(db: &Db, lease: &Lease, span: Duration) -> Result<bool, Error
         .await?;
     tx.commit().await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Prolongs a held lease every `every`, and ends when it is lost. A database that is slow for a moment ends nothing: what
+/// comes late is fenced.
+pub async fn lost(db: &Db, lease: &Lease, span: Duration, every: Duration) {
+    let mut good = Started::now();
+    loop {
+        tokio::time::sleep(every).await;
+        match renew(db, lease, span).await {
+            Ok(true) => good = Started::now(),
+            Ok(false) => return,
+            Err(_) if good.elapsed() < span => {}
+            Err(_) => return,
+        }
+    }
 }
 
 /// Whether nobody else has taken the lease, within a transaction that its holder writes in: one that was held up and
