@@ -89,9 +89,11 @@ impl Db {
 
     async fn sqlite(path: &std::path::Path, clock: Clock) -> Result<Self, Error> {
         let url = format!("sqlite://{}?mode=rwc", path.display());
+        // No connection breaks while it lies idle, as one over a network may: none is asked whether it lives.
         // SQLite has one writer: callers queue for it here, fairly, instead of polling the file lock.
         let write = pool(
             AnyPoolOptions::new()
+                .test_before_acquire(false)
                 .acquire_timeout(QUEUED)
                 .after_release(|conn, _| Box::pin(has_no_transaction(conn))),
             &url,
@@ -101,7 +103,7 @@ impl Db {
         )
         .await?;
         let read = pool(
-            AnyPoolOptions::new().acquire_timeout(QUEUED),
+            AnyPoolOptions::new().test_before_acquire(false).acquire_timeout(QUEUED),
             &url,
             4,
             "PRAGMA busy_timeout = 10000; PRAGMA query_only = ON",
@@ -178,36 +180,26 @@ impl Db {
         let pool = self.write.clone();
         let begun = tokio::spawn(async move { pool.begin_with(begin).await }).await;
         let mut inner = begun.map_err(|_| sqlx::Error::WorkerCrashed)??;
-        let now = match &self.clock {
-            Clock::Manual(_) => self.clock.now(),
-            Clock::System => self.database_time(&mut inner).await?,
-        };
-        let ahead = match self.dialect {
-            Dialect::Sqlite => 0,
-            Dialect::Postgres => self.clock.now().micros().saturating_sub(now.micros()),
+        let (now, ahead) = if self.database_has_clock() {
+            let now = time_of(&mut inner).await?;
+            (now, self.clock.now().micros().saturating_sub(now.micros()))
+        } else {
+            (self.clock.now(), 0)
         };
         Ok(Tx { inner, now, ahead })
     }
 
     /// The database's clock, so that replicas agree.
     pub async fn now(&self) -> Result<Instant, Error> {
-        match &self.clock {
-            Clock::Manual(_) => Ok(self.clock.now()),
-            Clock::System => {
-                let mut conn = self.read.acquire().await?;
-                self.database_time(&mut conn).await
-            }
+        if !self.database_has_clock() {
+            return Ok(self.clock.now());
         }
+        time_of(&mut *self.read.acquire().await?).await
     }
 
-    async fn database_time(&self, conn: &mut AnyConnection) -> Result<Instant, Error> {
-        let text = match self.dialect {
-            // The file has no clock of its own: it is this machine's.
-            Dialect::Sqlite => return Ok(self.clock.now()),
-            Dialect::Postgres => "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
-        };
-        let row = sqlx::query(text).fetch_one(conn).await?;
-        Ok(Instant::from_micros(row.try_get::<i64, _>(0)?))
+    /// A file has none of its own: it is this machine's.
+    fn database_has_clock(&self) -> bool {
+        self.dialect == Dialect::Postgres && matches!(self.clock, Clock::System)
     }
 
     /// Runs `attempt` (one whole transaction, `begin` to `commit`) again while the database asks for it.
@@ -236,6 +228,11 @@ impl Db {
         self.read.close().await;
         self.write.close().await;
     }
+}
+
+async fn time_of(server: &mut AnyConnection) -> Result<Instant, Error> {
+    let row = sqlx::query("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)");
+    Ok(Instant::from_micros(row.fetch_one(server).await?.try_get::<i64, _>(0)?))
 }
 
 /// For a place in the queue of a file's one writer: he may wait for another process's lock, and then for the disk. A
