@@ -26,6 +26,7 @@ const OPAQUE: &[&str] = &[
     ".keywright.identity.v1.RedeemInvitationResponse",
     ".keywright.lifecycle.v1.BootstrapCredential",
     ".keywright.lifecycle.v1.CreateNotificationTargetResponse",
+    ".keywright.lifecycle.v1.RotateNotificationSecretResponse",
     ".keywright.lifecycle.v1.DownloadSshKeyRequest",
     ".keywright.lifecycle.v1.DownloadSshKeyResponse",
     ".keywright.lifecycle.v1.ManageServerRequest",

@@ -35,6 +35,7 @@ opaque! {
     crate::identity::RedeemInvitationResponse,
     crate::lifecycle::BootstrapCredential,
     crate::lifecycle::CreateNotificationTargetResponse,
+    crate::lifecycle::RotateNotificationSecretResponse,
     crate::lifecycle::DownloadSshKeyRequest,
     crate::lifecycle::DownloadSshKeyResponse,
     crate::lifecycle::ManageServerRequest,

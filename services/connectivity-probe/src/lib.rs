@@ -1,7 +1,8 @@
 //! Probes by real connections: connectivity tests in nine checks, host-key scans, receipts about keys.
 //!
 //! `report` is what a test finds, `login` and `one_time` with what it logs in, `tester` how a registered server is tested,
-//! `fleet` the tests of many, `app` the use cases, `adapters` the SSH journeys and the peers, `store` the results, `api` the
+//! `fleet` the tests of many, `heartbeat` those again and again and what is remembered of each server, `history` how long,
+//! `app` the use cases, `adapters` the SSH journeys and the peers, `store` the results, `api` the
 //! gRPC services.
 //! Invariant: no authentication is tried before the host key was found among the pinned ones, and no key leaves its
 //! place: credential-store signs, or the memory of this process for one operation.
@@ -10,6 +11,8 @@ mod adapters;
 mod api;
 mod app;
 mod fleet;
+mod heartbeat;
+mod history;
 mod login;
 mod one_time;
 mod report;
@@ -21,6 +24,8 @@ use crate::adapters::journey::Journey;
 use crate::adapters::prober::Prober;
 use crate::api::fleet_test::{FleetTests, FleetWorks};
 use crate::fleet::drive::Driver;
+use crate::heartbeat::{Rounds, Teller};
+use crate::history::History;
 use crate::one_time::Intake;
 use crate::tester::Tester;
 use keywright_domain::clock::{Clock, NoRandomness};
@@ -28,15 +33,18 @@ use keywright_domain::ids::RequestId;
 use keywright_proto::probe::connectivity_test_service_server::ConnectivityTestServiceServer;
 use keywright_proto::probe::fleet_test_service_server::FleetTestServiceServer;
 use keywright_proto::probe::fleet_work_service_server::FleetWorkServiceServer;
+use keywright_proto::probe::heartbeat_service_server::HeartbeatServiceServer;
 use keywright_proto::probe::host_key_scan_service_server::HostKeyScanServiceServer;
 use keywright_proto::probe::proof_service_server::ProofServiceServer;
 use keywright_runtime::audit::{Audit, Guard};
 use keywright_runtime::clients::Outbound;
 use keywright_runtime::idempotency::{self, Idempotency};
+use keywright_runtime::notices::Notices;
 use keywright_runtime::serve::{Assembled, Readiness, Task};
 
 use keywright_storage::Db;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use keywright_ssh::TargetRules;
@@ -53,12 +61,14 @@ pub struct Parts {
     pub clock: Clock,
     /// Which addresses may be dialled.
     pub rules: Arc<TargetRules>,
+    /// How long results are kept.
+    pub history: Duration,
     pub stop: CancellationToken,
 }
 
-/// Routes, and the background work: fleet tests, and the delivery of what is owed to the audit log.
+/// Routes, and the background work: fleet tests, heartbeats, and the delivery of what is owed to the audit log.
 pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
-    let Parts { db, audit, guard, outbound, idempotency, clock, rules, stop } = parts;
+    let Parts { db, audit, guard, outbound, idempotency, clock, rules, history, stop } = parts;
     let directory = Directory::new(outbound.clone());
     let journey = Journey::new(rules.clone(), clock);
     let prober = Prober::new(rules);
@@ -74,6 +84,7 @@ pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
         db: db.clone(),
         audit: audit.clone(),
         tester: tester.clone(),
+        rounds: Rounds { db: db.clone() },
         holder: format!("fleet-{}", RequestId::random()?),
         wake: Arc::default(),
     };
@@ -92,6 +103,32 @@ pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
             guard: guard.clone(),
         },
         idempotency,
+    };
+    let heartbeats = api::heartbeat::Heartbeats {
+        set: app::set_heartbeat::SetHeartbeat {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            directory: directory.clone(),
+            wake: driver.wake.clone(),
+        },
+        delete: app::delete_heartbeat::DeleteHeartbeat {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            directory: directory.clone(),
+        },
+        read: app::read_heartbeats::ReadHeartbeats {
+            db: db.clone(),
+            guard: guard.clone(),
+            directory: directory.clone(),
+        },
+    };
+    let teller = Teller {
+        db: db.clone(),
+        audit: audit.clone(),
+        notices: Notices::new(outbound.clone()),
+        holder: driver.holder.clone(),
     };
     let works = FleetWorks { check: app::check_fleet_work::CheckFleetWork { db: db.clone() } };
     let tests = api::connectivity_test::ConnectivityTests {
@@ -152,10 +189,13 @@ pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
         .add_service(ConnectivityTestServiceServer::new(tests))
         .add_service(FleetTestServiceServer::new(fleet))
         .add_service(FleetWorkServiceServer::new(works))
+        .add_service(HeartbeatServiceServer::new(heartbeats))
         .add_service(HostKeyScanServiceServer::new(scans))
         .add_service(ProofServiceServer::new(proofs));
     let tasks: Vec<Task> = vec![
         Box::pin(driver.run(stop.clone())),
+        Box::pin(teller.run(stop.clone())),
+        Box::pin(History { db: db.clone(), kept: history }.run(stop.clone())),
         Box::pin(idempotency::sweep(db.clone(), stop.clone())),
         Box::pin(audit.drain(db, stop)),
     ];

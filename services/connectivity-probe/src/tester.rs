@@ -9,7 +9,7 @@ use crate::login::{BadLoginName, LoginName};
 use crate::one_time::{GivenKey, Intake, key_facts};
 use crate::report::{CheckName, ConnectivityTest, Progress};
 use keywright_domain::caller::Caller;
-use keywright_domain::ids::{CredentialId, TestId};
+use keywright_domain::ids::{CredentialId, ServerId, TenantId, TestId};
 use keywright_domain::reason::Reason;
 use keywright_runtime::clients::Outbound;
 use keywright_runtime::failure::Failure;
@@ -59,9 +59,20 @@ impl Login {
 /// What a test found, and what is told to credential-store beside it.
 pub struct Tested {
     pub test: ConnectivityTest,
+    pub server: ServerId,
+    pub tenant: TenantId,
+    /// The server's.
+    pub name: String,
     /// The credential that was used, where it is the bound one.
     bound: Option<CredentialId>,
     server_version: String,
+}
+
+impl Tested {
+    /// With the bound credential.
+    pub fn is_bound(&self) -> bool {
+        self.bound.is_some()
+    }
 }
 
 impl Tester {
@@ -135,18 +146,24 @@ impl Tester {
             checked_at,
             report: seen.progress.finish(),
         };
-        Ok(Tested { test, bound, server_version: seen.server_version })
+        Ok(Tested {
+            test,
+            server: server.id.clone(),
+            tenant: server.tenant.clone(),
+            name: server.name.clone(),
+            bound,
+            server_version: seen.server_version,
+        })
     }
 
     /// Tells credential-store, where the result shows with the server. What it does not hear is not lost: the result is
     /// kept here.
     pub async fn tell(&self, caller: &Caller, tested: &Tested) {
-        let Tested { test, bound, server_version } = tested;
+        let Tested { test, bound, server_version, .. } = tested;
         if let Err(failure) = self.directory.record(caller, test, bound.as_ref(), server_version).await {
-            let server = test.server.as_ref().map(ToString::to_string);
             tracing::warn!(
                 reason = failure.reason.as_str(),
-                server,
+                server = %tested.server,
                 "a test result was not recorded with its server"
             );
         }

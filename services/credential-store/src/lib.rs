@@ -355,7 +355,7 @@ fn identity(parts: &Parts, routes: Routes) -> Routes {
             db: db.clone(),
             audit: audit.clone(),
             guard: guard.clone(),
-            notices: adapters::notices::Notices::new(outbound),
+            notices: keywright_runtime::notices::Notices::new(outbound),
         },
         invitations: app::identity::invitations::Invitations { db: db.clone(), audit, guard },
     };

@@ -352,7 +352,9 @@ fn notifier(parts: &Parts, store: &CredentialStore, owner: &str) -> Notifier {
 }
 
 fn notifications(parts: &Parts, store: &CredentialStore, notifier: &Notifier, routes: Routes) -> Routes {
-    use app::notify::{accept_notice, create_target, delete_target, read_targets, test_target};
+    use app::notify::{
+        accept_notice, create_target, delete_target, read_targets, rotate_secret, test_target,
+    };
     let (db, audit, guard) = (parts.db.clone(), parts.audit.clone(), parts.guard.clone());
     let deliverer = notifier.deliverer.clone();
     let notifications = Notifications {
@@ -367,6 +369,12 @@ fn notifications(parts: &Parts, store: &CredentialStore, notifier: &Notifier, ro
         },
         read: read_targets::ReadTargets { db: db.clone(), guard: guard.clone() },
         delete: delete_target::DeleteTarget { db: db.clone(), audit: audit.clone(), guard: guard.clone() },
+        rotate: rotate_secret::RotateSecret {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            keyring: deliverer.keyring.clone(),
+        },
         test: test_target::TestTarget {
             db: db.clone(),
             audit: audit.clone(),

@@ -136,6 +136,18 @@ pub struct Settings {
     )]
     pub key_scan_interval: u64,
 
+    /// How long results of connectivity tests and changes of servers' states are kept, in days; the newest test of each
+    /// server is kept for good.
+    #[arg(
+        long,
+        global = true,
+        env = "KEYWRIGHT_HISTORY_DAYS",
+        value_name = "DAYS",
+        default_value_t = 90,
+        value_parser = clap::value_parser!(u32).range(1..=3650)
+    )]
+    pub history_days: u32,
+
     /// Least time between two proofs on one server that it refuses a key, in seconds, beyond the first two: its defences
     /// (sshd's PerSourcePenalties, fail2ban) count refused keys by the address they come from. 0: none.
     #[arg(

@@ -67,6 +67,7 @@ pub async fn connectivity_probe(at: &Installation, settings: &Settings) -> Resul
         idempotency: Idempotency::new(&keys::idempotency_key(&at.data)?),
         clock: at.clock.clone(),
         rules: targets::rules(settings),
+        history: std::time::Duration::from_secs(u64::from(settings.history_days) * 86_400),
         stop: at.stop.clone(),
     })?;
     Ok(place(at, ServiceName::ConnectivityProbe, &own.stack, built))

@@ -117,6 +117,7 @@ fn no_message_prints_a_secret() {
         identity::RedeemInvitationResponse: "keywright.identity.v1.RedeemInvitationResponse",
         lifecycle::BootstrapCredential: "keywright.lifecycle.v1.BootstrapCredential",
         lifecycle::CreateNotificationTargetResponse: "keywright.lifecycle.v1.CreateNotificationTargetResponse",
+        lifecycle::RotateNotificationSecretResponse: "keywright.lifecycle.v1.RotateNotificationSecretResponse",
         lifecycle::DownloadSshKeyRequest: "keywright.lifecycle.v1.DownloadSshKeyRequest",
         lifecycle::DownloadSshKeyResponse: "keywright.lifecycle.v1.DownloadSshKeyResponse",
         lifecycle::GetKrlResponse: "keywright.lifecycle.v1.GetKrlResponse",

@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::args::{PageArgs, id};
 use crate::client::Body;
 use crate::error::{CliError, Result};
-use crate::fields::text;
+use crate::fields::{text, time};
 use crate::output::view::notify as view;
 
 #[derive(Subcommand)]
@@ -17,13 +17,25 @@ pub enum Command {
   keywright notify add email ops@example.com --event rotation.failed --event access.exposed
 Events:
   rotation.started rotation.succeeded rotation.failed rotation.due grace.ending grace.extended key.expired
-  access.revoked access.exposed campaign.paused campaign.finished drift.found invitation.created")]
+  access.revoked access.exposed campaign.paused campaign.finished drift.found server.state_changed
+  invitation.created")]
     Add(Add),
     /// List who is told, newest first
     List(List),
     /// Send a test message now, and say how it went
     #[command(after_help = "Exit code 0: it arrived. 9: it did not; the answer says why.")]
     Test {
+        /// `ntf_…`
+        #[arg(value_name = "TARGET_ID", value_parser = id)]
+        target: String,
+    },
+    /// Make another secret that signs a webhook; for a day the one before it signs too
+    #[command(after_help = "Example:
+  keywright notify rotate-secret ntf_…
+For a day each message carries two signatures, so that the receiver can verify it by either secret: give it the
+new one in that time, and no message is lost. Rotating again within the day drops the older of the two at once.
+An e-mail address has no secret.")]
+    RotateSecret {
         /// `ntf_…`
         #[arg(value_name = "TARGET_ID", value_parser = id)]
         target: String,
@@ -87,6 +99,8 @@ impl Kind {
 }
 
 const TARGETS: [&str; 2] = ["api", "notification-targets"];
+const ONCE: &str =
+    "The secret verifies each webhook's signature. It is not shown again: give it to the receiver.";
 
 pub async fn run(command: Command, app: &App<'_>) -> Result<()> {
     match command {
@@ -103,6 +117,7 @@ pub async fn run(command: Command, app: &App<'_>) -> Result<()> {
                 return Err(CliError::Unproven("the test message did not arrive".to_owned()));
             }
         }
+        Command::RotateSecret { target } => rotate_secret(&target, app).await?,
         Command::Deliveries(Deliveries { target, page }) => {
             let path = ["api", "notification-targets", &target, "deliveries"];
             let page = app.client.list(&path, &[], &page).await?;
@@ -130,9 +145,21 @@ async fn add(command: Add, app: &App<'_>) -> Result<()> {
     let answer = app.client.post(&TARGETS, &body).await?;
     app.out.answer(&answer, view::created(&answer.value));
     if !text(&answer.value, "/secret").is_empty() {
-        app.out.news(
-            "The secret verifies each webhook's signature. It is not shown again: give it to the receiver.",
-        );
+        app.out.news(ONCE);
+    }
+    Ok(())
+}
+
+async fn rotate_secret(target: &str, app: &App<'_>) -> Result<()> {
+    let path = ["api", "notification-targets", target, "rotate-secret"];
+    let answer = app.client.post(&path, &Body::new()).await?;
+    app.out.answer(&answer, view::rotated(&answer.value));
+    app.out.news(ONCE);
+    let until = time(&answer.value, "/previousUntil");
+    if until.is_empty() {
+        app.out.news("The secret before it signs no more: the receiver can verify nothing without this one.");
+    } else {
+        app.out.news(&format!("Until {until} messages carry the signature of the secret before it too."));
     }
     Ok(())
 }

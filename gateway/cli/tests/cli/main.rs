@@ -13,6 +13,7 @@ mod credential;
 mod download;
 mod errors;
 mod gateway;
+mod heartbeat;
 mod krl;
 mod login;
 mod output;

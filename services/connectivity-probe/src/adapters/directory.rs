@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 pub struct Server {
     pub id: ServerId,
     pub tenant: TenantId,
+    pub name: String,
     pub host: HostName,
     pub port: Port,
     pub active: bool,
@@ -31,7 +32,6 @@ pub struct Server {
 /// A server in a list.
 pub struct Listed {
     pub server: Server,
-    pub name: String,
     pub labels: BTreeMap<String, String>,
 }
 
@@ -150,9 +150,9 @@ impl Directory {
 }
 
 fn decode_listed(server: proto::Server) -> Option<Listed> {
-    let (name, labels) = (server.name.clone(), server.labels.clone());
+    let labels = server.labels.clone();
     let server = decode_server(ServerId::parse(&server.id).ok()?, server)?;
-    Some(Listed { server, name, labels })
+    Some(Listed { server, labels })
 }
 
 fn decode_server(id: ServerId, server: proto::Server) -> Option<Server> {
@@ -168,6 +168,7 @@ fn decode_server(id: ServerId, server: proto::Server) -> Option<Server> {
     Some(Server {
         id,
         tenant: TenantId::parse(&server.tenant_id).ok()?,
+        name: server.name,
         host: HostName::parse(&server.host).ok()?,
         port: Port::try_from(i64::from(server.port)).ok()?,
         active,

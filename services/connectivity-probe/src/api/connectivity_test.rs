@@ -96,6 +96,15 @@ pub(super) fn encode_status(status: Status) -> proto::ConnectivityStatus {
     }
 }
 
+pub(super) fn wanted_status(status: proto::ConnectivityStatus) -> Option<Status> {
+    match status {
+        proto::ConnectivityStatus::Unspecified => None,
+        proto::ConnectivityStatus::Healthy => Some(Status::Healthy),
+        proto::ConnectivityStatus::Degraded => Some(Status::Degraded),
+        proto::ConnectivityStatus::Unreachable => Some(Status::Unreachable),
+    }
+}
+
 fn encode_check(check: &Check) -> proto::ConnectivityCheck {
     let status = match check.status {
         CheckStatus::Passed => proto::CheckStatus::Passed,

@@ -1,5 +1,6 @@
 //! Tests of many servers, and what they have open.
 
+use super::connectivity_test::{encode_status, wanted_status};
 use crate::app::cancel_fleet_test::CancelFleetTest;
 use crate::app::check_fleet_work::CheckFleetWork;
 use crate::app::read_fleet_tests::{Among, FleetTestView, ReadFleetTests};
@@ -149,15 +150,6 @@ fn wanted_state(state: proto::FleetTestTargetState) -> Option<TargetState> {
     }
 }
 
-fn wanted_status(status: proto::ConnectivityStatus) -> Option<Status> {
-    match status {
-        proto::ConnectivityStatus::Unspecified => None,
-        proto::ConnectivityStatus::Healthy => Some(Status::Healthy),
-        proto::ConnectivityStatus::Degraded => Some(Status::Degraded),
-        proto::ConnectivityStatus::Unreachable => Some(Status::Unreachable),
-    }
-}
-
 fn encode(view: &FleetTestView) -> proto::FleetTest {
     let FleetTestView { test, counts } = view;
     let of = |state| number(counts.of(state));
@@ -218,7 +210,7 @@ fn encode_target(target: &Target) -> proto::FleetTestTarget {
     };
     let status = match result.status {
         None => proto::ConnectivityStatus::Unspecified,
-        Some(status) => super::connectivity_test::encode_status(status),
+        Some(status) => encode_status(status),
     };
     proto::FleetTestTarget {
         server_id: target.server.to_string(),

@@ -2,5 +2,6 @@
 
 pub mod connectivity_test;
 pub mod fleet_test;
+pub mod heartbeat;
 pub mod host_key;
 pub mod proof;

@@ -1,7 +1,7 @@
 //! Starts a test of many servers: chooses them, mixes them up, records them. The driver of any replica does the rest.
 
 use crate::adapters::directory::{Directory, Listed};
-use crate::fleet::{FleetTest, Plan, Selector, State, Target, TargetResult, TargetState, network_of};
+use crate::fleet::{FleetTest, Origin, Plan, Selector, State, Target};
 use crate::store::{fleet_target, fleet_test};
 use keywright_domain::caller::Caller;
 use keywright_domain::clock::fill_random;
@@ -12,7 +12,6 @@ use keywright_runtime::failure::{Error, Failure};
 use keywright_runtime::repeat;
 use keywright_storage::idempotency::Scope;
 use keywright_storage::{Db, Intent, Outcome};
-use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use tracing::instrument;
@@ -64,6 +63,7 @@ impl StartFleetTest {
         let test = FleetTest {
             id: FleetTestId::random()?,
             tenant,
+            origin: Origin::Request,
             state: State::Running,
             selector: wanted.selector,
             plan,
@@ -195,23 +195,9 @@ fn mixed(servers: Vec<Listed>) -> Result<Vec<Target>, Failure> {
     Ok((1i64..).zip(drawn).map(|(position, (_, listed))| target(position, listed)).collect())
 }
 
-fn target(position: i64, listed: Listed) -> Target {
-    let Listed { server, name, .. } = listed;
-    Target {
-        position,
-        // A name's is found when its turn is near.
-        network: server.host.as_str().parse::<IpAddr>().ok().map(network_of),
-        server: server.id,
-        tenant: server.tenant,
-        name,
-        host: server.host.to_string(),
-        port: server.port.get(),
-        state: TargetState::Pending,
-        attempts: 0,
-        result: TargetResult::default(),
-        started_at: None,
-        finished_at: None,
-    }
+fn target(position: i64, Listed { server, .. }: Listed) -> Target {
+    let port = server.port.get();
+    Target::waits(position, (server.id, server.tenant), server.name, server.host.to_string(), port)
 }
 
 #[cfg(test)]

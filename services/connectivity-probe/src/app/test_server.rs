@@ -1,10 +1,10 @@
 //! Tests a registered server with its bound credential, another saved one, or a one-time key. The result is kept.
 
 use crate::adapters::directory::Server;
+use crate::heartbeat::{Occasion, keep};
 use crate::login::LoginName;
 use crate::one_time::GivenKey;
 use crate::report::ConnectivityTest;
-use crate::store::connectivity_test;
 use crate::tester::{Login, Tested, Tester, login_name, refuse_inactive};
 use keywright_domain::caller::Caller;
 use keywright_domain::ids::{CredentialId, TestId};
@@ -77,17 +77,17 @@ impl TestServer {
         login: Login,
     ) -> Result<Tested, Failure> {
         let tested = self.tester.measure(caller, id, server, login).await?;
-        self.keep(intent, &tested.test).await?;
+        self.keep(intent, &tested).await?;
         Ok(tested)
     }
 
-    async fn keep(&self, intent: &Intent, test: &ConnectivityTest) -> Result<(), Failure> {
+    async fn keep(&self, intent: &Intent, tested: &Tested) -> Result<(), Failure> {
         let kept: Result<(), Error> = self
             .db
             .serialized(|| async {
                 let mut tx = self.db.begin(intent).await?;
-                connectivity_test::insert(&mut tx, test).await?;
-                intent.done(&mut tx, outcome(test)).await?;
+                keep(&mut tx, tested, Occasion::Asked).await?;
+                intent.done(&mut tx, outcome(&tested.test)).await?;
                 Ok(tx.commit().await?)
             })
             .await;

@@ -5,9 +5,10 @@
 
 use super::choose::{Place, choose};
 use super::latency::Latencies;
-use super::{FleetTest, State, Target, TargetResult, TargetState, network_of};
+use super::{FleetTest, Origin, State, Target, TargetResult, TargetState, network_of};
+use crate::heartbeat::{Occasion, Rounds, keep};
 use crate::report::Status;
-use crate::store::{self, connectivity_test, fleet_target, fleet_test};
+use crate::store::{self, fleet_target, fleet_test, server_state};
 use crate::tester::{Tested, Tester, refuse_inactive};
 use keywright_domain::caller::{Caller, ServiceName};
 use keywright_domain::clock::Instant;
@@ -17,7 +18,7 @@ use keywright_runtime::audit::{Audit, Entry};
 use keywright_runtime::failure::{Error, Failure};
 use keywright_ssh::Target as Address;
 use keywright_storage::lease;
-use keywright_storage::{Db, Outcome};
+use keywright_storage::{Db, Outcome, Tx};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -54,6 +55,7 @@ pub struct Driver {
     pub db: Db,
     pub audit: Audit,
     pub tester: Tester,
+    pub rounds: Rounds,
     /// The id of this replica's lease.
     pub holder: String,
     pub wake: Arc<Notify>,
@@ -72,6 +74,7 @@ struct Ended {
 impl Driver {
     pub async fn run(self, stop: CancellationToken) {
         while !stop.is_cancelled() {
+            self.begin_rounds().await;
             if self.open().await.is_ok_and(|tests| !tests.is_empty()) {
                 self.take_part(&stop).await;
             }
@@ -80,6 +83,12 @@ impl Driver {
                 () = self.wake.notified() => {}
                 () = tokio::time::sleep(IDLE) => {}
             }
+        }
+    }
+
+    async fn begin_rounds(&self) {
+        if let Err(failure) = self.rounds.begin().await {
+            tracing::debug!(reason = failure.reason.as_str(), "heartbeats wait");
         }
     }
 
@@ -145,6 +154,9 @@ impl Driver {
         waves: &mut JoinSet<()>,
         look: u32,
     ) -> Result<usize, Failure> {
+        if look.is_multiple_of(ORPHANS_EVERY) {
+            self.begin_rounds().await;
+        }
         let mut tests = self.open().await?;
         let number = tests.len();
         // Each is the first in its turn to take what room there is.
@@ -259,7 +271,7 @@ impl Driver {
         let mut tests = JoinSet::new();
         let mut permits = permits.into_iter();
         for position in begun {
-            let (driver, test, permit) = (self.clone(), test.id.clone(), permits.next());
+            let (driver, test, permit) = (self.clone(), test.clone(), permits.next());
             tests.spawn(async move {
                 let ended = driver.one(&test, position).await;
                 drop(permit);
@@ -296,31 +308,33 @@ impl Driver {
     }
 
     /// None where it waits for its turn again, or is another's.
-    async fn one(&self, test: &FleetTestId, position: i64) -> Option<TargetResult> {
-        let caller = Caller::background(ServiceName::ConnectivityProbe, test.as_str());
-        let Ok(target) = self.target(test, position).await else {
-            self.put_off(test, position).await;
+    async fn one(&self, test: &FleetTest, position: i64) -> Option<TargetResult> {
+        let caller = Caller::background(ServiceName::ConnectivityProbe, test.id.as_str());
+        let Ok(target) = self.target(&test.id, position).await else {
+            self.put_off(&test.id, position).await;
             return None;
         };
-        let (result, tested) = match self.test(&caller, &target).await {
-            Ok(tested) => (found(&tested), Some(tested)),
+        let tested = match self.test(&caller, &target).await {
             Err(failure) if is_passing(&failure) && target.attempts < TRIES => {
                 tracing::debug!(reason = failure.reason.as_str(), "a target waits");
-                self.put_off(test, position).await;
+                self.put_off(&test.id, position).await;
                 return None;
             }
-            Err(failure) => (skipped(&failure), None),
+            tested => tested,
         };
-        match self.keep(test, position, &result, tested.as_ref()).await {
-            Ok(true) => {}
-            Ok(false) => return None,
+        let result = tested.as_ref().map_or_else(skipped, found);
+        let kept = match self.keep(test, &target, &result, &tested).await {
+            Ok(Some(kept)) => kept,
+            Ok(None) => return None,
             Err(failure) => {
                 tracing::warn!(reason = failure.reason.as_str(), "a result of a fleet test is not recorded");
-                self.put_off(test, position).await;
+                self.put_off(&test.id, position).await;
                 return None;
             }
-        }
-        if let Some(tested) = &tested {
+        };
+        if let Ok(tested) = &tested
+            && kept
+        {
             self.tester.tell(&caller, tested).await;
         }
         Some(result)
@@ -339,22 +353,30 @@ impl Driver {
         target.ok_or_else(|| Failure::new(Reason::Internal, "A target of a fleet test is missing."))
     }
 
-    /// The target's result and the server's own history, together; false where it is another's meanwhile.
+    /// The target's result, the server's own history and its state, together. None where it is another's meanwhile;
+    /// whether the history keeps it.
     async fn keep(
         &self,
-        test: &FleetTestId,
-        position: i64,
+        test: &FleetTest,
+        target: &Target,
         result: &TargetResult,
-        tested: Option<&Tested>,
-    ) -> Result<bool, Failure> {
+        tested: &Result<Tested, Failure>,
+    ) -> Result<Option<bool>, Failure> {
         let kept = self.db.serialized(|| async {
             let mut tx = self.db.begin_append().await?;
-            let ours = fleet_target::record(&mut tx, test, position, &self.holder, result).await?;
-            if let Some(tested) = tested.filter(|_| ours) {
-                connectivity_test::insert(&mut tx, &tested.test).await?;
+            if !fleet_target::record(&mut tx, &test.id, target.position, &self.holder, result).await? {
+                return Ok(None);
             }
+            let kept = match (tested, test.origin) {
+                (Ok(tested), origin) => keep(&mut tx, tested, occasion(origin)).await?,
+                (Err(failure), Origin::Heartbeat) => {
+                    skip(&mut tx, target, failure).await?;
+                    false
+                }
+                (Err(_), Origin::Request) => false,
+            };
             tx.commit().await?;
-            Ok::<bool, Error>(ours)
+            Ok::<Option<bool>, Error>(Some(kept))
         });
         Ok(kept.await?)
     }
@@ -383,9 +405,23 @@ impl Driver {
         let Some(lease) = lease::acquire(&self.db, test.id.as_str(), &self.holder, LEASE).await? else {
             return Ok(());
         };
-        let done = self.end(test, &counts).await;
+        let done = match test.origin {
+            Origin::Request => self.end(test, &counts).await,
+            Origin::Heartbeat => self.forget(test).await,
+        };
         lease::release(&self.db, &lease).await?;
         done
+    }
+
+    /// What a round found is with its servers.
+    async fn forget(&self, test: &FleetTest) -> Result<(), Failure> {
+        let gone = self.db.serialized(|| async {
+            let mut tx = self.db.begin_internal("a round of heartbeats is through").await?;
+            fleet_test::delete(&mut tx, &test.id).await?;
+            tx.commit().await?;
+            Ok::<(), Error>(())
+        });
+        Ok(gone.await?)
     }
 
     async fn end(&self, test: &FleetTest, counts: &super::Counts) -> Result<(), Failure> {
@@ -429,6 +465,28 @@ impl Driver {
         self.audit.conclude(&self.db, &intent, &ended).await;
         ended
     }
+}
+
+const fn occasion(origin: Origin) -> Occasion {
+    match origin {
+        Origin::Request => Occasion::Asked,
+        Origin::Heartbeat => Occasion::Heartbeat,
+    }
+}
+
+/// A server that is gone is forgotten, and one that takes no new work has no heartbeat any more. Where it was not the
+/// server's doing, the next round has it again.
+async fn skip(tx: &mut Tx, target: &Target, failure: &Failure) -> Result<(), Error> {
+    match failure.reason {
+        Reason::ServerNotFound => return Ok(server_state::forget(tx, &target.server).await?),
+        Reason::ServerInactive => return Ok(server_state::stop(tx, &target.server).await?),
+        _ => {}
+    }
+    if is_passing(failure) {
+        let now = tx.now();
+        server_state::set_next(tx, &target.server, now).await?;
+    }
+    Ok(server_state::skip(tx, &target.server, failure.reason.as_str()).await?)
 }
 
 /// No pause that was begun by a clock like this one lasts for longer.

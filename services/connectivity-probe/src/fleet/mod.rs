@@ -16,6 +16,7 @@ use keywright_domain::ids::{FleetTestId, ServerId, TenantId, TestId};
 use latency::Latency;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// A type whose values have names in the database.
 macro_rules! words {
@@ -44,6 +45,15 @@ words! {
         Running = "RUNNING",
         Finished = "FINISHED",
         Cancelled = "CANCELLED",
+    }
+}
+
+words! {
+    /// Whose it is.
+    Origin {
+        Request = "REQUEST",
+        // A round of servers whose heartbeat is due: nobody lists it, and it goes when it is through.
+        Heartbeat = "HEARTBEAT",
     }
 }
 
@@ -78,6 +88,7 @@ pub struct FleetTest {
     pub id: FleetTestId,
     /// None: of all tenants.
     pub tenant: Option<TenantId>,
+    pub origin: Origin,
     pub state: State,
     pub selector: Selector,
     pub plan: Plan,
@@ -104,6 +115,33 @@ pub struct Target {
     pub result: TargetResult,
     pub started_at: Option<Instant>,
     pub finished_at: Option<Instant>,
+}
+
+impl Target {
+    /// One that waits for its turn.
+    pub fn waits(
+        position: i64,
+        (server, tenant): (ServerId, TenantId),
+        name: String,
+        host: String,
+        port: u16,
+    ) -> Self {
+        Self {
+            position,
+            // A name's is found when its turn is near.
+            network: host.parse::<IpAddr>().ok().map(network_of),
+            server,
+            tenant,
+            name,
+            host,
+            port,
+            state: TargetState::Pending,
+            attempts: 0,
+            result: TargetResult::default(),
+            started_at: None,
+            finished_at: None,
+        }
+    }
 }
 
 /// What became of a server.

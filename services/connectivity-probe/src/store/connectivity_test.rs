@@ -1,6 +1,7 @@
 //! Results of connectivity tests, by server.
 
 use crate::report::{ConnectivityTest, Report};
+use keywright_domain::clock::Instant;
 use keywright_domain::ids::{CredentialId, ServerId, TestId};
 use keywright_runtime::page::Page;
 use keywright_storage::{Columns, Db, Error, Tx};
@@ -41,6 +42,22 @@ pub async fn list(db: &Db, server: &ServerId, page: &Page) -> Result<Vec<Connect
     .fetch_all(db.read())
     .await?;
     rows.iter().map(read).collect()
+}
+
+/// Of what is older, so many at most, but never the newest of a server.
+pub async fn purge(tx: &mut Tx, since: Instant, limit: i64) -> Result<u64, Error> {
+    let done = sqlx::query(
+        "DELETE FROM connectivity_test
+          WHERE id IN (SELECT id FROM connectivity_test
+                        WHERE checked_at < $1
+                          AND NOT EXISTS (SELECT 1 FROM server_state s WHERE s.test_id = connectivity_test.id)
+                        ORDER BY checked_at LIMIT $2)",
+    )
+    .bind(since.micros())
+    .bind(limit)
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected())
 }
 
 fn read(row: &AnyRow) -> Result<ConnectivityTest, Error> {

@@ -322,7 +322,7 @@ fn read(row: &AnyRow) -> Result<Target, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fleet::{FleetTest, Plan, Selector, State};
+    use crate::fleet::{FleetTest, Origin, Plan, Selector, State};
     use crate::store::{fleet_test, reader};
     use keywright_domain::clock::Clock;
     use keywright_domain::ids::TenantId;
@@ -338,6 +338,7 @@ mod tests {
         let test = FleetTest {
             id: id.clone(),
             tenant: None,
+            origin: Origin::Request,
             state: State::Running,
             selector: Selector::default(),
             plan: Plan { max_parallel: 1, max_per_host: 1, max_per_network: 1 },

@@ -2,7 +2,7 @@
 
 use super::Connection;
 use crate::fleet::latency::Latency;
-use crate::fleet::{FleetTest, Plan, State};
+use crate::fleet::{FleetTest, Origin, Plan, State};
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::{FleetTestId, TenantId};
 use keywright_runtime::page::Page;
@@ -13,8 +13,8 @@ use sqlx::any::AnyRow;
 pub async fn insert(tx: &mut Tx, test: &FleetTest) -> Result<(), Error> {
     sqlx::query(
         "INSERT INTO fleet_test (id, tenant_id, state, selector, max_parallel, max_per_host, max_per_network, comment,
-                                 created_by, created_at, latencies)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '[]')",
+                                 created_by, created_at, latencies, origin)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '[]', $11)",
     )
     .bind(test.id.as_str())
     .bind(test.tenant.as_ref().map(TenantId::as_str))
@@ -26,6 +26,7 @@ pub async fn insert(tx: &mut Tx, test: &FleetTest) -> Result<(), Error> {
     .bind(&test.comment)
     .bind(&test.created_by)
     .bind(test.created_at.micros())
+    .bind(test.origin.as_str())
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -34,7 +35,7 @@ pub async fn insert(tx: &mut Tx, test: &FleetTest) -> Result<(), Error> {
 pub async fn find(conn: &mut Connection, id: &FleetTestId) -> Result<Option<FleetTest>, Error> {
     let row = sqlx::query(
         "SELECT id, tenant_id, state, selector, max_parallel, max_per_host, max_per_network, comment, created_by,
-                created_at, finished_at, latencies
+                created_at, finished_at, latencies, origin
            FROM fleet_test WHERE id = $1",
     )
     .bind(id.as_str())
@@ -52,9 +53,9 @@ pub async fn page(
     let (before, before_id) = page.key();
     let rows = sqlx::query(
         "SELECT id, tenant_id, state, selector, max_parallel, max_per_host, max_per_network, comment, created_by,
-                created_at, finished_at, latencies
+                created_at, finished_at, latencies, origin
            FROM fleet_test
-          WHERE ($1 = '' OR tenant_id = $1) AND (created_at < $2 OR (created_at = $2 AND id < $3))
+          WHERE origin = 'REQUEST' AND ($1 = '' OR tenant_id = $1) AND (created_at < $2 OR (created_at = $2 AND id < $3))
           ORDER BY created_at DESC, id DESC LIMIT $4",
     )
     .bind(tenant.map_or("", TenantId::as_str))
@@ -66,17 +67,17 @@ pub async fn page(
     rows.iter().map(read).collect()
 }
 
-/// Those that run, oldest first; of the lately cancelled, those of which a target still runs.
+/// Those that run, oldest first, rounds of heartbeats last; of the lately cancelled, those of which a target still runs.
 pub async fn open(conn: &mut Connection, cancelled_since: Instant) -> Result<Vec<FleetTest>, Error> {
     let rows = sqlx::query(
         "SELECT id, tenant_id, state, selector, max_parallel, max_per_host, max_per_network, comment, created_by,
-                created_at, finished_at, latencies
+                created_at, finished_at, latencies, origin
            FROM fleet_test
           WHERE state = 'RUNNING'
              OR (state = 'CANCELLED' AND finished_at > $1
                  AND EXISTS (SELECT 1 FROM fleet_target t
                               WHERE t.fleet_test_id = fleet_test.id AND t.state = 'RUNNING'))
-          ORDER BY created_at, id LIMIT 100",
+          ORDER BY CASE origin WHEN 'REQUEST' THEN 0 ELSE 1 END, created_at, id LIMIT 100",
     )
     .bind(cancelled_since.micros())
     .fetch_all(conn)
@@ -87,12 +88,44 @@ pub async fn open(conn: &mut Connection, cancelled_since: Instant) -> Result<Vec
 /// How many run of this tenant, or of those of all tenants.
 pub async fn running_of(conn: &mut Connection, tenant: Option<&TenantId>) -> Result<i64, Error> {
     let row = sqlx::query(
-        "SELECT COUNT(*) AS number FROM fleet_test WHERE state = 'RUNNING' AND COALESCE(tenant_id, '') = $1",
+        "SELECT COUNT(*) AS number FROM fleet_test
+          WHERE state = 'RUNNING' AND origin = 'REQUEST' AND COALESCE(tenant_id, '') = $1",
     )
     .bind(tenant.map_or("", TenantId::as_str))
     .fetch_one(conn)
     .await?;
     row.int("number")
+}
+
+/// How many rounds of heartbeats run.
+pub async fn rounds(conn: &mut Connection) -> Result<i64, Error> {
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS number FROM fleet_test WHERE state = 'RUNNING' AND origin = 'HEARTBEAT'",
+    )
+    .fetch_one(conn)
+    .await?;
+    row.int("number")
+}
+
+/// With its targets.
+pub async fn delete(tx: &mut Tx, id: &FleetTestId) -> Result<(), Error> {
+    for statement in
+        ["DELETE FROM fleet_target WHERE fleet_test_id = $1", "DELETE FROM fleet_test WHERE id = $1"]
+    {
+        sqlx::query(statement).bind(id.as_str()).execute(tx.conn()).await?;
+    }
+    Ok(())
+}
+
+/// One that ended before.
+pub async fn ended_before(conn: &mut Connection, time: Instant) -> Result<Option<FleetTestId>, Error> {
+    let row = sqlx::query(
+        "SELECT id FROM fleet_test WHERE state <> 'RUNNING' AND finished_at < $1 ORDER BY created_at LIMIT 1",
+    )
+    .bind(time.micros())
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| row.text("id")).transpose()
 }
 
 /// False where it has ended before.
@@ -121,6 +154,7 @@ fn read(row: &AnyRow) -> Result<FleetTest, Error> {
     Ok(FleetTest {
         id: row.text("id")?,
         tenant: row.opt_text("tenant_id")?,
+        origin: row.text::<Origin>("origin")?,
         state: row.text("state")?,
         selector: json(row, "selector")?,
         plan: Plan {

@@ -3,6 +3,8 @@
 pub mod connectivity_test;
 pub mod fleet_target;
 pub mod fleet_test;
+pub mod server_state;
+pub mod state_change;
 
 use keywright_storage::{Db, Error};
 use sqlx::pool::PoolConnection;

@@ -10,6 +10,8 @@ use keywright_proto::credential::{
     self as proto, custody_service_server as custody, directory_service_server as directory,
 };
 use keywright_proto::identity::{self, exchange_service_server as exchange};
+use keywright_proto::lifecycle::notification_intake_service_server::NotificationIntakeService;
+use keywright_proto::lifecycle::{NotifyRequest, NotifyResponse};
 use keywright_runtime::failure::Failure;
 use keywright_runtime::keys::PublicKeys;
 use keywright_runtime::token::{Verified, Verifier};
@@ -318,5 +320,23 @@ impl intake::AuditIntakeService for Log {
         self.up()?;
         self.outcomes.lock().unwrap().extend(request.into_inner().outcomes);
         Ok(Response::new(audit::RecordOutcomesResponse {}))
+    }
+}
+
+/// What people are told.
+#[derive(Clone, Default)]
+pub struct Notices(Arc<Mutex<Vec<NotifyRequest>>>);
+
+impl Notices {
+    pub fn told(&self) -> Vec<NotifyRequest> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+#[tonic::async_trait]
+impl NotificationIntakeService for Notices {
+    async fn notify(&self, request: Request<NotifyRequest>) -> Result<Response<NotifyResponse>, Status> {
+        self.0.lock().unwrap().push(request.into_inner());
+        Ok(Response::new(NotifyResponse {}))
     }
 }

@@ -29,7 +29,7 @@ impl World {
         self.shown(id).await
     }
 
-    fn bind(&self, server: &Server, credential: &str) {
+    pub fn bind(&self, server: &Server, credential: &str) {
         let credential =
             ServerCredential { credential_id: credential.to_owned(), ..ServerCredential::default() };
         self.store.put_server(Server { credential: Some(credential), ..server.clone() });

@@ -16,6 +16,7 @@ mod causes;
 mod drafts;
 mod findings;
 mod fleet;
+mod heartbeats;
 mod proofs;
 mod refusals;
 mod saved;

@@ -1,6 +1,6 @@
 //! A probe with its doubles, and words for what the tests ask of it.
 
-use crate::doubles::{Log, Store};
+use crate::doubles::{Log, Notices, Store};
 use keywright_connectivity_probe::{MIGRATIONS, Parts, TargetRules, build};
 use keywright_domain::caller::{Caller, Principal, Role, ServiceName};
 use keywright_domain::clock::Clock;
@@ -13,6 +13,7 @@ use keywright_proto::credential as store;
 use keywright_proto::credential::custody_service_server::CustodyServiceServer;
 use keywright_proto::credential::directory_service_server::DirectoryServiceServer;
 use keywright_proto::identity::exchange_service_server::ExchangeServiceServer;
+use keywright_proto::lifecycle::notification_intake_service_server::NotificationIntakeServiceServer;
 use keywright_proto::probe as proto;
 use keywright_proto::probe::connectivity_test_service_client::ConnectivityTestServiceClient;
 use keywright_runtime::audit::{Audit, Guard};
@@ -35,6 +36,8 @@ pub const LIMIT: Duration = Duration::from_secs(20);
 pub struct World {
     pub store: Store,
     pub log: Log,
+    pub notices: Notices,
+    pub db: Db,
     pub tenant: TenantId,
     probe: Routes,
     _stop: DropGuard,
@@ -66,16 +69,21 @@ impl World {
         let intake =
             keywright_proto::audit::audit_intake_service_server::AuditIntakeServiceServer::new(log.clone());
         peers.set(ServiceName::Audit, peer(Routes::new(intake), None));
+        let notices = Notices::default();
+        let told = NotificationIntakeServiceServer::new(notices.clone());
+        peers.set(ServiceName::KeyLifecycle, peer(Routes::new(told), None));
         let audit = Audit::new(outbound.clone());
         let stop = CancellationToken::new();
+        let db = Db::open(&source, "probe", &MIGRATIONS, Clock::System).await.unwrap();
         let assembled = build(Parts {
-            db: Db::open(&source, "probe", &MIGRATIONS, Clock::System).await.unwrap(),
+            db: db.clone(),
             guard: Guard::new(Policy::shipped().unwrap(), audit.clone()),
             audit,
             outbound,
             idempotency: Idempotency::new(&[7; 32]),
             clock: Clock::System,
             rules: Arc::new(TargetRules { allow_loopback: true, ..TargetRules::default() }),
+            history: Duration::from_secs(86_400),
             stop: stop.clone(),
         })
         .unwrap();
@@ -83,7 +91,7 @@ impl World {
             tokio::spawn(task);
         }
         let tenant = TenantId::random().unwrap();
-        Self { store, log, tenant, probe: assembled.routes, _stop: stop.drop_guard(), dir }
+        Self { store, log, notices, db, tenant, probe: assembled.routes, _stop: stop.drop_guard(), dir }
     }
 
     /// Whether a file of the database holds this text.

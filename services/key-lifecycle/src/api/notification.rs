@@ -5,6 +5,7 @@ use crate::app::notify::accept_notice::{AcceptNotice, Said};
 use crate::app::notify::create_target::{Asked, CreateTarget};
 use crate::app::notify::delete_target::DeleteTarget;
 use crate::app::notify::read_targets::ReadTargets;
+use crate::app::notify::rotate_secret::RotateSecret;
 use crate::app::notify::test_target::TestTarget;
 use crate::model::{Delivery, DeliveryState, NotificationKind, Target};
 use keywright_domain::ids::TenantId;
@@ -21,6 +22,7 @@ pub struct Notifications {
     pub create: CreateTarget,
     pub read: ReadTargets,
     pub delete: DeleteTarget,
+    pub rotate: RotateSecret,
     pub test: TestTarget,
 }
 
@@ -69,6 +71,18 @@ impl NotificationService for Notifications {
         let caller = caller(&request)?;
         self.delete.run(&caller, &request.get_ref().target_id).await?;
         Ok(Response::new(proto::DeleteNotificationTargetResponse {}))
+    }
+
+    async fn rotate_notification_secret(
+        &self,
+        request: Request<proto::RotateNotificationSecretRequest>,
+    ) -> Result<Response<proto::RotateNotificationSecretResponse>, Status> {
+        let caller = caller(&request)?;
+        let (secret, until) = self.rotate.run(&caller, &request.get_ref().target_id).await?;
+        Ok(Response::new(proto::RotateNotificationSecretResponse {
+            secret: secret.expose_text().unwrap_or_default().to_owned(),
+            previous_until: optional(until),
+        }))
     }
 
     async fn test_notification_target(

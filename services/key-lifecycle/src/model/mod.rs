@@ -30,7 +30,7 @@ pub use krl::{Group, ListFile, ListState, Scope};
 pub use line_options::LineOptions;
 pub use management::Management;
 pub use notice::Notice;
-pub use notification::{Delivery, Recipient, Target, Untold};
+pub use notification::{Delivery, PreviousSecret, Recipient, Target, Untold};
 pub use offboarding::Offboarding;
 pub use overview::{DUE_SOON, Exposed, ExposureKind, Facts};
 pub use policy::{DriftAction, Effective, Level, OwnSettings, Policy, Settings, WEEKDAYS, Window};

@@ -17,6 +17,7 @@ pub struct Target {
     pub events: Vec<String>,
     pub salt: String,
     pub secret_check: String,
+    pub previous: Option<PreviousSecret>,
     pub created_at: Instant,
     pub created_by: String,
     /// Whether the tenant's own people added it, and not an operator.
@@ -27,6 +28,13 @@ pub struct Target {
     /// Its receiver said that it is gone.
     pub disabled: bool,
     pub deleted: bool,
+}
+
+/// The secret before the present one; until then it signs too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreviousSecret {
+    pub salt: String,
+    pub until: Instant,
 }
 
 impl Target {

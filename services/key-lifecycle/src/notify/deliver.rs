@@ -4,13 +4,14 @@
 //! nothing is given up that the log does not tell of.
 
 use super::message;
-use super::signature::{Keyring, sign};
+use super::signature::{Keyring, sign_with_each};
 use crate::adapters::mail::Mailer;
 use crate::adapters::webhook::{Endpoint, Post, Webhooks};
 use crate::model::{Delivery, DeliveryState, NotificationKind, Recipient, Target};
 use crate::store;
 use keywright_domain::caller::{Caller, ServiceName};
 use keywright_domain::clock::{Instant, fill_random};
+use keywright_domain::secret::Secret;
 use keywright_runtime::audit::{Audit, Entry};
 use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::{Db, Intent, Outcome};
@@ -129,15 +130,12 @@ impl Deliverer {
         let Ok(endpoint) = Endpoint::parse(&target.address) else {
             return Sent::Failed("its address cannot be read".to_owned());
         };
-        let Some((secret, check)) = self.keyring.derive(&target.id, &target.salt) else {
-            return Sent::Failed("its secret cannot be made".to_owned());
+        let secrets = match self.secrets(target, now) {
+            Ok(secrets) => secrets,
+            Err(why) => return Sent::Failed(why.to_owned()),
         };
-        if check != target.secret_check {
-            let why = "the installation's notification key is another now: remove the target and add it anew";
-            return Sent::Failed(why.to_owned());
-        }
         let body = message::webhook(delivery);
-        let signature = sign(&secret, delivery.id.as_str(), now, &body);
+        let signature = sign_with_each(&secrets, delivery.id.as_str(), now, &body);
         let post = Post { id: delivery.id.as_str(), timestamp: now.secs(), signature: &signature, body };
         match self.webhooks.post(&endpoint, post).await {
             Ok(200..=299) => Sent::Accepted,
@@ -146,6 +144,20 @@ impl Deliverer {
             Ok(status) => Sent::Failed(format!("the receiver answered {status}")),
             Err(error) => Sent::Failed(error.to_owned()),
         }
+    }
+
+    /// What signs: the target's secret and, for a day, the one before it.
+    fn secrets(&self, target: &Target, now: Instant) -> Result<Vec<Secret>, &'static str> {
+        let derive = |salt: &str| self.keyring.derive(&target.id, salt).ok_or("its secret cannot be made");
+        let (secret, check) = derive(&target.salt)?;
+        if check != target.secret_check {
+            return Err("the installation's notification key is another now: rotate the target's secret");
+        }
+        let mut secrets = vec![secret];
+        if let Some(previous) = target.previous.as_ref().filter(|previous| now < previous.until) {
+            secrets.push(derive(&previous.salt)?.0);
+        }
+        Ok(secrets)
     }
 
     async fn record(

@@ -84,6 +84,11 @@ const EVENTS: &[Event] = &[
         "The server holds other keys than those that Keywright put there.",
     ),
     event(
+        "server.state_changed",
+        "A server's connectivity changed",
+        "A test with the server's bound credential ended otherwise than the one before. See the server's state changes for both.",
+    ),
+    event(
         "invitation.created",
         "An operator invited somebody into your tenant",
         "Whoever has the invitation can become an owner of the tenant. If that is not expected, withdraw it and ask your operator.",

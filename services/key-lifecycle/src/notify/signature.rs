@@ -49,7 +49,13 @@ pub fn shown(secret: &Secret) -> Secret {
     Secret::from_text(format!("whsec_{}", BASE64.encode(secret.expose())))
 }
 
-/// `webhook-signature`: over the id, the timestamp in seconds and the body.
+/// `webhook-signature`: one of each secret, in their order.
+pub fn sign_with_each(secrets: &[Secret], id: &str, at: Instant, body: &[u8]) -> String {
+    let signatures: Vec<String> = secrets.iter().map(|secret| sign(secret, id, at, body)).collect();
+    signatures.join(" ")
+}
+
+/// Over the id, the timestamp in seconds and the body.
 pub fn sign(secret: &Secret, id: &str, at: Instant, body: &[u8]) -> String {
     let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, secret.expose()));
     context.update(format!("{id}.{}.", at.secs()).as_bytes());

@@ -1,7 +1,7 @@
 //! Whom to tell.
 
 use super::{Connection, list, read_list};
-use crate::model::Target;
+use crate::model::{PreviousSecret, Target};
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::{NotificationTargetId, TenantId};
 use keywright_runtime::page::Page;
@@ -36,8 +36,8 @@ pub async fn insert(tx: &mut Tx, target: &Target) -> Result<(), Error> {
 /// Also one that was deleted: what it still has to get is sent to it.
 pub async fn find(conn: &mut Connection, id: &NotificationTargetId) -> Result<Option<Target>, Error> {
     let row = sqlx::query(
-        "SELECT id, tenant_id, kind, address, events, salt, secret_check, created_at, created_by, own_at,
-                last_delivered_at, failing_since, last_error, disabled_at, deleted_at
+        "SELECT id, tenant_id, kind, address, events, salt, secret_check, previous_salt, previous_until, created_at,
+                created_by, own_at, last_delivered_at, failing_since, last_error, disabled_at, deleted_at
            FROM notification_target WHERE id = $1",
     )
     .bind(id.as_str())
@@ -49,8 +49,8 @@ pub async fn find(conn: &mut Connection, id: &NotificationTargetId) -> Result<Op
 /// A tenant's, or the platform's.
 pub async fn of(conn: &mut Connection, tenant: Option<&TenantId>) -> Result<Vec<Target>, Error> {
     let rows = sqlx::query(
-        "SELECT id, tenant_id, kind, address, events, salt, secret_check, created_at, created_by, own_at,
-                last_delivered_at, failing_since, last_error, disabled_at, deleted_at
+        "SELECT id, tenant_id, kind, address, events, salt, secret_check, previous_salt, previous_until, created_at,
+                created_by, own_at, last_delivered_at, failing_since, last_error, disabled_at, deleted_at
            FROM notification_target WHERE tenant_id = $1 AND deleted_at IS NULL ORDER BY created_at, id",
     )
     .bind(owner(tenant))
@@ -67,8 +67,8 @@ pub async fn page(
 ) -> Result<Vec<Target>, Error> {
     let (before, id) = page.key();
     let rows = sqlx::query(
-        "SELECT id, tenant_id, kind, address, events, salt, secret_check, created_at, created_by, own_at,
-                last_delivered_at, failing_since, last_error, disabled_at, deleted_at
+        "SELECT id, tenant_id, kind, address, events, salt, secret_check, previous_salt, previous_until, created_at,
+                created_by, own_at, last_delivered_at, failing_since, last_error, disabled_at, deleted_at
            FROM notification_target
           WHERE (tenant_id = $1 OR $1 = '') AND deleted_at IS NULL
             AND (created_at < $2 OR (created_at = $2 AND id < $3))
@@ -81,6 +81,28 @@ pub async fn page(
     .fetch_all(conn)
     .await?;
     rows.iter().map(target).collect()
+}
+
+/// A secret that was the previous one before is dropped.
+pub async fn rotate_secret(
+    tx: &mut Tx,
+    id: &NotificationTargetId,
+    salt: &str,
+    check: &str,
+    previous: Option<&PreviousSecret>,
+) -> Result<(), Error> {
+    sqlx::query(
+        "UPDATE notification_target
+            SET salt = $2, secret_check = $3, previous_salt = $4, previous_until = $5 WHERE id = $1",
+    )
+    .bind(id.as_str())
+    .bind(salt)
+    .bind(check)
+    .bind(previous.map(|previous| previous.salt.as_str()))
+    .bind(previous.map(|previous| previous.until.micros()))
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
 
 /// It is listed no more and gets nothing new; the row goes with its last message.
@@ -161,6 +183,7 @@ pub async fn purge(tx: &mut Tx) -> Result<(), Error> {
 
 fn target(row: &AnyRow) -> Result<Target, Error> {
     let tenant: String = row.text("tenant_id")?;
+    let (salt, until) = (row.opt_text::<String>("previous_salt")?, row.opt_int::<Instant>("previous_until")?);
     Ok(Target {
         id: row.text("id")?,
         tenant: TenantId::parse(&tenant).ok(),
@@ -169,6 +192,7 @@ fn target(row: &AnyRow) -> Result<Target, Error> {
         events: read_list(row, "events")?,
         salt: row.text("salt")?,
         secret_check: row.text("secret_check")?,
+        previous: salt.zip(until).map(|(salt, until)| PreviousSecret { salt, until }),
         created_at: row.int("created_at")?,
         created_by: row.text("created_by")?,
         own: row.opt_int::<i64>("own_at")?.is_some(),

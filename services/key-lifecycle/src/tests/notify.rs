@@ -12,6 +12,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+mod secrets;
+
 /// What a receiver does with everything it gets.
 #[derive(Debug, Clone, Copy)]
 enum Manner {
@@ -138,6 +140,14 @@ impl World {
         let asked = proto::TestNotificationTargetRequest { target_id: target.to_owned() };
         let answered = answer(self.notifications(caller).test_notification_target(asked).await);
         answered.map(|answer| answer.delivery.unwrap()).map_err(|failure| failure.reason)
+    }
+
+    /// The secret, and the second until which the one before it signs too.
+    async fn rotate_secret(&self, caller: &Caller, target: &str) -> Result<(String, Option<i64>), Reason> {
+        let asked = proto::RotateNotificationSecretRequest { target_id: target.to_owned() };
+        let answered = answer(self.notifications(caller).rotate_notification_secret(asked).await);
+        let rotated = answered.map_err(|failure| failure.reason)?;
+        Ok((rotated.secret, rotated.previous_until.map(|until| until.seconds)))
     }
 
     async fn remove(&self, caller: &Caller, target: &str) -> Result<(), Reason> {
@@ -321,6 +331,7 @@ async fn another_tenants_targets_do_not_exist() {
     for (caller, target) in [(&stranger, &own), (&stranger, &platform), (&world.owner, &platform)] {
         assert_eq!(world.remove(caller, target).await, Err(Reason::TargetNotFound));
         assert_eq!(world.test_target(caller, target).await.unwrap_err(), Reason::TargetNotFound);
+        assert_eq!(world.rotate_secret(caller, target).await, Err(Reason::TargetNotFound));
         let asked =
             proto::ListNotificationDeliveriesRequest { target_id: target.clone(), ..Default::default() };
         let refused = world.notifications(caller).list_notification_deliveries(asked).await;
@@ -339,6 +350,7 @@ async fn another_tenants_targets_do_not_exist() {
         let refused = world.notifications(&caller).create_notification_target(foreign.clone()).await;
         assert_eq!(reason(refused), Reason::PermissionDenied);
         assert_eq!(world.remove(&caller, &own).await, Err(Reason::PermissionDenied));
+        assert_eq!(world.rotate_secret(&caller, &own).await, Err(Reason::PermissionDenied));
     }
     let mine = webhook("", &receiver.url, &[]);
     assert_eq!(
@@ -387,6 +399,7 @@ async fn a_removed_target_gets_nothing_more() {
     world.notifier.settle().await;
     world.remove(&world.owner, &id).await.unwrap();
     assert_eq!(world.remove(&world.owner, &id).await, Err(Reason::TargetNotFound));
+    assert_eq!(world.rotate_secret(&world.owner, &id).await, Err(Reason::TargetNotFound));
     world.pass(Duration::from_secs(3600));
     world.notifier.settle().await;
     assert_eq!(receiver.got().len(), 1);

@@ -15,6 +15,7 @@ pub mod failure;
 pub mod idempotency;
 pub mod keys;
 pub mod metrics;
+pub mod notices;
 pub mod page;
 pub mod peer;
 pub mod quota;

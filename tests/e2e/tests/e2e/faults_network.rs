@@ -36,8 +36,8 @@ async fn a_revocation_whose_connections_are_cut_is_proven_in_the_end() {
 /// For `tests/run --full` alone.
 mod whole_matrix {
     use super::{
-        FURTHER_HOST, Fault, Harm, Met, REVOCATION, ROTATION, Sshd, add_host, assert_every_stage_was_met, faults,
-        revoke, rotate,
+        FURTHER_HOST, Fault, Harm, Met, REVOCATION, ROTATION, Sshd, add_host, assert_every_stage_was_met,
+        faults, revoke, rotate,
     };
 
     /// What waits for stalled connections waits beside others. What was met is judged together: a part alone need not

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 const ROUTE: &str = "/api/fleet/connectivity-tests";
 
 /// A saved credential for the user `deploy` of the host.
-async fn credential(world: &World, host: &TestHost) -> (String, KeyPair) {
+pub async fn credential(world: &World, host: &TestHost) -> (String, KeyPair) {
     let key = keygen(KeyType::Ed25519, "").await.unwrap();
     host.add_user("deploy");
     host.write_authorized_keys("deploy", format!("{}\n", key.public_line()));
@@ -23,13 +23,13 @@ async fn credential(world: &World, host: &TestHost) -> (String, KeyPair) {
 }
 
 /// A server at this address with the host's keys.
-async fn at(world: &World, name: &str, host: &TestHost, port: u16, labels: Value) -> String {
+pub async fn at(world: &World, name: &str, host: &TestHost, port: u16, labels: Value) -> String {
     let body = json!({"tenantId": world.tenant, "name": name, "host": host.address(), "port": port,
         "hostKeys": host.host_keys(), "labels": labels});
     text(&world.keywright.post("/api/servers", body).await.success(), "/id")
 }
 
-async fn bind(world: &World, server: &str, credential: &str) {
+pub async fn bind(world: &World, server: &str, credential: &str) {
     let body = json!({"credentialId": credential, "skipTest": true});
     world.keywright.post(&format!("/api/servers/{server}/credentials"), body).await.success();
 }

@@ -53,6 +53,7 @@ mod faults_server;
 mod fleet;
 mod gate_races;
 mod grace;
+mod heartbeats;
 mod host_editor;
 mod hostile_input;
 mod idempotency;

@@ -53,12 +53,19 @@ async fn the_owner_hears_of_an_operators_invitation_or_there_is_none() {
     assert_eq!(invite(&keywright, &tenant).await.reason(), "POLICY_FORBIDS", "nothing was seen to arrive");
     let tested = keywright.cli_as(Some(&token), &["notify", "test", &target], b"").await.success();
     assert!(tested.contains("DELIVERED"), "{tested}");
+    let rotated =
+        keywright.cli_as(Some(&token), &["notify", "rotate-secret", &target, "-o", "json"], b"").await;
+    let rotated: Value = serde_json::from_str(&rotated.success()).unwrap();
 
     let invited = invite(&keywright, &tenant).await.success();
     let told = receiver.waits_for(|got| got["body"]["type"] == "invitation.created").await;
     assert_eq!(told["verified"], true, "{told}");
     assert_eq!(told["body"]["data"]["subject"], invited["id"], "{told}");
     assert_eq!(told["body"]["data"]["details"]["email"], "mallory@example.com", "{told}");
+    // That was by the secret before; the new one verifies too.
+    receiver.knows(&text(&rotated, "/secret"));
+    assert_eq!(test(&ada, &target).await["state"], "delivered");
+    assert_eq!(receiver.got().last().unwrap()["verified"], true);
     let sent = keywright.cli_as(Some(&token), &["notify", "deliveries", &target], b"").await.success();
     assert!(sent.contains("invitation.created") && !sent.contains("whsec_"), "{sent}");
     let listed = keywright.cli_as(Some(&token), &["notify", "list"], b"").await.success();

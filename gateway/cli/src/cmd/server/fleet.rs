@@ -129,7 +129,7 @@ pub enum Status {
 }
 
 /// As the API writes it.
-fn wire(value: Option<impl ValueEnum>) -> Option<String> {
+pub fn wire(value: Option<impl ValueEnum>) -> Option<String> {
     value.and_then(|value| value.to_possible_value()).map(|value| value.get_name().to_owned())
 }
 

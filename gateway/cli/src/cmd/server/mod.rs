@@ -3,6 +3,7 @@
 mod bind;
 mod delete;
 mod fleet;
+mod heartbeat;
 mod host_key;
 mod import;
 mod keys;
@@ -65,6 +66,9 @@ pub enum Command {
     /// Tests of many servers: list, show, follow, cancel; begun by `test --all`
     #[command(subcommand)]
     FleetTest(fleet::Command),
+    /// Tests that repeat: how servers are, what is down, and how that changed
+    #[command(subcommand)]
+    Heartbeat(heartbeat::Command),
     /// List a server's tests, newest first
     TestList(test::TestList),
     /// Host keys: look, approve, re-pin, remove
@@ -116,6 +120,7 @@ pub async fn run(command: Command, app: &App<'_>) -> Result<()> {
         Command::Keys(command) => command.run(app).await,
         Command::Test(command) => command.run(app).await,
         Command::FleetTest(command) => fleet::run(command, app).await,
+        Command::Heartbeat(command) => heartbeat::run(command, app).await,
         Command::TestList(command) => command.run(app).await,
         Command::HostKey(command) => host_key::run(command, app).await,
         Command::CredentialCreate(command) => command.run(app).await,

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{count, rotation, table, titled};
+use super::{count, rotation, said, table, titled};
 use crate::fields::{flag, list as items_of, number, text, texts, time, word};
 use crate::output::{Block, facts};
 
@@ -87,7 +87,7 @@ pub fn uses(uses: &[Value]) -> Block {
 
 /// Empty for whoever may not know.
 fn download(access: &Value) -> String {
-    Some(word(access, "/download")).filter(|word| word != "UNSPECIFIED").unwrap_or_default()
+    said(access, "/download")
 }
 
 fn key(access: &Value) -> String {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{count, table, titled};
+use super::{count, said, table, titled};
 use crate::fields::{list as items_of, number, text, time, word};
 use crate::output::{Block, facts};
 
@@ -71,16 +71,12 @@ pub fn one(test: &Value) -> Vec<Block> {
 pub fn targets(items: &[Value]) -> Block {
     let header = &["SERVER", "NAME", "HOST", "STATE", "STATUS", "CHECK", "REASON", "MESSAGE", "TEST"];
     table(header, items, |target| {
-        let status = match word(target, "/status").as_str() {
-            "UNSPECIFIED" => String::new(),
-            status => status.to_owned(),
-        };
         vec![
             text(target, "/serverId").into(),
             text(target, "/serverName").into(),
             format!("{} port {}", text(target, "/host"), number(target, "/port")),
             word(target, "/state"),
-            status,
+            said(target, "/status"),
             text(target, "/failedCheck").into(),
             text(target, "/reason").into(),
             text(target, "/message").into(),

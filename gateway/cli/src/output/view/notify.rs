@@ -35,6 +35,14 @@ pub fn created(answer: &Value) -> Vec<Block> {
     ])]
 }
 
+/// Another secret of a target: this once.
+pub fn rotated(answer: &Value) -> Vec<Block> {
+    vec![facts([
+        ("Secret", text(answer, "/secret").into()),
+        ("Previous until", time(answer, "/previousUntil")),
+    ])]
+}
+
 pub fn deliveries(items: &[Value]) -> Block {
     let header = &["ID", "EVENT", "STATE", "TRIES", "WRITTEN", "DELIVERED", "NEXT TRY", "WHY"];
     table(header, items, |item| {

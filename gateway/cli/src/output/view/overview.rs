@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{access, count, grid, table, titled, yes_no};
+use super::{access, count, grid, said, table, titled, yes_no};
 use crate::fields::{flag, list as items_of, number, text, time, word};
 use crate::output::{Block, facts};
 
@@ -112,11 +112,6 @@ pub fn exposures(items: &[Value]) -> Block {
             text(item, "/tenantId").into(),
         ]
     })
-}
-
-/// Empty where there is no access to say it of.
-fn said(value: &Value, pointer: &str) -> String {
-    Some(word(value, pointer)).filter(|word| word != "UNSPECIFIED").unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::spoken;
 use crate::cmd::policy::NAMES;
 use crate::fields::{text, texts, time};
 use crate::output::{Block, facts, grid};
@@ -40,16 +41,6 @@ fn shown(name: &str, value: Option<&Value>) -> String {
         (_, Some(Value::String(word))) => word.clone(),
         (_, Some(other)) => other.to_string(),
     }
-}
-
-/// As it is typed: in the largest unit that leaves no rest.
-fn spoken(span: &str) -> String {
-    let Some(seconds) = span.strip_suffix('s').and_then(|number| number.parse::<u64>().ok()) else {
-        return span.to_owned();
-    };
-    let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
-    let unit = units.into_iter().find(|(size, _)| seconds > 0 && seconds % size == 0);
-    unit.map_or_else(|| format!("{seconds}s"), |(size, unit)| format!("{}{unit}", seconds / size))
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //! people was written; where nobody would get one, there is no invitation. Otherwise an operator could invite himself
 //! and download its keys unseen.
 
-use crate::adapters::notices::{News, Notices};
 use crate::app::tenants::open;
 use crate::store::{invitation, invitation::Invitation, oidc, token};
 use aws_lc_rs::digest::{SHA256, digest};
@@ -16,6 +15,7 @@ use keywright_domain::reason::Reason;
 use keywright_domain::secret::Secret;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
+use keywright_runtime::notices::{News, Notices};
 use keywright_storage::{Db, Intent, Outcome, Tx};
 use std::time::Duration;
 
@@ -111,8 +111,9 @@ impl Invite {
         ];
         let details = details.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let subject = invitation.id.as_str();
+        let tenant = &invitation.tenant;
         self.notices
-            .tell(News { event: "invitation.created", tenant: &invitation.tenant, subject, details })
+            .tell(News { event: "invitation.created", tenant, subject, dedup: subject, details })
             .await
     }
 

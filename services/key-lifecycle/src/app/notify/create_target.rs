@@ -77,6 +77,7 @@ impl CreateTarget {
             events,
             salt,
             secret_check,
+            previous: None,
             created_at: self.db.now().await?,
             created_by: caller.principal.id.clone(),
             last_delivered_at: None,

@@ -1,9 +1,10 @@
-//! Who is told of what: targets, tests of them, what was sent to them; and notices of other services.
+//! Who is told of what: targets, their secrets, tests of them, what was sent to them; and notices of other services.
 
 pub mod accept_notice;
 pub mod create_target;
 pub mod delete_target;
 pub mod read_targets;
+pub mod rotate_secret;
 pub mod test_target;
 
 use crate::model::Target;

@@ -1,11 +1,11 @@
-//! key-lifecycle: what a tenant's people are to be told.
+//! What a tenant's people are to be told, for key-lifecycle, which tells them.
 
+use crate::clients::Outbound;
+use crate::failure::Failure;
 use keywright_domain::caller::ServiceName;
 use keywright_domain::ids::TenantId;
 use keywright_proto::lifecycle::NotifyRequest;
 use keywright_proto::lifecycle::notification_intake_service_client::NotificationIntakeServiceClient;
-use keywright_runtime::clients::Outbound;
-use keywright_runtime::failure::Failure;
 use std::collections::BTreeMap;
 
 #[derive(Clone)]
@@ -18,8 +18,10 @@ pub struct Notices {
 pub struct News<'a> {
     pub event: &'static str,
     pub tenant: &'a TenantId,
-    /// The id it is about; told once.
+    /// The id it is about.
     pub subject: &'a str,
+    /// What has the same is told once.
+    pub dedup: &'a str,
     pub details: BTreeMap<String, String>,
 }
 
@@ -34,7 +36,7 @@ impl Notices {
             event: news.event.to_owned(),
             tenant_id: news.tenant.to_string(),
             subject: news.subject.to_owned(),
-            dedup_id: news.subject.to_owned(),
+            dedup_id: news.dedup.to_owned(),
             details: news.details,
         };
         let request = self.outbound.own_request(ServiceName::KeyLifecycle, None, message)?;
