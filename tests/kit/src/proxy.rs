@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::error::{During, KitError};
@@ -18,7 +19,8 @@ use crate::error::{During, KitError};
 pub enum Harm {
     /// Both ends see it closed.
     Cut,
-    /// Nothing passes any more, in either direction; nobody is told.
+    /// Nothing passes any more, in either direction, and nobody is told; once it heals, both ends see it closed. Otherwise
+    /// a server that allows few who are not logged in (Dropbear: five from one address) would soon take nobody.
     Stall,
 }
 
@@ -98,6 +100,7 @@ struct Plan {
 pub struct Proxy {
     address: SocketAddr,
     plan: Arc<Mutex<Plan>>,
+    healed: Arc<Notify>,
     accepting: JoinHandle<()>,
 }
 
@@ -106,15 +109,15 @@ impl Proxy {
     pub async fn before(port: u16) -> Result<Self, KitError> {
         let listener = TcpListener::bind("127.0.0.1:0").await.during("listening for a proxy")?;
         let address = listener.local_addr().during("listening for a proxy")?;
-        let plan: Arc<Mutex<Plan>> = Arc::default();
-        let shared = Arc::clone(&plan);
+        let (plan, healed): (Arc<Mutex<Plan>>, Arc<Notify>) = Default::default();
+        let (shared, ends_stalls) = (Arc::clone(&plan), Arc::clone(&healed));
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let fault = next(&shared);
-                tokio::spawn(pass(client, port, fault, Arc::clone(&shared)));
+                tokio::spawn(pass(client, port, fault, Arc::clone(&shared), Arc::clone(&ends_stalls)));
             }
         });
-        Ok(Self { address, plan, accepting })
+        Ok(Self { address, plan, healed, accepting })
     }
 
     pub fn port(&self) -> u16 {
@@ -128,6 +131,7 @@ impl Proxy {
 
     /// Everything passes again; whether the fault has hurt a connection, at its stage.
     pub fn heals(&self) -> bool {
+        self.healed.notify_waiters();
         std::mem::take(&mut *lock(&self.plan)).met
     }
 }
@@ -155,7 +159,13 @@ fn next(plan: &Mutex<Plan>) -> Option<Fault> {
     }
 }
 
-async fn pass(mut client: TcpStream, port: u16, fault: Option<Fault>, plan: Arc<Mutex<Plan>>) {
+async fn pass(
+    mut client: TcpStream,
+    port: u16,
+    fault: Option<Fault>,
+    plan: Arc<Mutex<Plan>>,
+    healed: Arc<Notify>,
+) {
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
     if client.set_nodelay(true).is_err() || server.set_nodelay(true).is_err() {
         return;
@@ -169,7 +179,7 @@ async fn pass(mut client: TcpStream, port: u16, fault: Option<Fault>, plan: Arc<
     }
     lock(&plan).met = true;
     if fault.harm == Harm::Stall {
-        std::future::pending::<()>().await;
+        healed.notified().await;
     }
 }
 

@@ -109,11 +109,11 @@ pub async fn rounds(conn: &mut Connection) -> Result<i64, Error> {
 
 /// With its targets.
 pub async fn delete(tx: &mut Tx, id: &FleetTestId) -> Result<(), Error> {
-    for statement in
-        ["DELETE FROM fleet_target WHERE fleet_test_id = $1", "DELETE FROM fleet_test WHERE id = $1"]
-    {
-        sqlx::query(statement).bind(id.as_str()).execute(tx.conn()).await?;
-    }
+    sqlx::query("DELETE FROM fleet_target WHERE fleet_test_id = $1")
+        .bind(id.as_str())
+        .execute(tx.conn())
+        .await?;
+    sqlx::query("DELETE FROM fleet_test WHERE id = $1").bind(id.as_str()).execute(tx.conn()).await?;
     Ok(())
 }
 
