@@ -39,7 +39,7 @@ use crate::recovery::{Rounds, Settler};
 use crate::refusals::Refusals;
 use crate::release::Releaser;
 use crate::revocation::Revoker;
-use crate::rotation::{Converger, Drive};
+use crate::rotation::{Ahead, Converger, Drive};
 use crate::schedule::Scheduler;
 use crate::worker::Worker;
 use keywright_domain::clock::{Clock, NoRandomness};
@@ -164,6 +164,7 @@ pub(crate) fn assemble(
         refusals: refusals.clone(),
         custody: custody.clone(),
         converger: converger.clone(),
+        ahead: Ahead::default(),
     };
     let revoker = Revoker {
         db: db.clone(),

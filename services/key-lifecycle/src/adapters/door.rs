@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long a session and what it saw of the host may serve further operations.
-const LASTS: Duration = Duration::from_secs(10);
+pub const LASTS: Duration = Duration::from_secs(10);
 
 /// A server and the work under which it is entered.
 #[derive(Debug, Clone)]

@@ -61,6 +61,9 @@ pub trait Hosts: Send + Sync {
     /// The account is there and an access may use it; created where asked.
     async fn account(&self, door: &Door, account: &AccountName, create: bool) -> Result<(), Failure>;
 
+    /// Logs in and sees the account's files, for an edit that follows at once. Fails where there is no login.
+    async fn look_ahead(&self, door: &Door, account: &AccountName) -> Result<(), Failure>;
+
     async fn converge(
         &self,
         door: &Door,
@@ -156,6 +159,22 @@ impl Hosts for SshHosts {
                 "There is no way to act as the account on the server.",
             ));
         }
+        Ok(())
+    }
+
+    async fn look_ahead(&self, door: &Door, account: &AccountName) -> Result<(), Failure> {
+        let mut inside = self.enter(door).await?;
+        // What it cannot see, the edit meets again and tells.
+        let seen = tokio::time::timeout(LONGEST_EDIT, self.host(&inside).see(account)).await;
+        match seen {
+            Ok(Ok(seen)) => inside.seen = Some((account.clone(), seen)),
+            Ok(Err(HostFailure::Connection(_))) | Err(_) => {
+                inside.session.close().await;
+                return Ok(());
+            }
+            Ok(Err(_)) => {}
+        }
+        door.leave(inside).await;
         Ok(())
     }
 

@@ -4,14 +4,14 @@
 //! everything that ran forward has been recorded.
 
 use super::Converger;
-use super::doors::Doors;
+use super::doors::{Ahead, Doors};
 use super::plan::{self, Next};
 use crate::adapters::credential_store::CredentialStore;
 use crate::adapters::door::Door;
 use crate::adapters::probe::Probe;
 use crate::custody::Custody;
 use crate::held::refuse_if_lost;
-use crate::model::{Access, Rotation, RotationState, Step, StepName, Version};
+use crate::model::{Access, Rotation, RotationKind, RotationState, Step, StepName, Version};
 use crate::refusals::Refusals;
 use crate::store;
 use futures_util::future::BoxFuture;
@@ -41,6 +41,7 @@ pub struct Drive {
     pub refusals: Refusals,
     pub custody: Custody,
     pub converger: Converger,
+    pub ahead: Ahead,
 }
 
 /// A rotation as it is recorded at one moment.
@@ -87,7 +88,7 @@ impl Drive {
     /// As far as it goes now. ACCESS_REVOKED: a revocation won. REVISION_MISMATCH: another process has taken it over.
     #[instrument(skip_all, fields(rotation = %id))]
     pub async fn run(&self, id: &RotationId, lease: Option<&Lease>) -> Result<(), Failure> {
-        let (mut running, doors) = (Running::new(), Arc::default());
+        let (mut running, doors) = (Running::new(), self.ahead.take(id));
         let result = self.all_at_once(id, lease, &mut running, &doors).await;
         // What has begun comes to its record, whatever became of the others.
         while running.next().await.is_some() {}
@@ -154,9 +155,9 @@ impl Drive {
         }
     }
 
-    /// The next step alone; false when nothing is due.
+    /// The next step alone; false when nothing is due. What it opened ahead is for a run that follows in this process.
     pub async fn once(&self, id: &RotationId, lease: Option<&Lease>) -> Result<bool, Failure> {
-        let doors = Arc::default();
+        let doors = self.ahead.take(id);
         let Some(task) = self.load(id, lease, &doors).await? else { return Ok(false) };
         let done = match plan::next(&task.rotation, &task.steps, task.now) {
             Next::Run(steps) => match steps.first() {
@@ -169,7 +170,7 @@ impl Drive {
             },
             other => self.alone(&task, &other).await,
         };
-        doors.close().await;
+        self.ahead.leave(id, doors);
         done
     }
 
@@ -227,7 +228,18 @@ impl Drive {
         }
     }
 
+    /// While a key is made, the first hosts are entered that it goes to: an account that has keys of ours is there.
+    fn look_ahead(&self, task: &Task) {
+        let next = task.steps.iter().filter(|step| step.name == StepName::Install && !step.is_done());
+        for server in next.filter_map(|step| step.server.as_ref()).take(AT_ONCE) {
+            task.doors.open_ahead(&self.converger, server, &task.access, task.work());
+        }
+    }
+
     async fn step(&self, task: &Task, step: &Step) -> Result<(), Failure> {
+        if step.name == StepName::Generate && task.rotation.kind == RotationKind::Rotate {
+            self.look_ahead(task);
+        }
         let started = self.db.serialized(|| self.started(task, step)).await?;
         let (intent, result) = match self.intend(task, step).await {
             Ok(intent) => (intent, self.perform(task, &started).await),

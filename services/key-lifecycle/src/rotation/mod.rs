@@ -15,6 +15,7 @@ pub mod told;
 mod undo;
 
 pub use desired::Converger;
+pub use doors::Ahead;
 pub use drive::Drive;
 pub use undo::turn_back;
 

@@ -142,6 +142,11 @@ impl Hosts for Range {
         Ok(())
     }
 
+    /// There is nothing to see before an edit.
+    async fn look_ahead(&self, _door: &Door, _account: &AccountName) -> Result<(), Failure> {
+        Ok(())
+    }
+
     async fn converge(
         &self,
         door: &Door,

@@ -67,7 +67,7 @@ pub struct Converged {
     files: HashMap<String, KeysFileContent>,
 }
 
-/// Host and account as an edit left them, for one that follows at once in the same session.
+/// Host and account as a look or an edit left them, for an edit that follows at once in the same session.
 #[derive(Debug)]
 pub struct Seen {
     facts: Facts,
@@ -95,6 +95,12 @@ impl Host<'_> {
         wanted: &DesiredKeys,
     ) -> Result<Converged, HostFailure> {
         self.converge_from(account, wanted, None).await
+    }
+
+    /// What an edit that follows at once can begin with.
+    pub async fn see(&self, account: &AccountName) -> Result<Seen, HostFailure> {
+        let (facts, files) = self.look(account, None).await?;
+        Ok(Seen { facts, files })
     }
 
     /// The same without a look, where the edit itself compares what was seen with what is there.
