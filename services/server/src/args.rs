@@ -137,7 +137,7 @@ pub struct Settings {
     pub key_scan_interval: u64,
 
     /// How long results of connectivity tests and changes of servers' states are kept, in days; the newest test of each
-    /// server is kept for good.
+    /// server with its bound credential is kept for good.
     #[arg(
         long,
         global = true,
