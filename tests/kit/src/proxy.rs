@@ -129,6 +129,11 @@ impl Proxy {
         *lock(&self.plan) = Plan { fault: Some(fault), met: false };
     }
 
+    /// Whether the fault has hurt a connection, at its stage.
+    pub fn is_met(&self) -> bool {
+        lock(&self.plan).met
+    }
+
     /// Everything passes again; whether the fault has hurt a connection, at its stage.
     pub fn heals(&self) -> bool {
         self.healed.notify_waiters();

@@ -77,6 +77,9 @@ async fn table_of_what_a_server_is_told() {
         "  PasswordAuthentication yes",
         "Match User forced",
         "  ForceCommand internal-sftp",
+        // Nothing is in there.
+        "Match User chrooted",
+        "  ChrootDirectory /var/spool",
         "Match User keyless",
         "  PubkeyAuthentication no",
         "  PasswordAuthentication yes",
@@ -87,6 +90,7 @@ async fn table_of_what_a_server_is_told() {
         ("denied", "authentication", "AUTHENTICATION_REJECTED"),
         ("factors", "authentication", "MORE_FACTORS_REQUIRED"),
         ("forced", "session", "FORCED_COMMAND"),
+        ("chrooted", "session", "SESSION_REFUSED"),
         ("keyless", "authentication", "AUTHENTICATION_REJECTED"),
     ] {
         scene.host.add_user(user);

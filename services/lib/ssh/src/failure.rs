@@ -184,7 +184,7 @@ impl FailureCode {
             Self::SessionRefused => (
                 "SESSION_REFUSED",
                 "The login works, but the server opens no session for commands.",
-                "Check MaxSessions, the account's shell and home directory, and the server's SSH log.",
+                "Check MaxSessions, the account's shell and home directory (also within a ChrootDirectory), and the server's SSH log.",
             ),
             Self::RuntimeUnreadable => (
                 "RUNTIME_UNREADABLE",

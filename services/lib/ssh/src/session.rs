@@ -220,7 +220,17 @@ fn verdict(output: &ExecOutput) -> Option<FailureCode> {
     if says_so || silent_failure || output.status == Some(SSHD_NOLOGIN_STATUS) {
         return Some(FailureCode::Nologin);
     }
+    if starts_no_shell(output) {
+        return Some(FailureCode::SessionRefused);
+    }
     Some(FailureCode::ForcedCommand)
+}
+
+/// In a changed root that lacks the account's shell, sshd cannot start it and says so, in the words of the C library.
+fn starts_no_shell(output: &ExecOutput) -> bool {
+    let last = output.stderr.trim_ascii_end().rsplit(|&b| b == b'\n').next().unwrap_or_default();
+    let says_so = last.starts_with(b"/") && last.ends_with(b": No such file or directory");
+    says_so && output.status == Some(1) && output.stdout.is_empty()
 }
 
 #[cfg(test)]
@@ -242,6 +252,12 @@ mod tests {
         );
         assert_eq!(verdict(&said(1, "")), Some(FailureCode::Nologin));
         assert_eq!(verdict(&said(254, "")), Some(FailureCode::Nologin));
+        let rootless = b"/bin/sh: No such file or directory\n".to_vec();
+        let rootless = ExecOutput { status: Some(1), stderr: rootless, ..ExecOutput::default() };
+        assert_eq!(verdict(&rootless), Some(FailureCode::SessionRefused));
+        let not_found = b"sh: 1: menu: not found\n".to_vec();
+        let not_found = ExecOutput { status: Some(127), stderr: not_found, ..ExecOutput::default() };
+        assert_eq!(verdict(&not_found), Some(FailureCode::ForcedCommand));
         let late = ExecOutput { timed_out: true, ..ExecOutput::default() };
         assert_eq!(verdict(&late), Some(FailureCode::SessionRefused));
     }

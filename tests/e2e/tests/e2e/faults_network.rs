@@ -1,6 +1,6 @@
 //! The connection to the host breaks, at every stage of every connection that a piece of work makes. A rotation: before the
 //! promotion that may cost the rotation, and never the key; after it, nothing. A further host: it gets the key, or nothing
-//! of ours. A revocation: it is proven in the end.
+//! of ours. A revocation: it is proven in the end. And the server is killed while a login waits for its answer.
 //!
 //! `KEYWRIGHT_TEST_FULL` goes through the whole matrix, on both SSH servers, and stalls connections too.
 
@@ -26,6 +26,14 @@ const FURTHER_HOST: usize = 2;
 #[tokio::test]
 async fn a_rotation_whose_connections_are_cut_leaves_a_working_key() {
     assert_every_stage_was_met(&rotate(Sshd::OpenSsh, &pairwise(ROTATION)).await);
+}
+
+/// To edit, to prove by a login and by an offer.
+#[tokio::test]
+async fn a_rotation_that_is_killed_within_any_login_leaves_a_working_key() {
+    let login = |after_connections| Fault { after_connections, stage: Stage::Login, harm: Harm::Stall };
+    let faults: Vec<Fault> = (0..ROTATION).map(login).collect();
+    assert_every_stage_was_met(&rotate_under(Sshd::OpenSsh, &faults, Then::IsKilled).await);
 }
 
 #[tokio::test]
@@ -101,6 +109,13 @@ fn pairwise(connections: usize) -> Vec<Fault> {
     each.map(|(after_connections, stage)| Fault { after_connections, stage, harm: Harm::Cut }).collect()
 }
 
+/// What becomes of the server when the fault has met a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    GoesOn,
+    IsKilled,
+}
+
 /// A fault, and whether it has met a connection at its stage.
 type Met = (Fault, bool);
 
@@ -145,6 +160,15 @@ impl Scene {
 
     async fn becomes(&self, path: &str, holds: impl Fn(&Value) -> bool) -> Value {
         self.world.keywright.wait_for(path, LIMIT, holds).await
+    }
+
+    /// SIGKILL while the connection stalls; then that ends, and another process begins.
+    async fn is_killed(&mut self, fault: Fault) {
+        let met = eventually(LIMIT, async || self.proxy.is_met()).await;
+        assert!(met, "no connection came to {fault:?}");
+        self.world.keywright.kill9().await;
+        self.heals(fault);
+        self.world.keywright.restart().await.unwrap();
     }
 
     /// The fault is over; whatever it met, nothing lies about on the host once no edit is under way any more.
@@ -205,6 +229,10 @@ async fn behind(world: &World, proxy: &Proxy) -> String {
 }
 
 async fn rotate(sshd: Sshd, faults: &[Fault]) -> Vec<Met> {
+    rotate_under(sshd, faults, Then::GoesOn).await
+}
+
+async fn rotate_under(sshd: Sshd, faults: &[Fault], then: Then) -> Vec<Met> {
     let mut scene = Scene::set(sshd).await;
     let shown = scene.provision(&scene.server).await.show().await;
     let mut old = Access::new(&scene.world, &shown).download().await;
@@ -212,8 +240,11 @@ async fn rotate(sshd: Sshd, faults: &[Fault]) -> Vec<Met> {
     let mut in_grace: Option<String> = None;
     for fault in faults {
         scene.proxy.hurts(*fault);
+        let rotation = Access::new(&scene.world, &shown).start_rotation(asked.clone()).await;
+        if then == Then::IsKilled {
+            scene.is_killed(*fault).await;
+        }
         let access = Access::new(&scene.world, &shown);
-        let rotation = access.start_rotation(asked.clone()).await;
         let ended = watched(&scene, &old, &rotation, *fault).await;
         match ended["state"].as_str().unwrap() {
             "succeeded" => {
