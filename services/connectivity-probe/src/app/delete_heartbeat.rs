@@ -3,7 +3,6 @@
 use crate::adapters::directory::{Directory, Server};
 use crate::store::server_state;
 use keywright_domain::caller::Caller;
-use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::{Db, Intent, Outcome};
@@ -21,9 +20,8 @@ pub struct DeleteHeartbeat {
 impl DeleteHeartbeat {
     #[instrument(skip_all)]
     pub async fn run(&self, caller: &Caller, server: &str) -> Result<(), Failure> {
-        let server = self.directory.server(caller, server).await?;
+        let server = super::server(&self.directory, &self.guard, caller, ACTION, server).await?;
         let (tenant, target) = (&server.tenant, server.id.as_str());
-        self.guard.allow(caller, ACTION, Some(tenant), target, Reason::ServerNotFound).await?;
         let entry = Entry::new(ACTION).tenant(Some(tenant)).target(target);
         let intent = self.audit.intend(caller, entry).await?;
         let done = self.db.serialized(|| self.stop(&server, &intent)).await.map_err(Failure::from);

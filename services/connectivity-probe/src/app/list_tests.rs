@@ -5,12 +5,13 @@ use crate::report::ConnectivityTest;
 use crate::store::connectivity_test;
 use keywright_domain::caller::Caller;
 use keywright_domain::ids::TestId;
-use keywright_domain::reason::Reason;
 use keywright_runtime::audit::Guard;
 use keywright_runtime::failure::Failure;
 use keywright_runtime::page::Page;
 use keywright_storage::Db;
 use tracing::instrument;
+
+const ACTION: &str = "connectivity_test.list";
 
 pub struct ListTests {
     pub db: Db,
@@ -27,11 +28,8 @@ impl ListTests {
         size: i32,
         token: &str,
     ) -> Result<(Vec<ConnectivityTest>, String), Failure> {
-        let server = self.directory.server(caller, server).await?;
-        let id = server.id.as_str();
-        let tenant = Some(&server.tenant);
-        self.guard.allow(caller, "connectivity_test.list", tenant, id, Reason::ServerNotFound).await?;
-        let page = Page::parse(size, token, id)?;
+        let server = super::server(&self.directory, &self.guard, caller, ACTION, server).await?;
+        let page = Page::parse(size, token, server.id.as_str())?;
         let tests = connectivity_test::list(&self.db, &server.id, &page).await?;
         Ok(page.cut(tests, |test| {
             (test.checked_at, test.id.as_ref().map(TestId::as_str).unwrap_or_default().to_owned())

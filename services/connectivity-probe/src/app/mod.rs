@@ -17,3 +17,22 @@ pub mod test_draft;
 pub mod test_server;
 
 pub use receipt::Receipt;
+
+use crate::adapters::directory::{Directory, Server};
+use keywright_domain::caller::Caller;
+use keywright_domain::reason::Reason;
+use keywright_runtime::audit::Guard;
+use keywright_runtime::failure::Failure;
+
+/// A server that the caller may do this with. Another tenant's does not exist for him.
+async fn server(
+    directory: &Directory,
+    guard: &Guard,
+    caller: &Caller,
+    action: &str,
+    id: &str,
+) -> Result<Server, Failure> {
+    let server = directory.server(caller, id).await?;
+    guard.allow(caller, action, Some(&server.tenant), server.id.as_str(), Reason::ServerNotFound).await?;
+    Ok(server)
+}

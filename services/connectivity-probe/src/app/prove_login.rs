@@ -48,9 +48,8 @@ struct Login {
 impl ProveLogin {
     #[instrument(skip_all)]
     pub async fn run(&self, caller: &Caller, claim: Claim) -> Result<Receipt, Failure> {
-        let server = self.directory.server(caller, &claim.server).await?;
+        let server = super::server(&self.directory, &self.guard, caller, ACTION, &claim.server).await?;
         let (tenant, target) = (Some(&server.tenant), server.id.as_str());
-        self.guard.allow(caller, ACTION, tenant, target, Reason::ServerNotFound).await?;
         let login = parse(&claim)?;
         server.require_pins()?;
         let entry = Entry::new(ACTION)

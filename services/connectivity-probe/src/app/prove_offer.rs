@@ -7,7 +7,6 @@ use crate::app::prove_login::public_key;
 use crate::tester::login_name;
 use keywright_domain::caller::{Caller, PrincipalKind};
 use keywright_domain::ids::RevocationId;
-use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::Failure;
 use keywright_storage::Db;
@@ -33,9 +32,8 @@ pub struct Claim {
 impl ProveOffer {
     #[instrument(skip_all)]
     pub async fn run(&self, caller: &Caller, claim: Claim) -> Result<Receipt, Failure> {
-        let server = self.directory.server(caller, &claim.server).await?;
+        let server = super::server(&self.directory, &self.guard, caller, ACTION, &claim.server).await?;
         let (tenant, target) = (Some(&server.tenant), server.id.as_str());
-        self.guard.allow(caller, ACTION, tenant, target, Reason::ServerNotFound).await?;
         let key = public_key(&claim.public_key)?;
         let username = login_name("username", &claim.username)?;
         let pins = server.require_pins()?;

@@ -1,7 +1,7 @@
 //! Reads how servers are, and how that changed.
 
 use super::start_fleet_test::tenant_of;
-use crate::adapters::directory::{Directory, Server};
+use crate::adapters::directory::Directory;
 use crate::heartbeat::{ServerState, StateChange};
 use crate::report::Status;
 use crate::store::{self, server_state, state_change};
@@ -25,19 +25,10 @@ pub struct ReadHeartbeats {
 impl ReadHeartbeats {
     /// Of a server that was never tested and has no heartbeat nothing is known but its name.
     pub async fn find(&self, caller: &Caller, server: &str) -> Result<ServerState, Failure> {
-        let server = self.server(caller, server).await?;
+        let server = super::server(&self.directory, &self.guard, caller, ACTION, server).await?;
         let mut reader = store::reader(&self.db).await?;
         let found = server_state::find(&mut reader, &server.id).await?;
-        Ok(found.unwrap_or_else(|| ServerState {
-            server: server.id,
-            tenant: server.tenant,
-            name: server.name,
-            host: server.host.to_string(),
-            port: server.port.get(),
-            heartbeat: None,
-            last: None,
-            skipped: String::new(),
-        }))
+        Ok(found.unwrap_or_else(|| ServerState::unknown(&server)))
     }
 
     pub async fn list(
@@ -68,17 +59,10 @@ impl ReadHeartbeats {
         size: i32,
         token: &str,
     ) -> Result<(Vec<StateChange>, String), Failure> {
-        let server = self.server(caller, server).await?;
+        let server = super::server(&self.directory, &self.guard, caller, ACTION, server).await?;
         let page = Page::parse(size, token, server.id.as_str())?;
         let mut reader = store::reader(&self.db).await?;
         let rows = state_change::page(&mut reader, &server.id, &page).await?;
         Ok(page.cut(rows, |row| (row.at, row.test.to_string())))
-    }
-
-    async fn server(&self, caller: &Caller, server: &str) -> Result<Server, Failure> {
-        let server = self.directory.server(caller, server).await?;
-        let (tenant, target) = (Some(&server.tenant), server.id.as_str());
-        self.guard.allow(caller, ACTION, tenant, target, Reason::ServerNotFound).await?;
-        Ok(server)
     }
 }

@@ -5,7 +5,6 @@ use crate::adapters::known_keys::fingerprints;
 use crate::adapters::prober::Prober;
 use keywright_domain::caller::Caller;
 use keywright_domain::key::PublicKey;
-use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::Failure;
 use keywright_storage::{Db, Intent, Outcome};
@@ -30,9 +29,8 @@ pub struct ScannedKey {
 impl ScanServer {
     #[instrument(skip_all)]
     pub async fn run(&self, caller: &Caller, server: &str) -> Result<Vec<ScannedKey>, Failure> {
-        let server = self.directory.server(caller, server).await?;
+        let server = super::server(&self.directory, &self.guard, caller, ACTION, server).await?;
         let (tenant, target) = (Some(&server.tenant), server.id.as_str());
-        self.guard.allow(caller, ACTION, tenant, target, Reason::ServerNotFound).await?;
         let intent = self.audit.intend(caller, Entry::new(ACTION).tenant(tenant).target(target)).await?;
         let result = match self.prober.scan(&server.target()).await {
             Ok(scan) => self.record(&intent, scan.keys).await,

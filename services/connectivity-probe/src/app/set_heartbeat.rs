@@ -5,7 +5,6 @@ use crate::heartbeat::{Heartbeat, LONGEST, SHORTEST, ServerState};
 use crate::store::server_state;
 use crate::tester::refuse_inactive;
 use keywright_domain::caller::Caller;
-use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::{Db, Intent, Outcome};
@@ -34,9 +33,8 @@ impl SetHeartbeat {
         server: &str,
         interval: Option<Duration>,
     ) -> Result<ServerState, Failure> {
-        let server = self.directory.server(caller, server).await?;
+        let server = super::server(&self.directory, &self.guard, caller, ACTION, server).await?;
         let (tenant, target) = (&server.tenant, server.id.as_str());
-        self.guard.allow(caller, ACTION, Some(tenant), target, Reason::ServerNotFound).await?;
         let interval = interval.filter(|span| (SHORTEST..=LONGEST).contains(span));
         let interval = interval.ok_or_else(|| {
             Failure::violation("interval", "must be from a minute to seven days, as in \"300s\"")
@@ -64,16 +62,7 @@ impl SetHeartbeat {
             set_at: now,
             next_at: now,
         });
-        let state = ServerState {
-            server: server.id.clone(),
-            tenant: server.tenant.clone(),
-            name: server.name.clone(),
-            host: server.host.to_string(),
-            port: server.port.get(),
-            heartbeat: Some(heartbeat),
-            last,
-            skipped: String::new(),
-        };
+        let state = ServerState { heartbeat: Some(heartbeat), last, ..ServerState::unknown(server) };
         server_state::put(&mut tx, &state).await?;
         intent.done(&mut tx, Outcome::succeeded()).await?;
         tx.commit().await?;

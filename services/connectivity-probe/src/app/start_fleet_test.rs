@@ -155,10 +155,11 @@ pub fn tenant_of(caller: &Caller, asked: &str) -> Result<Option<TenantId>, Failu
 }
 
 fn plan(wanted: &Wanted) -> Result<Plan, Failure> {
+    let usual = Plan::USUAL;
     Ok(Plan {
-        max_parallel: within("plan.maxParallel", wanted.max_parallel, 200, 32)?,
-        max_per_host: within("plan.maxPerHost", wanted.max_per_host, 100, 2)?,
-        max_per_network: within("plan.maxPerNetwork", wanted.max_per_network, 200, 16)?,
+        max_parallel: within("plan.maxParallel", wanted.max_parallel, 200, usual.max_parallel)?,
+        max_per_host: within("plan.maxPerHost", wanted.max_per_host, 100, usual.max_per_host)?,
+        max_per_network: within("plan.maxPerNetwork", wanted.max_per_network, 200, usual.max_per_network)?,
     })
 }
 

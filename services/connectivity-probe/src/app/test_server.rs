@@ -1,14 +1,14 @@
 //! Tests a registered server with its bound credential, another saved one, or a one-time key. The result is kept.
 
 use crate::adapters::directory::Server;
-use crate::heartbeat::{Occasion, keep};
+use crate::fleet::Origin;
+use crate::heartbeat::keep;
 use crate::login::LoginName;
 use crate::one_time::GivenKey;
 use crate::report::ConnectivityTest;
 use crate::tester::{Login, Tested, Tester, login_name, refuse_inactive};
 use keywright_domain::caller::Caller;
 use keywright_domain::ids::{CredentialId, TestId};
-use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::{Db, Intent, Outcome};
@@ -40,9 +40,9 @@ pub struct OneTime {
 impl TestServer {
     #[instrument(skip_all)]
     pub async fn run(&self, caller: &Caller, wanted: Wanted) -> Result<ConnectivityTest, Failure> {
-        let server = self.tester.directory.server(caller, &wanted.server).await?;
+        let server =
+            super::server(&self.tester.directory, &self.guard, caller, ACTION, &wanted.server).await?;
         let (tenant, target) = (&server.tenant, server.id.as_str());
-        self.guard.allow(caller, ACTION, Some(tenant), target, Reason::ServerNotFound).await?;
         let login = self.login(caller, &server, wanted).await?;
         refuse_inactive(&server)?;
         let id = TestId::random()?;
@@ -86,7 +86,7 @@ impl TestServer {
             .db
             .serialized(|| async {
                 let mut tx = self.db.begin(intent).await?;
-                keep(&mut tx, tested, Occasion::Asked).await?;
+                keep(&mut tx, tested, Origin::Request).await?;
                 intent.done(&mut tx, outcome(&tested.test)).await?;
                 Ok(tx.commit().await?)
             })

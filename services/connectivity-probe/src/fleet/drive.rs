@@ -6,7 +6,7 @@
 use super::choose::{Place, choose};
 use super::latency::Latencies;
 use super::{FleetTest, Origin, State, Target, TargetResult, TargetState, network_of};
-use crate::heartbeat::{Occasion, Rounds, keep};
+use crate::heartbeat::{Found, Rounds, keep};
 use crate::report::Status;
 use crate::store::{self, fleet_target, fleet_test, server_state};
 use crate::tester::{Tested, Tester, refuse_inactive};
@@ -368,7 +368,7 @@ impl Driver {
                 return Ok(None);
             }
             let kept = match (tested, test.origin) {
-                (Ok(tested), origin) => keep(&mut tx, tested, occasion(origin)).await?,
+                (Ok(tested), origin) => keep(&mut tx, tested, origin).await?,
                 (Err(failure), Origin::Heartbeat) => {
                     skip(&mut tx, target, failure).await?;
                     false
@@ -467,13 +467,6 @@ impl Driver {
     }
 }
 
-const fn occasion(origin: Origin) -> Occasion {
-    match origin {
-        Origin::Request => Occasion::Asked,
-        Origin::Heartbeat => Occasion::Heartbeat,
-    }
-}
-
 /// A server that is gone is forgotten, and one that takes no new work has no heartbeat any more. Where it was not the
 /// server's doing, the next round has it again.
 async fn skip(tx: &mut Tx, target: &Target, failure: &Failure) -> Result<(), Error> {
@@ -510,12 +503,12 @@ fn is_passing(failure: &Failure) -> bool {
 
 fn found(tested: &Tested) -> TargetResult {
     let report = &tested.test.report;
-    let failed = report.failed();
+    let Found { status, failed_check, reason } = Found::of(report);
     TargetResult {
-        status: Some(report.status()),
-        failed_check: failed.map(|check| check.name.as_str().to_owned()).unwrap_or_default(),
-        reason: failed.map(|check| check.code.clone()).unwrap_or_default(),
-        message: failed.map(|check| check.message.clone()).unwrap_or_default(),
+        status: Some(status),
+        failed_check,
+        reason,
+        message: report.failed().map(|check| check.message.clone()).unwrap_or_default(),
         test: tested.test.id.clone(),
     }
 }

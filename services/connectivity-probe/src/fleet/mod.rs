@@ -49,7 +49,7 @@ words! {
 }
 
 words! {
-    /// Whose it is.
+    /// Who asks for a test: somebody, or the time that has come.
     Origin {
         Request = "REQUEST",
         // A round of servers whose heartbeat is due: nobody lists it, and it goes when it is through.
@@ -81,6 +81,11 @@ pub struct Plan {
     pub max_parallel: u32,
     pub max_per_host: u32,
     pub max_per_network: u32,
+}
+
+impl Plan {
+    /// Where nothing else is asked for.
+    pub const USUAL: Self = Self { max_parallel: 32, max_per_host: 2, max_per_network: 16 };
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

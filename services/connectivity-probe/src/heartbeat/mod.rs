@@ -12,6 +12,8 @@ pub use keep::keep;
 pub use round::Rounds;
 pub use tell::Teller;
 
+use crate::adapters::directory::Server;
+use crate::fleet::Origin;
 use crate::report::{ConnectivityTest, Report, Status};
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::{ServerId, TenantId, TestId};
@@ -59,6 +61,22 @@ pub struct ServerState {
     pub skipped: String,
 }
 
+impl ServerState {
+    /// Never tested, and without a heartbeat.
+    pub fn unknown(server: &Server) -> Self {
+        Self {
+            server: server.id.clone(),
+            tenant: server.tenant.clone(),
+            name: server.name.clone(),
+            host: server.host.to_string(),
+            port: server.port.get(),
+            heartbeat: None,
+            last: None,
+            skipped: String::new(),
+        }
+    }
+}
+
 /// How often a server is tested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heartbeat {
@@ -90,13 +108,6 @@ pub struct StateChange {
     pub to: Found,
 }
 
-/// Who asked for a test.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Occasion {
-    Asked,
-    Heartbeat,
-}
-
 /// What becomes of a test with the bound credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Noted {
@@ -108,11 +119,11 @@ pub struct Noted {
 }
 
 /// Pure: a test beside the last one. What only says the same again at a heartbeat is not kept each time.
-pub fn note(before: Option<&Last>, test: &ConnectivityTest, id: &TestId, occasion: Occasion) -> Noted {
+pub fn note(before: Option<&Last>, test: &ConnectivityTest, id: &TestId, origin: Origin) -> Noted {
     let at = test.checked_at;
     let found = Found::of(&test.report);
     let new = |since| Last { found: found.clone(), since, checked_at: at, kept: id.clone(), kept_at: at };
-    let asked = occasion == Occasion::Asked;
+    let asked = origin == Origin::Request;
     let Some(last) = before else { return Noted { last: Some(new(at)), changed: None, kept: true } };
     if last.checked_at > at {
         return Noted { last: None, changed: None, kept: asked };
@@ -180,22 +191,22 @@ mod tests {
 
     #[test]
     fn what_is_found_again_at_a_heartbeat_is_kept_once_in_six_hours() {
-        let first = note(None, &test(0, false), &id(), Occasion::Heartbeat);
+        let first = note(None, &test(0, false), &id(), Origin::Heartbeat);
         assert!(first.kept && first.changed.is_none());
         let first = first.last.unwrap();
-        let same = note(Some(&first), &test(60, false), &id(), Occasion::Heartbeat);
+        let same = note(Some(&first), &test(60, false), &id(), Origin::Heartbeat);
         let last = same.last.unwrap();
         assert!(!same.kept && same.changed.is_none());
         assert_eq!((last.since, last.checked_at, &last.kept), (at(0), at(60), &first.kept));
-        assert!(note(Some(&last), &test(120, false), &id(), Occasion::Asked).kept);
-        let later = note(Some(&last), &test(6 * 3_600, false), &id(), Occasion::Heartbeat);
+        assert!(note(Some(&last), &test(120, false), &id(), Origin::Request).kept);
+        let later = note(Some(&last), &test(6 * 3_600, false), &id(), Origin::Heartbeat);
         assert!(later.kept && later.last.unwrap().since == at(0));
     }
 
     #[test]
     fn a_change_is_kept_and_says_from_what_to_what() {
-        let first = note(None, &test(0, false), &id(), Occasion::Heartbeat).last.unwrap();
-        let down = note(Some(&first), &test(60, true), &id(), Occasion::Heartbeat);
+        let first = note(None, &test(0, false), &id(), Origin::Heartbeat).last.unwrap();
+        let down = note(Some(&first), &test(60, true), &id(), Origin::Heartbeat);
         let (from, to) = down.changed.unwrap();
         assert_eq!((from.status, to.status), (Status::Healthy, Status::Unreachable));
         assert_eq!((to.failed_check.as_str(), to.reason.as_str()), ("tcp", "CONNECTION_REFUSED"));
@@ -204,8 +215,8 @@ mod tests {
 
     #[test]
     fn an_older_test_that_ends_later_changes_nothing() {
-        let first = note(None, &test(60, false), &id(), Occasion::Asked).last.unwrap();
-        let noted = note(Some(&first), &test(0, true), &id(), Occasion::Asked);
+        let first = note(None, &test(60, false), &id(), Origin::Request).last.unwrap();
+        let noted = note(Some(&first), &test(0, true), &id(), Origin::Request);
         assert_eq!((noted.last, noted.changed, noted.kept), (None, None, true));
     }
 

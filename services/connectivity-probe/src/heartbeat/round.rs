@@ -13,7 +13,6 @@ use keywright_storage::Db;
 const MOST_SERVERS: i64 = 500;
 /// Rounds that run at once: a server that hangs holds up its own round only.
 const MOST_ROUNDS: i64 = 4;
-const PLAN: Plan = Plan { max_parallel: 32, max_per_host: 2, max_per_network: 16 };
 
 #[derive(Clone)]
 pub struct Rounds {
@@ -49,7 +48,7 @@ impl Rounds {
             origin: Origin::Heartbeat,
             state: State::Running,
             selector: Selector::default(),
-            plan: PLAN,
+            plan: Plan::USUAL,
             comment: String::new(),
             created_by: ServiceName::ConnectivityProbe.as_str().to_owned(),
             created_at: now,

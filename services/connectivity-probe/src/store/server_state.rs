@@ -2,9 +2,8 @@
 
 use super::Connection;
 use crate::heartbeat::{Found, Heartbeat, Last, ServerState};
-use crate::report::Status;
 use keywright_domain::clock::Instant;
-use keywright_domain::ids::{ServerId, TenantId, TestId};
+use keywright_domain::ids::{ServerId, TenantId};
 use keywright_runtime::page::Page;
 use keywright_storage::{Columns, Error, Tx};
 use sqlx::any::AnyRow;
@@ -172,19 +171,16 @@ fn heartbeat(row: &AnyRow) -> Result<Option<Heartbeat>, Error> {
 }
 
 fn last(row: &AnyRow) -> Result<Option<Last>, Error> {
-    let status: String = row.text("status")?;
-    if status.is_empty() {
-        return Ok(None);
-    }
+    let Some(since) = row.opt_int("since")? else { return Ok(None) };
     Ok(Some(Last {
         found: Found {
-            status: Status::try_from(status).map_err(|()| Error::Corrupt("status".to_owned()))?,
+            status: row.text("status")?,
             failed_check: row.text("failed_check")?,
             reason: row.text("reason")?,
         },
-        since: row.int("since")?,
+        since,
         checked_at: row.int("checked_at")?,
-        kept: row.text::<TestId>("test_id")?,
+        kept: row.text("test_id")?,
         kept_at: row.int("kept_at")?,
     }))
 }

@@ -29,7 +29,7 @@ pub fn list(items: &[Value]) -> Block {
             word(item, "/status"),
             word(item, "/activity"),
             word(item, "/due"),
-            download(item),
+            said(item, "/download"),
             items_of(item, "/hosts").len().to_string(),
             time(item, "/lastRotatedAt"),
             time(item, "/nextRotationAt"),
@@ -49,7 +49,7 @@ pub fn one(access: &Value) -> Vec<Block> {
             ("Due", word(access, "/due")),
             ("Key", key(access)),
             ("Fingerprint", text(access, "/fingerprint").into()),
-            ("Download", download(access)),
+            ("Download", said(access, "/download")),
             ("Provisioned", time(access, "/createdAt")),
             ("Given up for good", time(access, "/deprovisionedAt")),
             ("Last rotated", time(access, "/lastRotatedAt")),
@@ -83,11 +83,6 @@ pub fn uses(uses: &[Value]) -> Block {
             time(found, "/logSince"),
         ]
     })
-}
-
-/// Empty for whoever may not know.
-fn download(access: &Value) -> String {
-    said(access, "/download")
 }
 
 fn key(access: &Value) -> String {
