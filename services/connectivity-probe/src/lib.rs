@@ -22,6 +22,7 @@ mod tester;
 use crate::adapters::directory::Directory;
 use crate::adapters::journey::Journey;
 use crate::adapters::prober::Prober;
+use crate::adapters::route::Routes;
 use crate::api::fleet_test::{FleetTests, FleetWorks};
 use crate::fleet::drive::Driver;
 use crate::heartbeat::{Rounds, Teller};
@@ -70,8 +71,9 @@ pub struct Parts {
 pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
     let Parts { db, audit, guard, outbound, idempotency, clock, rules, history, stop } = parts;
     let directory = Directory::new(outbound.clone());
-    let journey = Journey::new(rules.clone(), clock);
-    let prober = Prober::new(rules);
+    let journey = Journey::new(rules.clone(), clock.clone());
+    let prober = Prober::new(rules, clock);
+    let routes = Routes { directory: directory.clone(), outbound: outbound.clone() };
     let intake = Intake::default();
     let tester = Tester {
         db: db.clone(),
@@ -79,6 +81,7 @@ pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
         outbound: outbound.clone(),
         intake: intake.clone(),
         journey: journey.clone(),
+        routes: routes.clone(),
     };
     let driver = Driver {
         db: db.clone(),
@@ -149,14 +152,24 @@ pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
             guard: guard.clone(),
             intake,
             journey,
+            routes: routes.clone(),
         },
     };
     let scans = api::host_key::HostKeyScans {
+        assess: app::assess_server::AssessServer {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            directory: directory.clone(),
+            routes: routes.clone(),
+            prober: prober.clone(),
+        },
         scan: app::scan_server::ScanServer {
             db: db.clone(),
             audit: audit.clone(),
             guard: guard.clone(),
             directory: directory.clone(),
+            routes: routes.clone(),
             prober: prober.clone(),
         },
     };
@@ -167,6 +180,7 @@ pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
             guard: guard.clone(),
             directory: directory.clone(),
             outbound,
+            routes: routes.clone(),
             prober: prober.clone(),
         },
         offer: app::prove_offer::ProveOffer {
@@ -174,9 +188,10 @@ pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
             audit: audit.clone(),
             guard: guard.clone(),
             directory,
+            routes: routes.clone(),
             prober: prober.clone(),
         },
-        scan: app::scan_target::ScanTarget { guard, prober },
+        scan: app::scan_target::ScanTarget { guard, routes, prober },
     };
     let readiness = {
         let db = db.clone();

@@ -3,8 +3,9 @@
 
 use crate::adapters::custody::Custody;
 use crate::adapters::directory::{Credential, Directory, Server};
-use crate::adapters::journey::{Journey, Seen};
+use crate::adapters::journey::{Journey, Seen, Way};
 use crate::adapters::known_keys::KnownKeys;
+use crate::adapters::route::Routes;
 use crate::login::{BadLoginName, LoginName};
 use crate::one_time::{GivenKey, Intake, key_facts};
 use crate::report::{CheckName, ConnectivityTest, Progress};
@@ -25,6 +26,7 @@ pub struct Tester {
     pub outbound: Outbound,
     pub intake: Intake,
     pub journey: Journey,
+    pub routes: Routes,
 }
 
 /// With what a test logs in.
@@ -132,8 +134,10 @@ impl Tester {
         let seen = match identity {
             None => Seen { progress, server_version: String::new() },
             Some(identity) => {
-                let known = KnownKeys::Pinned(server.pins.clone());
-                self.journey.travel(progress, &server.target(), &known, &identity).await?
+                let known = KnownKeys::Pinned(server.known.clone());
+                let (target, route) = (server.target(), self.routes.to(caller, server).await?);
+                let way = Way { target: &target, route };
+                self.journey.travel(progress, way, &known, &identity).await?
             }
         };
         let test = ConnectivityTest {
@@ -160,6 +164,7 @@ impl Tester {
     /// kept here.
     pub async fn tell(&self, caller: &Caller, tested: &Tested) {
         let Tested { test, bound, server_version, .. } = tested;
+        self.directory.note_mismatch_in(caller, test).await;
         if let Err(failure) = self.directory.record(caller, test, bound.as_ref(), server_version).await {
             tracing::warn!(
                 reason = failure.reason.as_str(),
@@ -197,10 +202,12 @@ impl Tester {
             server: server.id.clone(),
             credential: credential.id,
             version: None,
+            towards: None,
         };
         Identity {
             user: username.as_str().to_owned(),
             public_key: credential.public_key,
+            certificate: credential.certificate,
             port: Arc::new(custody),
         }
     }

@@ -146,6 +146,7 @@ fn servers(parts: &Parts, shelf: &Shelf, routes: Routes) -> Routes {
             probe: probe.clone(),
         },
         unbind: servers::unbind::UnbindCredential { db: db(), audit: audit(), guard: guard() },
+        jump_host: servers::jump_host::SetJumpHost { db: db(), audit: audit(), guard: guard() },
         host_keys: servers::host_keys::UpdateHostKeys { db: db(), audit: audit(), guard: guard(), probe },
         idempotency,
     };
@@ -166,6 +167,8 @@ fn servers(parts: &Parts, shelf: &Shelf, routes: Routes) -> Routes {
             shelf: shelf.clone(),
         },
         references: directory::reference::HoldReferences { db: db(), audit: audit(), guard: guard() },
+        route: directory::route::ResolveRoute { db: db(), guard: guard() },
+        mismatch: directory::mismatch::ReportMismatch { db: db(), audit: audit(), guard: guard() },
         record: directory::record_test::RecordTestResult { db: db(), audit: audit(), guard: guard() },
     };
     routes.add_service(ServerServiceServer::new(service)).add_service(DirectoryServiceServer::new(directory))

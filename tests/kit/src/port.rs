@@ -5,7 +5,7 @@
 //! takes the ports of outgoing connections.
 
 use std::fs::{File, OpenOptions};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::error::{During, KitError};
@@ -49,10 +49,14 @@ pub fn free_port() -> Result<Port, KitError> {
     Err(KitError::Start { what: "a loopback port", detail: format!("none free from {FIRST} on") })
 }
 
-/// Whether somebody listens on this port of 127.0.0.1, without connecting to it.
-pub(crate) fn listening(port: u16) -> bool {
-    let wanted = format!("0100007F:{port:04X}");
-    std::fs::read_to_string("/proc/net/tcp").is_ok_and(|table| {
+/// Whether somebody listens there, without connecting to it. Of loopback addresses only.
+pub(crate) fn listening(address: SocketAddr) -> bool {
+    let (table, ip) = match address {
+        SocketAddr::V4(_) => ("/proc/net/tcp", "0100007F"),
+        SocketAddr::V6(_) => ("/proc/net/tcp6", "00000000000000000000000001000000"),
+    };
+    let wanted = format!("{ip}:{:04X}", address.port());
+    std::fs::read_to_string(table).is_ok_and(|table| {
         table.lines().any(|line| {
             let mut columns = line.split_whitespace().skip(1);
             columns.next() == Some(&wanted) && columns.nth(1) == Some("0A")

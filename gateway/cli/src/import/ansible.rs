@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{Found, Listed, SSH, port, words};
+use super::{Found, Listed, SSH, jump_host, port, words};
 
 /// More hosts than any range of an inventory stands for.
 const MOST: usize = 100_000;
@@ -88,10 +88,7 @@ impl Inventory {
             return Err(format!("it is reached by {connection} and not by SSH"));
         }
         let arguments = variable(["ansible_ssh_common_args", "ansible_ssh_extra_args"]).unwrap_or_default();
-        let arguments = arguments.to_ascii_lowercase();
-        if words(&arguments).iter().any(|word| word.starts_with("-j")) || arguments.contains("proxy") {
-            return Err("it is reached through a jump host, and Keywright connects directly".to_owned());
-        }
+        let jump_host = way(arguments)?;
         let host = variable(["ansible_host", "ansible_ssh_host"]).unwrap_or(name);
         if host.contains("{{") {
             return Err(format!("its ansible_host is the template {host:?}"));
@@ -99,8 +96,47 @@ impl Inventory {
         let port = variable(["ansible_port", "ansible_ssh_port"]).map_or(Ok(SSH), port)?;
         let group = groups.iter().find(|group| !matches!(**group, "all" | "ungrouped")).copied();
         let group = group.unwrap_or_default().to_owned();
-        Ok(Found { name: name.to_owned(), host: host.to_owned(), port, group, ..Found::default() })
+        Ok(Found { name: name.to_owned(), host: host.to_owned(), port, group, jump_host, ..Found::default() })
     }
+}
+
+/// The jump host that arguments of `ssh` name: `-J name`, `-o ProxyJump=name`.
+fn way(arguments: &str) -> Result<Option<String>, String> {
+    let words = words(arguments);
+    let mut words = words.iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        // The value stands behind the letter, or is the next word.
+        let mut value = |rest: &str| match rest {
+            "" => words.next().unwrap_or_default().to_owned(),
+            rest => rest.to_owned(),
+        };
+        if let Some(rest) = word.strip_prefix("-J") {
+            return chosen(&value(rest));
+        }
+        let Some(rest) = word.strip_prefix("-o") else { continue };
+        let option = value(rest);
+        let end = option.find(|c: char| c.is_whitespace() || c == '=').unwrap_or(option.len());
+        let (name, told) = option.split_at(end);
+        let told = told.trim_start_matches(|c: char| c.is_whitespace() || c == '=');
+        match name.to_ascii_lowercase().as_str() {
+            "proxyjump" => return chosen(told),
+            "proxycommand" if told.eq_ignore_ascii_case("none") => return Ok(None),
+            "proxycommand" => {
+                return Err(format!(
+                    "it is reached by the ProxyCommand {told:?}, and only ProxyJump is known"
+                ));
+            }
+            _ => {}
+        }
+    }
+    if arguments.to_ascii_lowercase().contains("proxy") {
+        return Err("its arguments of ssh tell of a proxy in a form that is not known".to_owned());
+    }
+    Ok(None)
+}
+
+fn chosen(way: &str) -> Result<Option<String>, String> {
+    if way.eq_ignore_ascii_case("none") { Ok(None) } else { jump_host(way).map(Some) }
 }
 
 fn is_ssh(connection: &str) -> bool {
@@ -261,6 +297,7 @@ old ansible_ssh_host=192.0.2.9 ansible_ssh_port=23 # by hand
 [db]
 db-[a:b] ansible_port=2222
 far ansible_ssh_common_args='-o ProxyJump=jump.example.com'
+piped ansible_ssh_common_args='-o ProxyCommand=\"ssh -W %h:%p jump\"'
 here ansible_connection=local
 [production:children]
 web
@@ -281,10 +318,38 @@ ansible_port=1
                 ("old", "192.0.2.9", 23, "web"),
                 ("db-a", "db-a", 2222, "db"),
                 ("db-b", "db-b", 2222, "db"),
+                ("far", "far", 2022, "db"),
             ]
         );
+        let ways =
+            listed.found.iter().filter_map(|it| it.jump_host.as_deref().map(|way| (it.name.as_str(), way)));
+        assert_eq!(ways.collect::<Vec<_>>(), [("far", "jump.example.com")]);
         let skipped: Vec<&str> = listed.skipped.iter().map(|it| it.entry.as_str()).collect();
-        assert_eq!(skipped, ["far", "here"]);
+        assert_eq!(skipped, ["piped", "here"]);
+    }
+
+    #[test]
+    fn arguments_name_a_jump_host() {
+        let named = Some("jump".to_owned());
+        for arguments in
+            ["-J jump", "-Jjump", "-v -o ProxyJump=jump", "-oproxyjump=jump", "-o 'ProxyJump jump'"]
+        {
+            assert_eq!(way(arguments), Ok(named.clone()), "{arguments}");
+        }
+        for arguments in ["", "-v", "-o ProxyJump=none", "-o ControlMaster=auto -C"] {
+            assert_eq!(way(arguments), Ok(None), "{arguments}");
+        }
+        for wrong in [
+            "-J a,b",
+            "-J root@jump",
+            "-J jump:22",
+            "-o ProxyJump={{ jump }}",
+            "-oProxyCommand=nc",
+            "-J",
+            "-vo ProxyJump=a",
+        ] {
+            assert!(way(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

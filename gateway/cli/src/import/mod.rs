@@ -25,7 +25,7 @@ pub enum Format {
     Ansible,
     /// `known_hosts`, or what `ssh-keyscan` prints: hosts with their keys
     KnownHosts,
-    /// A header and rows: name, host, port, group, labels (a=b;c=d), hostKey
+    /// A header and rows: name, host, port, group, labels (a=b;c=d), hostKey, jumpHost
     Csv,
 }
 
@@ -39,6 +39,8 @@ pub struct Found {
     pub labels: Vec<(String, String)>,
     /// In OpenSSH form, without a comment.
     pub host_keys: Vec<String>,
+    /// The name or host of the server through which it is reached; of this file, or registered.
+    pub jump_host: Option<String>,
 }
 
 /// What is in the file and is no server that Keywright can register.
@@ -89,10 +91,27 @@ pub fn is_same_host(one: &str, other: &str) -> bool {
     }
 }
 
-const SSH: u16 = 22;
+pub const SSH: u16 = 22;
 
 fn port(text: &str) -> Result<u16, String> {
     text.parse().ok().filter(|port| *port > 0).ok_or_else(|| format!("its port is {text:?}"))
+}
+
+/// What ProxyJump says, where that is one name.
+fn jump_host(way: &str) -> Result<String, String> {
+    if way.contains(',') {
+        return Err(format!(
+            "it is reached through {way:?}, several jump hosts: register the last one with its own"
+        ));
+    }
+    let name = way.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(way);
+    let is_plain = |name: &str| name.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_'));
+    if name.parse::<IpAddr>().is_ok() || (!way.is_empty() && is_plain(way)) {
+        return Ok(name.to_owned());
+    }
+    Err(format!(
+        "it is reached through {way:?}: of a jump host only the name is taken over, no user and no port"
+    ))
 }
 
 /// Words between blanks; quotes hold a word together.

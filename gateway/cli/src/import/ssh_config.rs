@@ -1,6 +1,6 @@
 //! OpenSSH's client configuration: the first value of a setting counts, of the blocks whose patterns match.
 
-use super::{Found, Listed, SSH, port, words};
+use super::{Found, Listed, SSH, jump_host, port, words};
 
 /// A `Host` with the settings that follow it, or what stands before the first.
 struct Block {
@@ -52,24 +52,33 @@ fn blocks(text: &str, listed: &mut Listed) -> Vec<Block> {
 }
 
 fn server(blocks: &[Block], alias: &str) -> Result<Found, String> {
-    let setting = |name: &str| {
+    let first = |names: &[&str]| {
         let matching = blocks.iter().filter(|block| block.matches(alias));
         matching
             .flat_map(|block| &block.settings)
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+            .find(|(key, _)| names.contains(&key.as_str()))
+            .map(|(key, value)| (key.as_str(), value.as_str()))
     };
-    for way in ["proxyjump", "proxycommand"] {
-        if let Some(through) = setting(way).filter(|through| !through.eq_ignore_ascii_case("none")) {
-            return Err(format!("it is reached through {through:?}, and Keywright connects directly"));
-        }
-    }
+    let setting = |name: &str| first(&[name]).map(|(_, value)| value);
+    let is_none = |way: &str| way.eq_ignore_ascii_case("none");
+    // Of these two the one that comes first counts; but `ProxyJump none` leaves a ProxyCommand as it is.
+    let jump_host = match first(&["proxyjump", "proxycommand"]) {
+        Some(("proxyjump", way)) if !is_none(way) => Some(jump_host(way)?),
+        _ => match setting("proxycommand").filter(|way| !is_none(way)) {
+            Some(way) => {
+                return Err(format!(
+                    "it is reached by the ProxyCommand {way:?}, and only ProxyJump is known"
+                ));
+            }
+            None => None,
+        },
+    };
     let host = setting("hostname").unwrap_or("%h").replace("%h", alias).replace("%%", "%");
     if host.contains('%') {
         return Err(format!("its HostName is {host:?}"));
     }
     let port = setting("port").map_or(Ok(SSH), port)?;
-    Ok(Found { name: alias.to_owned(), host, port, ..Found::default() })
+    Ok(Found { name: alias.to_owned(), host, port, jump_host, ..Found::default() })
 }
 
 impl Block {
@@ -122,6 +131,16 @@ Host far
     ProxyJump bastion
 Host near
     ProxyJump none
+Host long
+    ProxyJump bastion,web-1
+Host other
+    ProxyJump root@bastion:22
+Host no-jump
+    ProxyJump none
+    ProxyCommand nc -X 5 %h %p
+Host piped
+    ProxyCommand nc -X 5 %h %p
+    ProxyJump bastion
 Host web-*
     HostName never.example.com
 Host * !db
@@ -144,19 +163,30 @@ Host last
                 ("web-2", "web-2.example.com", 2200),
                 ("db one", "192.0.2.7", 2200),
                 ("db", "192.0.2.7", 2200),
+                ("far", "far", 2200),
                 ("near", "near", 2200),
                 ("last", "last", 2200),
             ]
         );
         let skipped: Vec<&str> = listed.skipped.iter().map(|it| it.entry.as_str()).collect();
-        assert_eq!(skipped, [r#"Match host db exec "touch /tmp/no""#, "Include other", "far"]);
+        let left_out =
+            [r#"Match host db exec "touch /tmp/no""#, "Include other", "long", "other", "no-jump", "piped"];
+        assert_eq!(skipped, left_out);
+        let why = |entry: &str| &listed.skipped.iter().find(|it| it.entry == entry).unwrap().why;
+        assert!(why("long").contains("several jump hosts"), "{}", why("long"));
+        assert!(why("other").contains("no user and no port"), "{}", why("other"));
+        assert!(why("piped").contains("only ProxyJump is known"), "{}", why("piped"));
+        let ways =
+            listed.found.iter().filter_map(|it| it.jump_host.as_deref().map(|way| (it.name.as_str(), way)));
+        assert_eq!(ways.collect::<Vec<_>>(), [("far", "bastion")]);
     }
 
     /// `ssh -G` says what it would connect to.
     #[test]
     fn openssh_reads_the_same() {
         let text = "Host a\n HostName 192.0.2.1\nHost a b c-1 !c-2\n Port 2222\nHost c-? d\n HostName %h.example.com\n \
-                    Port=23\nHost *\n HostName last.example.com\nHost b\n Port 9\nHost d\n";
+                    Port=23\nHost *\n HostName last.example.com\nHost b\n Port 9\n ProxyJump a\nHost d\n \
+                    ProxyCommand none\n ProxyJump a\n";
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config");
         std::fs::write(&file, text).unwrap();
@@ -169,6 +199,8 @@ Host last
             let lines: Vec<&str> = said.lines().collect();
             assert!(lines.contains(&format!("hostname {}", server.host).as_str()), "{server:?}: {said}");
             assert!(lines.contains(&format!("port {}", server.port).as_str()), "{server:?}: {said}");
+            let way = lines.iter().find_map(|line| line.strip_prefix("proxyjump "));
+            assert_eq!(server.jump_host.as_deref(), way, "{server:?}: {said}");
         }
     }
 

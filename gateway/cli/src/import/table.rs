@@ -2,7 +2,7 @@
 
 use super::{Found, Listed, SSH, port};
 
-const COLUMNS: [&str; 6] = ["name", "host", "port", "group", "labels", "hostkey"];
+const COLUMNS: [&str; 7] = ["name", "host", "port", "group", "labels", "hostkey", "jumphost"];
 
 pub fn read(text: &str) -> Result<Listed, String> {
     let mut rows = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(text.as_bytes());
@@ -14,7 +14,7 @@ pub fn read(text: &str) -> Result<Listed, String> {
         .collect();
     if let Some(unknown) = header.iter().find(|name| !COLUMNS.contains(&name.as_str())) {
         return Err(format!(
-            "it has the column {unknown:?}. The header names some of: name, host, port, group, labels, hostKey"
+            "it has the column {unknown:?}. The header names some of: name, host, port, group, labels, hostKey, jumpHost"
         ));
     }
     if !header.iter().any(|name| name == "host") {
@@ -56,6 +56,7 @@ fn server<'a>(field: impl Fn(&str) -> &'a str) -> Result<Found, String> {
         group: field("group").to_owned(),
         labels,
         host_keys: host_keys.map(str::to_owned).collect(),
+        jump_host: Some(field("jumphost")).filter(|name| !name.is_empty()).map(str::to_owned),
     })
 }
 
@@ -82,6 +83,13 @@ mod tests {
         );
         let skipped: Vec<&str> = listed.skipped.iter().map(|it| it.entry.as_str()).collect();
         assert_eq!(skipped, ["row 3", "row 4", "row 5"]);
+    }
+
+    #[test]
+    fn a_jump_host_is_named() {
+        let listed = read("name,host,jumpHost\ndb,10.0.0.5,bastion\nbastion,192.0.2.1,\n").unwrap();
+        let ways: Vec<Option<&str>> = listed.found.iter().map(|it| it.jump_host.as_deref()).collect();
+        assert_eq!(ways, [Some("bastion"), None]);
     }
 
     #[test]

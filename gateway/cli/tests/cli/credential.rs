@@ -177,3 +177,39 @@ fn an_update_sends_what_was_given_and_nothing_else() {
     assert_eq!(run.code, 2, "{}", run.stderr);
     assert_eq!(gateway.requests().len(), 1, "nothing was sent");
 }
+
+#[test]
+fn a_certificate_comes_from_its_file_and_is_removed_by_empty_text() {
+    let gateway = Gateway::start(|_| {
+        Reply::json(
+            200,
+            r#"{"id":"sshcred_1","certificate":{"keyId":"ops","serial":"7","principals":["root"],"validBefore":"2030-01-01T00:00:00Z","authority":"SHA256:ca"}}"#,
+        )
+    });
+    let (key, certificate) =
+        (gateway.write("key", "PRIVATE\n"), gateway.write("key-cert.pub", "ssh-cert AAAA\n"));
+    let create = ["server", "credential-create", "--name", "n", "--private-key-file", &key];
+    let run = gateway.run(&[&create[..], &["--certificate-file", &certificate]].concat());
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stdout.contains("2030-01-01 00:00:00 UTC") && run.stdout.contains("ops"), "{}", run.stdout);
+    let rotate =
+        ["server", "credential-rotate", "sshcred_1", "--private-key-file", &key, "--confirm", "sshcred_1"];
+    gateway.run(&[&rotate[..], &["--certificate-file", &certificate]].concat());
+    let update = ["server", "credential-update", "sshcred_1"];
+    gateway.run(&[&update[..], &["--certificate-file", &certificate]].concat());
+    gateway.run(&[&update[..], &["--clear-certificate"]].concat());
+    let sent: Vec<_> = gateway
+        .requests()
+        .iter()
+        .filter(|request| request.method != "GET")
+        .map(|request| request.body["certificate"].clone())
+        .collect();
+    assert_eq!(sent, [json!("ssh-cert AAAA"), json!("ssh-cert AAAA"), json!("ssh-cert AAAA"), json!("")]);
+
+    let empty = gateway.write("empty", "\n");
+    for wrong in
+        [&["--certificate-file", &empty][..], &["--certificate-file", &certificate, "--clear-certificate"]]
+    {
+        assert_eq!(gateway.run(&[&update[..], wrong].concat()).code, 2, "{wrong:?}");
+    }
+}

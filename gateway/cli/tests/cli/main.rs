@@ -17,5 +17,6 @@ mod heartbeat;
 mod krl;
 mod login;
 mod output;
+mod reach;
 mod server_import;
 mod single_sign_on;

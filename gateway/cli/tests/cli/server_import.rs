@@ -104,14 +104,62 @@ fn host_keys_come_from_a_second_file() {
     let gateway = gateway();
     let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
     let config =
-        gateway.write("config", "Host web\n  HostName 192.0.2.5\n  Port 2200\nHost far\n  ProxyJump web\n");
+        gateway.write("config", "Host web\n  HostName 192.0.2.5\n  Port 2200\nHost far\n  ProxyCommand nc\n");
     let known = gateway.write("known_hosts", &format!("[192.0.2.5]:2200 {key}\n"));
     let words = ["server", "import", &config, "--format", "ssh-config", "--tenant", "ten_1"];
     let run = gateway.run(&[&words[..], &["--known-hosts-file", &known, "--confirm", "1"]].concat());
     assert_eq!(run.code, 0, "{}", run.stderr);
-    assert!(run.stdout.contains("1 pinned") && run.stdout.contains("reached through"), "{}", run.stdout);
+    assert!(
+        run.stdout.contains("1 pinned") && run.stdout.contains("only ProxyJump is known"),
+        "{}",
+        run.stdout
+    );
     let requests = gateway.requests();
     assert_eq!(requests.last().unwrap().body["hostKeys"][0], key);
+}
+
+#[test]
+fn what_lies_behind_a_jump_host_is_registered_after_it_and_through_it() {
+    let gateway = Gateway::start(|request| match request.method.as_str() {
+        "GET" => Reply::json(200, THERE),
+        _ if request.body["name"] == "shut" => Reply::error(409, 9, "TARGET_NOT_ALLOWED"),
+        _ => Reply::json(200, &format!(r#"{{"id":"srv_{}"}}"#, request.body["name"].as_str().unwrap())),
+    });
+    let config = gateway.write(
+        "config",
+        "Host inner\n  ProxyJump middle\nHost middle\n  ProxyJump old\nHost dark\n  ProxyJump shut\n\
+         Host shut\nHost lost\n  ProxyJump nowhere\nHost plain\n",
+    );
+    let words = ["server", "import", &config, "--format", "ssh-config", "--tenant", "ten_1"];
+    let dry = gateway.run(&[&words[..], &["--dry-run"]].concat());
+    assert_eq!(dry.code, 0, "{}", dry.stderr);
+    for told in ["VIA", "middle", "neither in the file nor registered"] {
+        assert!(dry.stdout.contains(told), "{told}: {}", dry.stdout);
+    }
+    let run = gateway.run(&[&words[..], &["--confirm", "5", "-o", "json"]].concat());
+    assert_eq!(run.code, 10, "{}", run.stderr);
+    let of = |name: &str, result: &str| (name.to_owned(), result.to_owned());
+    assert_eq!(
+        results(&run.stdout),
+        [
+            of("inner", "registered"),
+            of("middle", "registered"),
+            of("dark", "failed"),
+            of("shut", "failed"),
+            of("plain", "registered"),
+        ]
+    );
+    assert!(run.stdout.contains("JUMP_HOST_NOT_REGISTERED"), "{}", run.stdout);
+    let posts: Vec<_> = gateway.requests().into_iter().filter(|request| request.method == "POST").collect();
+    let ways: Vec<(&str, Option<&str>)> = posts
+        .iter()
+        .map(|post| (post.body["name"].as_str().unwrap(), post.body["jumpHostId"].as_str()))
+        .collect();
+    assert_eq!(
+        ways,
+        [("middle", Some("srv_old")), ("shut", None), ("plain", None), ("inner", Some("srv_middle"))],
+        "what lies behind `shut` is not tried"
+    );
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub struct Custody {
     pub credential: CredentialId,
     /// None: the version in use.
     pub version: Option<VersionId>,
+    /// The server behind it, of a jump host.
+    pub towards: Option<ServerId>,
 }
 
 impl Custody {
@@ -30,6 +32,8 @@ impl Custody {
             session_id: login.session_id().to_vec(),
             username: login.user().to_owned(),
             algorithm: login.algorithm().as_str().to_owned(),
+            towards_server_id: self.towards.as_ref().map(ToString::to_string).unwrap_or_default(),
+            certificate: login.certificate().map(|it| it.blob().to_vec()).unwrap_or_default(),
         };
         let request = self.outbound.request(ServiceName::CredentialStore, &self.caller, message).await?;
         let mut client = CustodyServiceClient::new(self.outbound.peer(ServiceName::CredentialStore));

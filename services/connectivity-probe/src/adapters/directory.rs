@@ -2,11 +2,11 @@
 //!
 //! Invariant: an object of another tenant is not seen here; credential-store answers as if it did not exist.
 
-use crate::report::{ConnectivityTest, Status};
+use crate::report::{CheckName, ConnectivityTest, Status};
 use keywright_domain::caller::{Caller, ServiceName};
-use keywright_domain::host::{HostName, Port};
+use keywright_domain::host::{HostName, KnownHost, Port};
 use keywright_domain::ids::{CredentialId, ServerId, TenantId};
-use keywright_domain::key::PublicKey;
+use keywright_domain::key::{Certificate, PublicKey};
 use keywright_domain::reason::Reason;
 use keywright_proto::credential as proto;
 use keywright_proto::credential::directory_service_client::DirectoryServiceClient;
@@ -14,7 +14,7 @@ use keywright_runtime::clients::Outbound;
 use keywright_runtime::failure::Failure;
 use keywright_runtime::page::MOST;
 use keywright_runtime::peer::Peer;
-use keywright_ssh::Target;
+use keywright_ssh::{FailureCode, Target};
 use std::collections::BTreeMap;
 
 /// A registered server, as far as a probe needs to know it.
@@ -25,7 +25,9 @@ pub struct Server {
     pub host: HostName,
     pub port: Port,
     pub active: bool,
-    pub pins: Vec<PublicKey>,
+    pub known: KnownHost,
+    /// The server through which it is reached.
+    pub jump_host: Option<ServerId>,
     pub binding: Option<Binding>,
 }
 
@@ -50,7 +52,14 @@ pub struct Credential {
     /// The default user; may be empty.
     pub username: String,
     pub public_key: PublicKey,
+    pub certificate: Option<Certificate>,
     pub encrypted_at_intake: bool,
+}
+
+/// A server on the way to another one, with what is bound to it.
+pub struct OnTheWay {
+    pub server: Server,
+    pub credential: Credential,
 }
 
 impl Server {
@@ -59,12 +68,12 @@ impl Server {
     }
 
     /// A server without approved host keys is not logged in to.
-    pub fn require_pins(&self) -> Result<&[PublicKey], Failure> {
-        if self.pins.is_empty() {
+    pub fn require_pins(&self) -> Result<&KnownHost, Failure> {
+        if self.known.is_empty() {
             let message = "No host key of the server is approved yet.";
             return Err(Failure::new(Reason::HostKeyUnpinned, message).with("serverId", self.id.as_str()));
         }
-        Ok(&self.pins)
+        Ok(&self.known)
     }
 }
 
@@ -126,6 +135,54 @@ impl Directory {
         decode_credential(known, answer.credential.ok_or_else(missing)?).ok_or_else(unreadable)
     }
 
+    /// The servers on the way through this one, the outermost first.
+    pub async fn route(&self, caller: &Caller, jump_host: &ServerId) -> Result<Vec<OnTheWay>, Failure> {
+        let message = proto::ResolveRouteRequest { jump_host_id: jump_host.to_string() };
+        let request = self.request(caller, message).await?;
+        let answer = self.client().resolve_route(request).await?.into_inner();
+        let route: Option<Vec<OnTheWay>> = answer.jump_hosts.into_iter().map(decode_on_the_way).collect();
+        route.ok_or_else(unreadable)
+    }
+
+    /// What a failure says of the server's host key, if anything. What is not heard is found again by the next login.
+    pub async fn note_mismatch(&self, caller: &Caller, server: &ServerId, failure: &Failure) {
+        if failure.is(Reason::HostKeyMismatch) && !failure.metadata.contains_key("jumpHost") {
+            let presented = failure.metadata.get("presented").map(String::as_str);
+            self.report(caller, server, presented).await;
+        }
+    }
+
+    async fn report(&self, caller: &Caller, server: &ServerId, presented: Option<&str>) {
+        let Some(presented) = presented else { return };
+        if let Err(failure) = self.report_mismatch(caller, server, presented).await {
+            tracing::warn!(reason = failure.reason.as_str(), %server, "a changed host key was not reported");
+        }
+    }
+
+    /// Another host key than a pinned one was shown.
+    async fn report_mismatch(
+        &self,
+        caller: &Caller,
+        server: &ServerId,
+        presented: &str,
+    ) -> Result<(), Failure> {
+        let message = proto::ReportHostKeyMismatchRequest {
+            server_id: server.to_string(),
+            fingerprint: presented.to_owned(),
+        };
+        let request = self.request(caller, message).await?;
+        self.client().report_host_key_mismatch(request).await?;
+        Ok(())
+    }
+
+    /// The same of a test.
+    pub async fn note_mismatch_in(&self, caller: &Caller, test: &ConnectivityTest) {
+        let (Some(server), Some(failed)) = (&test.server, test.report.failed()) else { return };
+        if failed.name == CheckName::HostKey && failed.code == FailureCode::HostKeyMismatch.as_str() {
+            self.report(caller, server, failed.metadata.get("presented").map(String::as_str)).await;
+        }
+    }
+
     /// Tells credential-store how a server's test ended; `bound` is the credential where it is the bound one.
     pub async fn record(
         &self,
@@ -157,7 +214,15 @@ fn decode_listed(server: proto::Server) -> Option<Listed> {
 
 fn decode_server(id: ServerId, server: proto::Server) -> Option<Server> {
     let active = server.lifecycle_status() == proto::ServerLifecycle::Active;
-    let pins = server.host_keys.iter().map(|key| PublicKey::parse_openssh(&key.public_key).ok());
+    let keys = |authorities: bool| {
+        let wanted = server.host_keys.iter().filter(move |key| key.certificate_authority == authorities);
+        wanted.map(|key| PublicKey::parse_openssh(&key.public_key).ok()).collect::<Option<Vec<_>>>()
+    };
+    let known = KnownHost { keys: keys(false)?, authorities: keys(true)? };
+    let jump_host = match server.jump_host_id.as_str() {
+        "" => None,
+        id => Some(ServerId::parse(id).ok()?),
+    };
     let binding = match server.credential {
         None => None,
         Some(bound) => Some(Binding {
@@ -172,7 +237,8 @@ fn decode_server(id: ServerId, server: proto::Server) -> Option<Server> {
         host: HostName::parse(&server.host).ok()?,
         port: Port::try_from(i64::from(server.port)).ok()?,
         active,
-        pins: pins.collect::<Option<_>>()?,
+        known,
+        jump_host,
         binding,
     })
 }
@@ -183,14 +249,26 @@ fn decode_credential(id: CredentialId, credential: proto::SshCredential) -> Opti
         "" => None,
         tenant => Some(TenantId::parse(tenant).ok()?),
     };
+    let certificate = match &credential.certificate {
+        None => None,
+        Some(found) => Some(Certificate::parse_openssh(&found.certificate).ok()?),
+    };
     Some(Credential {
         id,
+        certificate,
         tenant,
         managed,
         public_key: PublicKey::parse_openssh(&credential.public_key).ok()?,
         username: credential.username,
         encrypted_at_intake: credential.encrypted_at_intake,
     })
+}
+
+fn decode_on_the_way(found: proto::JumpHost) -> Option<OnTheWay> {
+    let (server, credential) = (found.server?, found.credential?);
+    let server = decode_server(ServerId::parse(&server.id).ok()?, server)?;
+    let credential = decode_credential(CredentialId::parse(&credential.id).ok()?, credential)?;
+    Some(OnTheWay { server, credential })
 }
 
 fn unreadable() -> Failure {

@@ -13,8 +13,8 @@ use keywright_domain::fingerprint::Fingerprint;
 use keywright_domain::key::PublicKey;
 use keywright_runtime::failure::Failure;
 use keywright_ssh::{
-    Dialer, FailureCode, Greeted, Handshaken, Identity, KeyExchange, LoginError, Resolved, Session, Stage,
-    Staged, Target, TargetRules, Timeouts,
+    Dialed, Dialer, FailureCode, Greeted, Handshaken, Identity, JumpHost, KeyExchange, LoginError, Resolved,
+    Session, Stage, Staged, Target, TargetRules, Timeouts,
 };
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -34,6 +34,10 @@ const STAGES: Timeouts = Timeouts {
     session: Duration::from_secs(5),
 };
 
+/// How long a busy server is left alone before it is asked again: what MaxStartups drops is often let in a moment later,
+/// and a penalty does not grow by it.
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
+
 /// What one stage says when it failed.
 type Trouble = keywright_ssh::Failure;
 
@@ -49,6 +53,12 @@ pub struct Seen {
     pub progress: Progress,
     /// The server's identification line; empty if it was not reached.
     pub server_version: String,
+}
+
+/// Where to, and through which servers.
+pub struct Way<'a> {
+    pub target: &'a Target,
+    pub route: Vec<JumpHost>,
 }
 
 struct Trip<'a> {
@@ -69,7 +79,7 @@ enum Stop {
 
 impl Journey {
     pub fn new(rules: Arc<TargetRules>, clock: Clock) -> Self {
-        Self { dialer: Dialer::new(rules, STAGES), clock, limit: LIMIT }
+        Self { dialer: Dialer::new(rules, STAGES).with_clock(clock.clone()), clock, limit: LIMIT }
     }
 
     /// The first address of the target, if all of its may be dialled.
@@ -83,15 +93,17 @@ impl Journey {
     pub async fn travel(
         &self,
         progress: Progress,
-        target: &Target,
+        way: Way<'_>,
         known: &KnownKeys,
         identity: &Identity,
     ) -> Result<Seen, Failure> {
+        let Way { target, route } = way;
         let question = Question::random()?;
         let deadline = Instant::now() + self.limit;
         let seen = Seen { progress, server_version: String::new() };
         let mut trip = Trip { target, known, identity, deadline, seen };
-        match self.stages(&mut trip, &question).await {
+        let routed = Self { dialer: self.dialer.through(route), ..self.clone() };
+        match routed.stages(&mut trip, &question).await {
             Ok(()) | Err(Stop::Found) => Ok(trip.seen),
             Err(Stop::Refused(failure)) => Err(failure),
         }
@@ -121,18 +133,26 @@ impl Journey {
 
     async fn greet(&self, trip: &mut Trip<'_>, resolved: &Resolved) -> Result<Greeted, Stop> {
         let dialed = trip.within(Stage::Tcp, self.dialer.dial(resolved)).await;
-        let dialed = dialed.map_err(|trouble| trip.fail(CheckName::Tcp, trouble))?;
-        let facts = vec![
-            ("address", dialed.value.address().to_string()),
-            ("sourcePort", dialed.value.local().port().to_string()),
-        ];
+        let dialed = dialed.map_err(|error| trip.stop(CheckName::Tcp, error))?;
+        let mut facts = vec![("address", dialed.value.address().to_string())];
+        // Behind jump hosts only the last of them knows the port.
+        match self.dialer.route() {
+            [] => facts.push(("sourcePort", dialed.value.local().port().to_string())),
+            route => {
+                let names: Vec<&str> = route.iter().map(|jump_host| jump_host.name.as_str()).collect();
+                facts.push(("jumpHosts", names.join(", ")));
+            }
+        }
         trip.pass(CheckName::Tcp, "The port accepts connections.", dialed.took, facts);
-        let greeted = self.dialer.handshake(dialed.value, trip.known.pins());
         const SPEAKS: &str = "The server speaks SSH with algorithms that Keywright accepts.";
-        match trip.within(Stage::Handshake, greeted).await {
+        let (greeted, attempts) = self.knock(trip, resolved, dialed.value).await;
+        match greeted {
             Ok(greeted) => {
                 trip.seen.server_version = greeted.value.server_version().to_owned();
-                let facts = vec![("serverVersion", trip.seen.server_version.clone())];
+                let mut facts = vec![("serverVersion", trip.seen.server_version.clone())];
+                if attempts > 1 {
+                    facts.push(("attempts", attempts.to_string()));
+                }
                 trip.pass(CheckName::Handshake, SPEAKS, greeted.took, facts);
                 Ok(greeted.value)
             }
@@ -141,8 +161,34 @@ impl Journey {
                 trip.pass(CheckName::Handshake, SPEAKS, trouble.took, Vec::new());
                 Err(trip.fail(CheckName::HostKey, trouble))
             }
+            Err(trouble) if attempts > 1 => {
+                Err(trip.fail(CheckName::Handshake, trouble.with("attempts", attempts.to_string())))
+            }
             Err(trouble) => Err(trip.fail(CheckName::Handshake, trouble)),
         }
+    }
+
+    /// The handshake, and how often it was begun: a server that says it is busy is asked again after a while.
+    async fn knock(
+        &self,
+        trip: &Trip<'_>,
+        resolved: &Resolved,
+        mut dialed: Dialed,
+    ) -> (Result<Staged<Greeted>, Trouble>, usize) {
+        for (attempts, pause) in (1..).zip(PAUSES) {
+            let greeted = self.dialer.handshake(dialed, trip.known.pins());
+            let greeted = trip.within(Stage::Handshake, greeted).await;
+            if !matches!(&greeted, Err(trouble) if trouble.code == FailureCode::ServerBusy) {
+                return (greeted, attempts);
+            }
+            tokio::time::sleep_until(trip.deadline.min(Instant::now() + pause)).await;
+            match trip.within(Stage::Tcp, self.dialer.dial(resolved)).await {
+                Ok(again) => dialed = again.value,
+                Err(_) => return (greeted, attempts),
+            }
+        }
+        let greeted = self.dialer.handshake(dialed, trip.known.pins());
+        (trip.within(Stage::Handshake, greeted).await, PAUSES.len() + 1)
     }
 
     async fn recognize(
@@ -156,7 +202,7 @@ impl Journey {
             KnownKeys::Expected(expected) if !expected.is_empty() => {
                 trip.within(Stage::HostKey, self.return_with_keys(resolved, &presented, expected)).await
             }
-            _ => greeted.verify(),
+            _ => greeted.verify().map_err(LoginError::from),
         };
         match verified {
             Ok(server) => {
@@ -168,11 +214,11 @@ impl Journey {
                 trip.pass(CheckName::HostKey, "The host key is an approved one.", server.took, facts);
                 Ok(server.value)
             }
-            Err(trouble) if trouble.code == FailureCode::HostKeyUnknown => {
+            Err(LoginError::Server(trouble)) if trouble.code == FailureCode::HostKeyUnknown => {
                 let all = self.shown(trip, resolved, presented).await;
                 Err(trip.fail(CheckName::HostKey, trouble.with("fingerprints", fingerprints(&all))))
             }
-            Err(trouble) => Err(trip.fail(CheckName::HostKey, trouble)),
+            Err(error) => Err(trip.stop(CheckName::HostKey, error)),
         }
     }
 
@@ -183,7 +229,7 @@ impl Journey {
         resolved: &Resolved,
         presented: &PublicKey,
         expected: &[Fingerprint],
-    ) -> Result<Staged<Handshaken>, Trouble> {
+    ) -> Result<Staged<Handshaken>, LoginError> {
         let started = Instant::now();
         let is_expected = |key: &PublicKey| expected.contains(&key.fingerprint());
         let mut keys = vec![presented.clone()];
@@ -196,7 +242,8 @@ impl Journey {
             return Err(Trouble::new(Stage::HostKey, FailureCode::HostKeyMismatch)
                 .with("presented", presented.fingerprint().as_str())
                 .with("pinned", pinned)
-                .after(started.elapsed()));
+                .after(started.elapsed())
+                .into());
         }
         let dialed = self.dialer.dial(resolved).await?;
         let server = self.dialer.handshake(dialed.value, &keys).await?.value.verify()?;
@@ -236,10 +283,7 @@ async fn log_in(trip: &mut Trip<'_>, server: Handshaken) -> Result<Session, Stop
     let login = timeout_at(trip.deadline, server.authenticate(trip.identity)).await;
     match login {
         Err(_) => Err(trip.fail(CheckName::Authentication, late(Stage::Authentication))),
-        Ok(Err(LoginError::Server(trouble))) => Err(trip.fail(CheckName::Authentication, trouble)),
-        Ok(Err(LoginError::Signing(refused))) => {
-            Err(Stop::Refused(Failure::new(refused.reason, refused.message)))
-        }
+        Ok(Err(error)) => Err(trip.stop(CheckName::Authentication, error)),
         Ok(Ok(session)) => {
             let mut facts = key_facts(&trip.identity.public_key);
             facts.push(("username", trip.identity.user.clone()));
@@ -261,12 +305,20 @@ async fn ask_for_shell(trip: &mut Trip<'_>, session: &Session, question: &Questi
 }
 
 impl Trip<'_> {
-    async fn within<T>(
+    async fn within<T, E: From<Trouble>>(
         &self,
         stage: Stage,
-        work: impl Future<Output = Result<T, Trouble>>,
-    ) -> Result<T, Trouble> {
-        timeout_at(self.deadline, work).await.unwrap_or_else(|_| Err(late(stage)))
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        timeout_at(self.deadline, work).await.unwrap_or_else(|_| Err(late(stage).into()))
+    }
+
+    /// A signature that could not be made is not the server's doing.
+    fn stop(&mut self, name: CheckName, error: LoginError) -> Stop {
+        match error {
+            LoginError::Server(trouble) => self.fail(name, trouble),
+            LoginError::Signing(refused) => Stop::Refused(Failure::new(refused.reason, refused.message)),
+        }
     }
 
     fn pass(&mut self, name: CheckName, message: &str, took: Duration, facts: Facts) {
@@ -313,6 +365,7 @@ fn exchange_facts(exchange: &KeyExchange) -> Facts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keywright_domain::host::KnownHost;
     use keywright_domain::key::PrivateKey;
     use keywright_domain::secret::Secret;
     use keywright_kit::{KeyType, keygen};
@@ -327,9 +380,14 @@ mod tests {
         let key = PrivateKey::from_stored(&Secret::from_text(key.private_text())).unwrap();
         let rules = Arc::new(TargetRules { allow_loopback: true, ..TargetRules::default() });
         let journey = Journey { limit: Duration::from_millis(200), ..Journey::new(rules, Clock::System) };
-        let known = KnownKeys::Pinned(Vec::new());
+        let known = KnownKeys::Pinned(KnownHost::default());
         let identity = Identity::one_time("root", key);
-        let travel = journey.travel(Progress::default(), &target, &known, &identity);
+        let travel = journey.travel(
+            Progress::default(),
+            Way { target: &target, route: Vec::new() },
+            &known,
+            &identity,
+        );
         let seen = tokio::time::timeout(Duration::from_secs(5), travel).await.unwrap().unwrap();
         let report = seen.progress.finish();
         let failed = report.failed().unwrap();

@@ -1,21 +1,22 @@
 //! Which host keys of a server are believed before a login.
 
 use keywright_domain::fingerprint::Fingerprint;
+use keywright_domain::host::KnownHost;
 use keywright_domain::key::PublicKey;
 
 pub enum KnownKeys {
     /// The keys pinned with a registered server.
-    Pinned(Vec<PublicKey>),
+    Pinned(KnownHost),
     /// Fingerprints that the caller of a draft test vouches for.
     Expected(Vec<Fingerprint>),
 }
 
 impl KnownKeys {
     /// What can be judged during a handshake.
-    pub fn pins(&self) -> &[PublicKey] {
+    pub fn pins(&self) -> KnownHost {
         match self {
-            Self::Pinned(keys) => keys,
-            Self::Expected(_) => &[],
+            Self::Pinned(known) => known.clone(),
+            Self::Expected(_) => KnownHost::default(),
         }
     }
 }

@@ -5,5 +5,6 @@ pub mod directory;
 pub mod journey;
 pub mod known_keys;
 pub mod prober;
+pub mod route;
 mod runtime;
 mod shell;

@@ -2,11 +2,16 @@
 //!
 //! Invariant: a refusal is the server's own answer; a connection that was lost proves nothing and is a failure.
 
+use super::journey::Way;
+use keywright_domain::clock::Clock;
 use keywright_domain::fingerprint::Fingerprint;
+use keywright_domain::host::KnownHost;
 use keywright_domain::key::PublicKey;
 use keywright_domain::reason::Reason;
 use keywright_runtime::failure::Failure;
-use keywright_ssh::{Dialer, FailureCode, Identity, LoginError, Stage, Target, TargetRules, Timeouts};
+use keywright_ssh::{
+    Dialer, FailureCode, Identity, LoginError, Scanned, ServerOffer, Stage, TargetRules, Timeouts,
+};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,30 +38,25 @@ pub struct Shown {
     pub server_version: String,
 }
 
-/// The host keys of an address, and its identification line.
-pub struct Scan {
-    pub keys: Vec<PublicKey>,
-    pub server_version: String,
-}
-
 impl Prober {
-    pub fn new(rules: Arc<TargetRules>) -> Self {
-        Self { dialer: Dialer::new(rules, Timeouts::default()) }
+    pub fn new(rules: Arc<TargetRules>, clock: Clock) -> Self {
+        Self { dialer: Dialer::new(rules, Timeouts::default()).with_clock(clock) }
     }
 
     /// Signed; ends at the server's success message, so that no forced command runs.
     #[instrument(skip_all)]
     pub async fn login(
         &self,
-        target: &Target,
-        pins: &[PublicKey],
+        way: Way<'_>,
+        known: &KnownHost,
         identity: &Identity,
     ) -> Result<Shown, Failure> {
+        let dialer = self.dialer.through(way.route);
         let login = async {
-            let resolved = self.dialer.resolve(target).await?.value;
-            let dialed = self.dialer.dial(&resolved).await?.value;
+            let resolved = dialer.resolve(way.target).await?.value;
+            let dialed = dialer.dial(&resolved).await?.value;
             let (address, source_port) = (dialed.address(), dialed.local().port());
-            let server = self.dialer.handshake(dialed, pins).await?.value.verify()?.value;
+            let server = dialer.handshake(dialed, known).await?.value.verify()?.value;
             let mut shown = Shown {
                 accepted: false,
                 host_key: server.host_key().fingerprint(),
@@ -74,24 +74,21 @@ impl Prober {
                 Err(error) => Err(error),
             }
         };
-        match bounded(login).await? {
-            Ok(shown) => Ok(shown),
-            Err(LoginError::Server(trouble)) => Err(unproven(&trouble)),
-            Err(LoginError::Signing(refused)) => Err(Failure::new(refused.reason, refused.message)),
-        }
+        bounded(login).await?.map_err(unproven)
     }
 
     /// The public key without a signature.
     #[instrument(skip_all)]
     pub async fn offer(
         &self,
-        target: &Target,
-        pins: &[PublicKey],
+        way: Way<'_>,
+        known: &KnownHost,
         user: &str,
         key: &PublicKey,
     ) -> Result<Shown, Failure> {
-        let receipt = bounded(self.dialer.prove_offer(target, pins, user, key)).await?;
-        let receipt = receipt.map_err(|trouble| unproven(&trouble))?;
+        let dialer = self.dialer.through(way.route);
+        let receipt = bounded(dialer.prove_offer(way.target, known, user, key)).await?;
+        let receipt = receipt.map_err(unproven)?;
         Ok(Shown {
             accepted: receipt.accepted,
             host_key: receipt.host_key,
@@ -101,25 +98,27 @@ impl Prober {
         })
     }
 
+    /// What the server offers before anything is agreed on.
+    #[instrument(skip_all)]
+    pub async fn offered(&self, way: Way<'_>) -> Result<ServerOffer, Failure> {
+        let dialer = self.dialer.through(way.route);
+        let reading = async {
+            let resolved = dialer.resolve(way.target).await?.value;
+            Ok::<_, LoginError>(dialer.read_offer(&resolved).await?.value)
+        };
+        bounded(reading).await?.map_err(unseen)
+    }
+
     /// Every host key that Keywright would accept. Nothing is trusted by this.
     #[instrument(skip_all)]
-    pub async fn scan(&self, target: &Target) -> Result<Scan, Failure> {
-        let scan = async {
-            let keys = self.dialer.scan_host_keys(target).await?;
-            let resolved = self.dialer.resolve(target).await?.value;
-            let dialed = self.dialer.dial(&resolved).await?.value;
-            let greeted = self.dialer.handshake(dialed, &[]).await?.value;
-            Ok::<_, Trouble>(Scan { keys, server_version: greeted.server_version().to_owned() })
-        };
-        bounded(scan).await?.map_err(|trouble| match trouble.code {
-            FailureCode::TargetNotAllowed => with_facts(Reason::TargetNotAllowed, &trouble),
-            _ => unproven(&trouble),
-        })
+    pub async fn scan(&self, way: Way<'_>) -> Result<Scanned, Failure> {
+        let dialer = self.dialer.through(way.route);
+        bounded(dialer.scan_host_keys(way.target)).await?.map_err(unseen)
     }
 }
 
 async fn bounded<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
-    let late = || unproven(&Trouble::new(Stage::Handshake, FailureCode::HandshakeTimeout));
+    let late = || unproven(Trouble::new(Stage::Handshake, FailureCode::HandshakeTimeout).into());
     timeout(LIMIT, work).await.map_err(|_| late())
 }
 
@@ -131,13 +130,27 @@ const fn is_refusal(code: FailureCode) -> bool {
     )
 }
 
-fn unproven(trouble: &Trouble) -> Failure {
+/// Where whoever asked chose the address.
+fn unseen(error: LoginError) -> Failure {
+    match error {
+        LoginError::Server(trouble) if trouble.code == FailureCode::TargetNotAllowed => {
+            with_facts(Reason::TargetNotAllowed, &trouble)
+        }
+        error => unproven(error),
+    }
+}
+
+fn unproven(error: LoginError) -> Failure {
+    let trouble = match error {
+        LoginError::Server(trouble) => trouble,
+        LoginError::Signing(refused) => return Failure::new(refused.reason, refused.message),
+    };
     let reason = match trouble.code {
         FailureCode::HostKeyMismatch => Reason::HostKeyMismatch,
         FailureCode::HostKeyUnknown => Reason::HostKeyUnpinned,
         _ => Reason::HostUnreachable,
     };
-    with_facts(reason, trouble)
+    with_facts(reason, &trouble)
 }
 
 /// `check` names the failure as a connectivity test would.

@@ -59,6 +59,7 @@ impl proto::connectivity_test_service_server::ConnectivityTestService for Connec
             port: request.port,
             one_time: request.one_time.map(one_time),
             expected_host_keys: request.expected_host_keys,
+            jump_host: request.jump_host_id,
         };
         let test = self.draft.run(&caller, wanted).await?;
         Ok(Response::new(proto::CreateDraftConnectivityTestResponse { test: Some(encode(test)) }))

@@ -1,13 +1,16 @@
-//! Host keys as servers show them.
+//! Host keys and algorithms as servers show them.
 
+use crate::app::assess_server::AssessServer;
 use crate::app::scan_server::ScanServer;
 use keywright_domain::key::PublicKey;
 use keywright_proto::probe as proto;
 use keywright_runtime::caller;
+use keywright_ssh::{Finding, Severity};
 use tonic::{Request, Response, Status};
 
 pub struct HostKeyScans {
     pub scan: ScanServer,
+    pub assess: AssessServer,
 }
 
 #[tonic::async_trait]
@@ -20,6 +23,40 @@ impl proto::host_key_scan_service_server::HostKeyScanService for HostKeyScans {
         let keys = self.scan.run(&caller, &request.into_inner().server_id).await?;
         let items = keys.iter().map(|scanned| encode(&scanned.key, scanned.pinned)).collect();
         Ok(Response::new(proto::ScanHostKeysResponse { items }))
+    }
+
+    async fn assess_algorithms(
+        &self,
+        request: Request<proto::AssessAlgorithmsRequest>,
+    ) -> Result<Response<proto::AssessAlgorithmsResponse>, Status> {
+        let caller = caller(&request)?;
+        let (seen, assessment) = self.assess.run(&caller, &request.into_inner().server_id).await?;
+        Ok(Response::new(proto::AssessAlgorithmsResponse {
+            grade: assessment.grade.to_string(),
+            post_quantum: assessment.post_quantum,
+            strict_key_exchange: assessment.strict_kex,
+            findings: assessment.findings.into_iter().map(finding).collect(),
+            server_version: seen.server_version,
+            key_exchanges: seen.offer.kex,
+            host_keys: seen.offer.host_keys,
+            ciphers: seen.offer.ciphers,
+            macs: seen.offer.macs,
+        }))
+    }
+}
+
+fn finding(found: Finding) -> proto::AlgorithmFinding {
+    let severity = match found.severity {
+        Severity::Note => proto::FindingSeverity::Note,
+        Severity::Weak => proto::FindingSeverity::Weak,
+        Severity::Broken => proto::FindingSeverity::Broken,
+    };
+    proto::AlgorithmFinding {
+        kind: found.kind.as_str().to_owned(),
+        name: found.name,
+        severity: severity.into(),
+        reason: found.reason.to_owned(),
+        remedy: found.remedy.to_owned(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The use cases of the probe.
 
+pub mod assess_server;
 pub mod cancel_fleet_test;
 pub mod check_fleet_work;
 pub mod delete_heartbeat;

@@ -2,7 +2,9 @@
 
 use crate::adapters::custody::Custody;
 use crate::adapters::directory::{Directory, Server};
+use crate::adapters::journey::Way;
 use crate::adapters::prober::Prober;
+use crate::adapters::route::Routes;
 use crate::app::Receipt;
 use crate::login::LoginName;
 use crate::tester::login_name;
@@ -26,6 +28,7 @@ pub struct ProveLogin {
     pub guard: Guard,
     pub directory: Directory,
     pub outbound: Outbound,
+    pub routes: Routes,
     pub prober: Prober,
 }
 
@@ -78,14 +81,23 @@ impl ProveLogin {
             server: server.id.clone(),
             credential: login.credential,
             version: Some(login.version),
+            towards: None,
         };
         let identity = Identity {
             user: login.username.as_str().to_owned(),
             public_key: login.public_key,
+            certificate: None,
             port: Arc::new(custody),
         };
-        let shown = self.prober.login(&server.target(), &server.pins, &identity).await?;
-        Receipt::record(&self.db, intent, shown).await
+        let (target, route) = (server.target(), self.routes.to(caller, server).await?);
+        let way = Way { target: &target, route };
+        match self.prober.login(way, &server.known, &identity).await {
+            Ok(shown) => Receipt::record(&self.db, intent, shown).await,
+            Err(failure) => {
+                self.directory.note_mismatch(caller, &server.id, &failure).await;
+                Err(failure)
+            }
+        }
     }
 }
 

@@ -1,12 +1,16 @@
 //! Proves by an unsigned offer that a public key is accepted or refused: needs no private key, opens no session.
 
-use crate::adapters::directory::Directory;
-use crate::adapters::prober::Prober;
+use crate::adapters::directory::{Directory, Server};
+use crate::adapters::journey::Way;
+use crate::adapters::prober::{Prober, Shown};
+use crate::adapters::route::Routes;
 use crate::app::Receipt;
 use crate::app::prove_login::public_key;
 use crate::tester::login_name;
 use keywright_domain::caller::{Caller, PrincipalKind};
+use keywright_domain::host::KnownHost;
 use keywright_domain::ids::RevocationId;
+use keywright_domain::key::PublicKey;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::Failure;
 use keywright_storage::Db;
@@ -19,6 +23,7 @@ pub struct ProveOffer {
     pub audit: Audit,
     pub guard: Guard,
     pub directory: Directory,
+    pub routes: Routes,
     pub prober: Prober,
 }
 
@@ -48,12 +53,27 @@ impl ProveOffer {
         } else {
             self.audit.intend(caller, entry).await?
         };
-        let result = match self.prober.offer(&server.target(), pins, username.as_str(), &key).await {
+        let result = match self.offer(caller, &server, pins, username.as_str(), &key).await {
             Ok(shown) => Receipt::record(&self.db, &intent, shown).await,
-            Err(failure) => Err(failure),
+            Err(failure) => {
+                self.directory.note_mismatch(caller, &server.id, &failure).await;
+                Err(failure)
+            }
         };
         self.audit.conclude(&self.db, &intent, &result).await;
         result
+    }
+
+    async fn offer(
+        &self,
+        caller: &Caller,
+        server: &Server,
+        known: &KnownHost,
+        user: &str,
+        key: &PublicKey,
+    ) -> Result<Shown, Failure> {
+        let (target, route) = (server.target(), self.routes.to(caller, server).await?);
+        self.prober.offer(Way { target: &target, route }, known, user, key).await
     }
 }
 

@@ -1,12 +1,15 @@
 //! Scans a registered server's host keys and says which are pinned. Nothing is trusted by this.
 
-use crate::adapters::directory::Directory;
+use crate::adapters::directory::{Directory, Server};
+use crate::adapters::journey::Way;
 use crate::adapters::known_keys::fingerprints;
 use crate::adapters::prober::Prober;
+use crate::adapters::route::Routes;
 use keywright_domain::caller::Caller;
 use keywright_domain::key::PublicKey;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::Failure;
+use keywright_ssh::Scanned;
 use keywright_storage::{Db, Intent, Outcome};
 use tracing::instrument;
 
@@ -17,6 +20,7 @@ pub struct ScanServer {
     pub audit: Audit,
     pub guard: Guard,
     pub directory: Directory,
+    pub routes: Routes,
     pub prober: Prober,
 }
 
@@ -32,13 +36,18 @@ impl ScanServer {
         let server = super::server(&self.directory, &self.guard, caller, ACTION, server).await?;
         let (tenant, target) = (Some(&server.tenant), server.id.as_str());
         let intent = self.audit.intend(caller, Entry::new(ACTION).tenant(tenant).target(target)).await?;
-        let result = match self.prober.scan(&server.target()).await {
+        let result = match self.scan(caller, &server).await {
             Ok(scan) => self.record(&intent, scan.keys).await,
             Err(failure) => Err(failure),
         };
         self.audit.conclude(&self.db, &intent, &result).await;
-        let pinned = |key: PublicKey| ScannedKey { pinned: server.pins.contains(&key), key };
+        let pinned = |key: PublicKey| ScannedKey { pinned: server.known.keys.contains(&key), key };
         Ok(result?.into_iter().map(pinned).collect())
+    }
+
+    async fn scan(&self, caller: &Caller, server: &Server) -> Result<Scanned, Failure> {
+        let (target, route) = (server.target(), self.routes.to(caller, server).await?);
+        self.prober.scan(Way { target: &target, route }).await
     }
 
     async fn record(&self, intent: &Intent, keys: Vec<PublicKey>) -> Result<Vec<PublicKey>, Failure> {

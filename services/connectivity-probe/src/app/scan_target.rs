@@ -1,27 +1,38 @@
 //! Scans the host keys of an address, for credential-store. Nothing is trusted by this.
 
-use crate::adapters::prober::{Prober, Scan};
+use crate::adapters::journey::Way;
+use crate::adapters::prober::Prober;
+use crate::adapters::route::Routes;
 use keywright_domain::caller::Caller;
 use keywright_domain::host::{HostName, Port};
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::Guard;
 use keywright_runtime::failure::Failure;
-use keywright_ssh::Target;
+use keywright_ssh::{Scanned, Target};
 use tracing::instrument;
 
 pub struct ScanTarget {
     pub guard: Guard,
+    pub routes: Routes,
     pub prober: Prober,
 }
 
 impl ScanTarget {
     #[instrument(skip_all)]
-    pub async fn run(&self, caller: &Caller, host: &str, port: i32) -> Result<Scan, Failure> {
+    pub async fn run(
+        &self,
+        caller: &Caller,
+        host: &str,
+        port: i32,
+        jump_host: &str,
+    ) -> Result<Scanned, Failure> {
         let tenant = caller.principal.tenant.as_ref();
         self.guard.allow(caller, "proof.scan", tenant, "", Reason::ServerNotFound).await?;
         let host = HostName::parse(host).map_err(|bad| Failure::violation("host", bad.to_string()))?;
         let port =
             Port::try_from(i64::from(port)).map_err(|bad| Failure::violation("port", bad.to_string()))?;
-        self.prober.scan(&Target::new(host.as_str(), port.get())).await
+        let route = self.routes.through(caller, jump_host).await?;
+        let target = Target::new(host.as_str(), port.get());
+        self.prober.scan(Way { target: &target, route }).await
     }
 }

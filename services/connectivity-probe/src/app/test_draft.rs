@@ -1,7 +1,8 @@
 //! Tests a server that is not registered, with a one-time key. Nothing is stored; the use of the key is audited.
 
-use crate::adapters::journey::{Journey, Seen};
+use crate::adapters::journey::{Journey, Seen, Way};
 use crate::adapters::known_keys::KnownKeys;
+use crate::adapters::route::Routes;
 use crate::app::test_server::{OneTime, checked_one_time, outcome};
 use crate::login::LoginName;
 use crate::one_time::{GivenKey, Intake};
@@ -27,6 +28,7 @@ pub struct TestDraft {
     pub guard: Guard,
     pub intake: Intake,
     pub journey: Journey,
+    pub routes: Routes,
 }
 
 /// What the caller asks for, as it came.
@@ -36,6 +38,8 @@ pub struct Wanted {
     pub port: i32,
     pub one_time: Option<OneTime>,
     pub expected_host_keys: Vec<String>,
+    /// Empty: it is reached directly.
+    pub jump_host: String,
 }
 
 struct Draft {
@@ -44,6 +48,7 @@ struct Draft {
     key: GivenKey,
     username: LoginName,
     expected: Vec<Fingerprint>,
+    jump_host: String,
 }
 
 impl TestDraft {
@@ -57,14 +62,20 @@ impl TestDraft {
             .tenant(tenant)
             .target(&target)
             .detail("credential", "one-time")
-            .detail("username", draft.username.as_str());
+            .detail("username", draft.username.as_str())
+            .detail("jumpHost", draft.jump_host.as_str());
         let intent = self.audit.intend(caller, entry).await?;
-        let result = self.perform(&intent, draft).await;
+        let result = self.perform(caller, &intent, draft).await;
         self.audit.conclude(&self.db, &intent, &result).await;
         result
     }
 
-    async fn perform(&self, intent: &Intent, draft: Draft) -> Result<ConnectivityTest, Failure> {
+    async fn perform(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        draft: Draft,
+    ) -> Result<ConnectivityTest, Failure> {
         let checked_at = self.db.now().await?;
         let mut progress = Progress::default();
         let target = Target::new(draft.host.as_str(), draft.port.get());
@@ -72,7 +83,8 @@ impl TestDraft {
             None => Seen { progress, server_version: String::new() },
             Some(identity) => {
                 let known = KnownKeys::Expected(draft.expected);
-                self.journey.travel(progress, &target, &known, &identity).await?
+                let route = self.routes.through(caller, &draft.jump_host).await?;
+                self.journey.travel(progress, Way { target: &target, route }, &known, &identity).await?
             }
         };
         let test = ConnectivityTest {
@@ -105,5 +117,5 @@ fn parse(wanted: Wanted) -> Result<Draft, Failure> {
         .map_err(|bad| Failure::violation("expectedHostKeys", bad.to_string()))?;
     let one_time = wanted.one_time.ok_or_else(|| Failure::violation("oneTime", "is missing"))?;
     let (key, username) = checked_one_time(one_time)?;
-    Ok(Draft { host, port, key, username, expected })
+    Ok(Draft { host, port, key, username, expected, jump_host: wanted.jump_host })
 }

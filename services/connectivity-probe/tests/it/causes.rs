@@ -99,6 +99,15 @@ async fn table_of_what_a_server_is_told() {
     }
 }
 
+#[tokio::test]
+async fn an_account_that_is_not_among_the_allowed_is_rejected() {
+    let scene = Scene::new(HostOptions::default().config("AllowUsers allowed")).await;
+    scene.account("allowed").await;
+    scene.host.add_user("other");
+    scene.host.write_authorized_keys("other", format!("{}\n", scene.key.public_line()));
+    scene.fails("other", "authentication", "AUTHENTICATION_REJECTED").await;
+}
+
 /// Users have themselves greeted, and leave the last line open.
 #[tokio::test]
 async fn what_is_odd_but_works_is_healthy() {

@@ -43,6 +43,7 @@ struct Inner {
     asked: Vec<Asked>,
     signed: Vec<proto::SignUserauthRequest>,
     recorded: Vec<proto::RecordTestResultRequest>,
+    mismatches: Vec<proto::ReportHostKeyMismatchRequest>,
 }
 
 impl Store {
@@ -80,6 +81,10 @@ impl Store {
 
     pub fn recorded(&self) -> Vec<proto::RecordTestResultRequest> {
         self.inner.lock().unwrap().recorded.clone()
+    }
+
+    pub fn mismatches(&self) -> Vec<proto::ReportHostKeyMismatchRequest> {
+        self.inner.lock().unwrap().mismatches.clone()
     }
 
     fn note<T>(&self, rpc: &'static str, request: &Request<T>) {
@@ -126,6 +131,33 @@ impl directory::DirectoryService for Store {
         let credential = self.inner.lock().unwrap().credentials.get(&id).cloned();
         let credential = credential.ok_or_else(|| missing(Reason::CredentialNotFound, &id))?;
         Ok(Response::new(proto::ResolveCredentialResponse { credential: Some(credential) }))
+    }
+
+    async fn resolve_route(
+        &self,
+        request: Request<proto::ResolveRouteRequest>,
+    ) -> Result<Response<proto::ResolveRouteResponse>, Status> {
+        self.note("ResolveRoute", &request);
+        let inner = self.inner.lock().unwrap();
+        let mut jump_hosts = Vec::new();
+        let mut next = request.into_inner().jump_host_id;
+        while !next.is_empty() {
+            let server = inner.servers.get(&next).ok_or_else(|| missing(Reason::ServerNotFound, &next))?;
+            let bound = server.credential.as_ref().expect("a jump host has a credential");
+            let credential = inner.credentials.get(&bound.credential_id).cloned();
+            jump_hosts.insert(0, proto::JumpHost { server: Some(server.clone()), credential });
+            next = server.jump_host_id.clone();
+        }
+        Ok(Response::new(proto::ResolveRouteResponse { jump_hosts }))
+    }
+
+    async fn report_host_key_mismatch(
+        &self,
+        request: Request<proto::ReportHostKeyMismatchRequest>,
+    ) -> Result<Response<proto::ReportHostKeyMismatchResponse>, Status> {
+        self.note("ReportHostKeyMismatch", &request);
+        self.inner.lock().unwrap().mismatches.push(request.into_inner());
+        Ok(Response::new(proto::ReportHostKeyMismatchResponse {}))
     }
 
     async fn record_test_result(

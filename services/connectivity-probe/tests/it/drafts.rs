@@ -15,6 +15,7 @@ fn draft(host: &TestHost, key: &KeyPair, expected: &[String]) -> CreateDraftConn
         port: host.port().into(),
         one_time: Some(one_time(key, "alice")),
         expected_host_keys: expected.to_vec(),
+        jump_host_id: String::new(),
     }
 }
 
@@ -70,6 +71,7 @@ async fn a_malformed_draft_is_refused_before_anything_is_logged_or_dialled() {
         port: 1,
         one_time: Some(one_time(&key, "alice")),
         expected_host_keys: Vec::new(),
+        jump_host_id: String::new(),
     };
     let mut bad = vec![
         ("host", good.clone()),

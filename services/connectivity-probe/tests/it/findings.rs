@@ -100,6 +100,20 @@ async fn a_changed_host_key_fails_closed_with_both_fingerprints() {
 }
 
 #[tokio::test]
+async fn a_server_of_which_other_keys_are_pinned_fails_closed_with_all_fingerprints() {
+    let world = World::new().await;
+    let key = keygen(KeyType::Ed25519, "").await.unwrap();
+    let (host, other) = (with_alice(openssh().await, &key.public_line()), openssh().await);
+    let server = world.register(&host, &other.host_keys());
+    let test = world.test_once(&server, &key, "alice").await;
+    assert_failed_at(&test, "host-key", "HOST_KEY_MISMATCH");
+    let facts = &check(&test, "host-key").metadata;
+    assert_eq!(facts["pinned"].split(", ").collect::<Vec<_>>(), fingerprints(&other.host_keys()));
+    assert!(fingerprints(&host.host_keys()).contains(&facts["presented"]));
+    assert!(!host.log().contains("alice"), "{}", host.log());
+}
+
+#[tokio::test]
 async fn a_closed_port_refuses_and_a_forbidden_address_is_not_dialled() {
     let world = World::new().await;
     let key = keygen(KeyType::Ed25519, "").await.unwrap();

@@ -18,7 +18,7 @@ async fn scan(world: &World, server: &Server) -> Result<Vec<ScannedHostKey>, Fai
 async fn scan_target(world: &World, host: &str, port: u16) -> Result<ScanTargetResponse, Failure> {
     let mut client =
         ProofServiceClient::new(world.probe(Caller::background(ServiceName::CredentialStore, "")));
-    let request = ScanTargetRequest { host: host.to_owned(), port: port.into() };
+    let request = ScanTargetRequest { host: host.to_owned(), port: port.into(), jump_host_id: String::new() };
     Ok(client.scan_target(request).await?.into_inner())
 }
 
@@ -47,6 +47,16 @@ async fn a_scan_shows_every_key_and_which_are_pinned() {
         );
         assert!(seen.server_version.starts_with("SSH-2.0-"), "{}", seen.server_version);
     }
+}
+
+/// A server may charge for each connection that ends without a login (PerSourcePenalties), and soon takes no more.
+#[tokio::test]
+async fn a_scan_needs_one_connection_for_each_key_and_one_for_the_list() {
+    let world = World::new().await;
+    let host = TestHost::openssh(HostOptions::default()).await.unwrap();
+    let seen = scan_target(&world, host.address(), host.port()).await.unwrap();
+    assert_eq!((seen.items.len(), host.log().matches("Connection from").count()), (3, 4));
+    assert!(seen.server_version.starts_with("SSH-2.0-OpenSSH_"), "{}", seen.server_version);
 }
 
 #[tokio::test]

@@ -39,8 +39,13 @@ impl Probe {
         caller: &Caller,
         host: &HostName,
         port: Port,
+        jump_host: Option<&ServerId>,
     ) -> Result<Vec<PublicKey>, Failure> {
-        let message = proto::ScanTargetRequest { host: host.to_string(), port: i32::from(port.get()) };
+        let message = proto::ScanTargetRequest {
+            host: host.to_string(),
+            port: i32::from(port.get()),
+            jump_host_id: jump_host.map(ToString::to_string).unwrap_or_default(),
+        };
         let request = self.outbound.request(ServiceName::ConnectivityProbe, caller, message).await?;
         let mut client = ProofServiceClient::new(self.outbound.peer(ServiceName::ConnectivityProbe));
         let shown = client.scan_target(request).await?.into_inner().items;

@@ -27,15 +27,16 @@ impl Works {
         Ok(client.check_fleet_work(request).await?.into_inner().open)
     }
 
+    /// Of the lifecycle: whether it covers the credential there; of none, whether it is open on the server at all.
     pub async fn is_open(
         &self,
         work: &str,
-        credential: &CredentialId,
+        credential: Option<&CredentialId>,
         server: &ServerId,
     ) -> Result<bool, Failure> {
         let message = CheckWorkRequest {
             work: work.to_owned(),
-            credential_id: credential.to_string(),
+            credential_id: credential.map(ToString::to_string).unwrap_or_default(),
             server_id: server.to_string(),
         };
         let request = self.outbound.own_request(ServiceName::KeyLifecycle, None, message)?;

@@ -13,7 +13,7 @@ use crate::domain::credential::{Credential, Kind};
 use crate::domain::switch::{Step, StepOutcome};
 use crate::domain::usage::Usage;
 use crate::domain::version::Origin;
-use keywright_domain::key::PublicKey;
+use keywright_domain::key::{Certificate, PublicKey};
 use keywright_domain::secret::Secret;
 use keywright_proto::credential as proto;
 use keywright_runtime::audit::timestamp;
@@ -49,6 +49,7 @@ impl proto::ssh_credential_service_server::SshCredentialService for Credentials 
             username: request.username,
             supplied: supplied(request.private_key, request.passphrase, request.public_key),
             allow_resolve: request.allow_resolve,
+            certificate: request.certificate,
         };
         let answer = |credential: &Credential, checks: &[Check]| proto::CreateSshCredentialResponse {
             credential: Some(with_checks(credential, checks)),
@@ -112,6 +113,7 @@ impl proto::ssh_credential_service_server::SshCredentialService for Credentials 
             confirmation: confirmation.credential_id,
             acknowledged: confirmation.acknowledge_server_usage,
             expected_usage_revision: request.expected_usage_revision,
+            certificate: request.certificate,
         };
         let answer = |credential: &Credential, checks: &[Check]| proto::RotateSshCredentialResponse {
             credential: Some(with_checks(credential, checks)),
@@ -162,6 +164,7 @@ impl proto::ssh_credential_service_server::SshCredentialService for Credentials 
             credential_id: request.credential_id,
             name: request.name,
             allow_resolve: request.allow_resolve,
+            certificate: request.certificate,
             expected_revision: request.expected_revision,
         };
         let credential = self.update.run(&caller, change).await?;
@@ -226,6 +229,19 @@ pub(super) fn encode(credential: &Credential) -> proto::SshCredential {
         usage: None,
         allow_resolve: credential.allow_resolve,
         revision: credential.revision.to_string(),
+        certificate: credential.certificate.as_ref().map(encode_certificate),
+    }
+}
+
+fn encode_certificate(certificate: &Certificate) -> proto::SshCertificate {
+    proto::SshCertificate {
+        certificate: certificate.openssh(),
+        key_id: certificate.key_id().to_owned(),
+        serial: certificate.serial().to_string(),
+        principals: certificate.principals().to_vec(),
+        valid_after: certificate.valid_after().map(timestamp),
+        valid_before: certificate.valid_before().map(timestamp),
+        authority: certificate.authority().to_string(),
     }
 }
 

@@ -40,6 +40,8 @@ impl proto::custody_service_server::CustodyService for Keys {
             session_id: request.session_id,
             username: request.username,
             algorithm: request.algorithm,
+            towards_server_id: request.towards_server_id,
+            certificate: request.certificate,
         };
         let signature = self.sign.run(&caller, login).await?;
         Ok(Response::new(proto::SignUserauthResponse { signature }))

@@ -4,9 +4,11 @@ use super::{credential, server, tenant};
 use crate::app::directory::close_tenant::CloseTenant;
 use crate::app::directory::list::{ListDirectory, Servers, Tenants};
 use crate::app::directory::management::{ForgetManagementKey, SetManagementKey};
+use crate::app::directory::mismatch::ReportMismatch;
 use crate::app::directory::read::ReadDirectory;
 use crate::app::directory::record_test::{RecordTestResult, TestResult};
 use crate::app::directory::reference::{Held, HoldReferences};
+use crate::app::directory::route::ResolveRoute;
 use keywright_proto::credential as proto;
 use keywright_runtime::caller;
 use tonic::{Request, Response, Status};
@@ -19,6 +21,8 @@ pub struct Directory {
     pub close: CloseTenant,
     pub references: HoldReferences,
     pub record: RecordTestResult,
+    pub route: ResolveRoute,
+    pub mismatch: ReportMismatch,
 }
 
 #[tonic::async_trait]
@@ -39,6 +43,29 @@ impl proto::directory_service_server::DirectoryService for Directory {
         let caller = caller(&request)?;
         let found = self.read.credential(&caller, &request.into_inner().credential_id).await?;
         Ok(Response::new(proto::ResolveCredentialResponse { credential: Some(credential::encode(&found)) }))
+    }
+
+    async fn resolve_route(
+        &self,
+        request: Request<proto::ResolveRouteRequest>,
+    ) -> Result<Response<proto::ResolveRouteResponse>, Status> {
+        let caller = caller(&request)?;
+        let route = self.route.run(&caller, &request.into_inner().jump_host_id).await?;
+        let jump_hosts = route.into_iter().map(|(server, credential)| proto::JumpHost {
+            server: Some(server::encode(server)),
+            credential: Some(credential::encode(&credential)),
+        });
+        Ok(Response::new(proto::ResolveRouteResponse { jump_hosts: jump_hosts.collect() }))
+    }
+
+    async fn report_host_key_mismatch(
+        &self,
+        request: Request<proto::ReportHostKeyMismatchRequest>,
+    ) -> Result<Response<proto::ReportHostKeyMismatchResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        self.mismatch.run(&caller, &request.server_id, &request.fingerprint).await?;
+        Ok(Response::new(proto::ReportHostKeyMismatchResponse {}))
     }
 
     async fn set_management_key(

@@ -4,7 +4,8 @@ use crate::app::listing::Listing;
 use crate::app::servers::bind::{BindCredential, NewBinding};
 use crate::app::servers::deactivate::DeactivateServer;
 use crate::app::servers::delete::DeleteServer;
-use crate::app::servers::host_keys::{Change, UpdateHostKeys};
+use crate::app::servers::host_keys::{Change, Named, UpdateHostKeys};
+use crate::app::servers::jump_host::SetJumpHost;
 use crate::app::servers::read::ReadServers;
 use crate::app::servers::register::{NewServer, RegisterServer};
 use crate::app::servers::rename::RenameServer;
@@ -24,6 +25,7 @@ pub struct Servers {
     pub delete: DeleteServer,
     pub bind: BindCredential,
     pub unbind: UnbindCredential,
+    pub jump_host: SetJumpHost,
     pub host_keys: UpdateHostKeys,
     pub idempotency: Idempotency,
 }
@@ -47,6 +49,7 @@ impl proto::server_service_server::ServerService for Servers {
             host_keys: request.host_keys,
             known_hosts: request.known_hosts,
             accept_new: request.accept_new,
+            jump_host_id: request.jump_host_id,
         };
         let answer = |server: &Server| proto::RegisterServerResponse { server: Some(encode(server.clone())) };
         let work = self.register.run(&caller, new, scope.clone(), answer);
@@ -146,6 +149,16 @@ impl proto::server_service_server::ServerService for Servers {
         Ok(Response::new(proto::UnbindCredentialResponse { server: Some(encode(server)) }))
     }
 
+    async fn set_jump_host(
+        &self,
+        request: Request<proto::SetJumpHostRequest>,
+    ) -> Result<Response<proto::SetJumpHostResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let server = self.jump_host.run(&caller, &request.server_id, &request.jump_host_id).await?;
+        Ok(Response::new(proto::SetJumpHostResponse { server: Some(encode(server)) }))
+    }
+
     async fn list_host_keys(
         &self,
         request: Request<proto::ListHostKeysRequest>,
@@ -166,9 +179,11 @@ impl proto::server_service_server::ServerService for Servers {
             proto::HostKeyAction::Approve => Some(Change::Approve),
             proto::HostKeyAction::Repin => Some(Change::Repin),
             proto::HostKeyAction::Remove => Some(Change::Remove),
+            proto::HostKeyAction::TrustAuthority => Some(Change::TrustAuthority),
             proto::HostKeyAction::Unspecified => None,
         };
-        let keys = self.host_keys.run(&caller, &request.server_id, change, &request.fingerprints).await?;
+        let named = Named { fingerprints: &request.fingerprints, authorities: &request.authorities };
+        let keys = self.host_keys.run(&caller, &request.server_id, change, named).await?;
         let items = keys.into_iter().map(encode_host_key).collect();
         Ok(Response::new(proto::UpdateHostKeysResponse { items }))
     }
@@ -206,6 +221,11 @@ pub(super) fn encode(server: Server) -> proto::Server {
         }),
         created_at: Some(timestamp(server.created_at)),
         revision: server.revision.to_string(),
+        jump_host_id: server.jump_host.map(|id| id.to_string()).unwrap_or_default(),
+        host_key_mismatch: server.mismatch.map(|seen| proto::HostKeyMismatch {
+            fingerprint: seen.presented.to_string(),
+            seen_at: Some(timestamp(seen.seen_at)),
+        }),
     }
 }
 
@@ -216,5 +236,6 @@ fn encode_host_key(pin: HostKey) -> proto::HostKey {
         public_key: pin.key.openssh(),
         approved_at: Some(timestamp(pin.approved_at)),
         approved_by: pin.approved_by,
+        certificate_authority: pin.authority,
     }
 }

@@ -3,6 +3,7 @@
 use super::version::Version;
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::{CredentialId, TenantId};
+use keywright_domain::key::Certificate;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -39,6 +40,8 @@ pub struct Credential {
     pub username: Option<String>,
     /// The access or server that a managed credential belongs to.
     pub owner: Option<String>,
+    /// Of the key in use; logins present it in the key's place.
+    pub certificate: Option<Certificate>,
     /// The version in use; a managed credential may have none yet.
     pub current: Option<Version>,
     /// Grows with every change of who uses it.

@@ -1,10 +1,14 @@
 //! A machine that is reached by SSH, with what is pinned, bound and known of it.
 
 use keywright_domain::clock::Instant;
+use keywright_domain::fingerprint::Fingerprint;
 use keywright_domain::host::{HostName, Port};
 use keywright_domain::ids::{CredentialId, ServerId, TenantId};
 use keywright_domain::key::PublicKey;
 use std::collections::BTreeMap;
+
+/// Servers on the way to another one.
+pub const MOST_JUMP_HOSTS: usize = 4;
 
 /// What a binding shows before a test has run with it.
 pub const UNVERIFIED: &str = "UNVERIFIED";
@@ -35,6 +39,8 @@ impl TryFrom<String> for Lifecycle {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostKey {
     pub key: PublicKey,
+    /// Not the host's own: certificates that it signed for the host are believed.
+    pub authority: bool,
     pub approved_at: Instant,
     pub approved_by: String,
 }
@@ -61,6 +67,13 @@ pub struct Capabilities {
     pub seen_at: Instant,
 }
 
+/// A host key that was shown in place of a pinned one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mismatch {
+    pub presented: Fingerprint,
+    pub seen_at: Instant,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     pub id: ServerId,
@@ -72,6 +85,10 @@ pub struct Server {
     pub labels: BTreeMap<String, String>,
     pub lifecycle: Lifecycle,
     pub host_keys: Vec<HostKey>,
+    /// Until an approval or a re-pin nothing logs in.
+    pub mismatch: Option<Mismatch>,
+    /// None: it is reached directly.
+    pub jump_host: Option<ServerId>,
     pub binding: Option<Binding>,
     pub management: Option<Management>,
     pub capabilities: Option<Capabilities>,

@@ -29,6 +29,16 @@ pub fn access(credential: &Credential) -> Option<&str> {
     AccessId::parse(owner).is_ok().then_some(owner)
 }
 
+/// A server that showed a wrong host key is not logged in to by anybody, until that is settled.
+pub fn allow_server(server: &Server) -> Result<(), Failure> {
+    let Some(mismatch) = &server.mismatch else { return Ok(()) };
+    let message = "The server has shown another host key than a pinned one: nothing logs in to it until its keys are approved again or re-pinned.";
+    Err(Failure::new(Reason::HostKeyMismatch, message)
+        .with("serverId", server.id.as_str())
+        .with("presented", mismatch.presented.as_str())
+        .with("seenAt", mismatch.seen_at.rfc3339()))
+}
+
 /// Whether the server takes logins, and the key of the session's host is one that somebody vouched for.
 pub fn allow_host(server: &Server, host_key: &PublicKey) -> Result<(), Failure> {
     if server.lifecycle == Lifecycle::Inactive {
@@ -40,7 +50,8 @@ pub fn allow_host(server: &Server, host_key: &PublicKey) -> Result<(), Failure> 
     if server.host_keys.is_empty() {
         return Err(Failure::new(Reason::HostKeyUnpinned, "No host key of this server is approved."));
     }
-    if server.host_keys.iter().any(|pinned| pinned.key == *host_key) {
+    allow_server(server)?;
+    if server.host_keys.iter().any(|pinned| !pinned.authority && pinned.key == *host_key) {
         return Ok(());
     }
     let pinned: Vec<String> =

@@ -4,6 +4,7 @@ use super::filter::Filter;
 use super::version;
 use crate::domain::credential::{Credential, Kind};
 use keywright_domain::ids::{CredentialId, TenantId, VersionId};
+use keywright_domain::key::Certificate;
 use keywright_runtime::page::Page;
 use keywright_storage::{Columns, Db, Error, Tx};
 use sqlx::AnyConnection;
@@ -18,6 +19,7 @@ fn decode(row: &AnyRow) -> Result<(Credential, Option<VersionId>), Error> {
         kind: row.text("kind")?,
         username: row.opt_text("username")?,
         owner: row.opt_text("owner")?,
+        certificate: row.opt_text("certificate")?,
         current: None,
         usage_changes: row.int("usage_changes")?,
         allow_resolve: row.int::<i64>("allow_resolve")? != 0,
@@ -40,7 +42,7 @@ async fn complete(conn: &mut AnyConnection, row: &AnyRow) -> Result<Credential, 
 pub(super) async fn read(conn: &mut AnyConnection, id: &CredentialId) -> Result<Option<Credential>, Error> {
     let row = sqlx::query(
         "SELECT id, tenant_id, name, kind, username, owner, current_version_id, usage_changes, allow_resolve, revision,
-                created_at, rotated_at, last_used_at
+                created_at, rotated_at, last_used_at, certificate
            FROM credential WHERE id = $1",
     )
     .bind(id.as_str())
@@ -67,7 +69,7 @@ pub async fn list_saved(db: &Db, filter: &Filter, page: &Page) -> Result<Vec<Cre
     let mut conn = db.read().acquire().await?;
     let rows = sqlx::query(
         "SELECT c.id, c.tenant_id, c.name, c.kind, c.username, c.owner, c.current_version_id, c.usage_changes,
-                c.allow_resolve, c.revision, c.created_at, c.rotated_at, c.last_used_at
+                c.allow_resolve, c.revision, c.created_at, c.rotated_at, c.last_used_at, c.certificate
            FROM credential c LEFT JOIN credential_version v ON v.id = c.current_version_id
           WHERE c.kind = 'saved' AND ($1 = '' OR c.tenant_id = $1)
             AND (c.id LIKE $2 ESCAPE '!' OR LOWER(c.name) LIKE $2 ESCAPE '!' OR LOWER(v.fingerprint) LIKE $2 ESCAPE '!')
@@ -93,8 +95,8 @@ pub async fn list_saved(db: &Db, filter: &Filter, page: &Page) -> Result<Vec<Cre
 pub async fn insert(tx: &mut Tx, credential: &Credential) -> Result<(), Error> {
     sqlx::query(
         "INSERT INTO credential (id, tenant_id, name, kind, username, owner, current_version_id, usage_changes, allow_resolve,
-                                 revision, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                                 revision, created_at, certificate)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(credential.id.as_str())
     .bind(credential.tenant.as_ref().map(TenantId::as_str))
@@ -107,27 +109,31 @@ pub async fn insert(tx: &mut Tx, credential: &Credential) -> Result<(), Error> {
     .bind(i64::from(credential.allow_resolve))
     .bind(credential.revision)
     .bind(credential.created_at.micros())
+    .bind(credential.certificate.as_ref().map(Certificate::openssh))
     .execute(tx.conn())
     .await?;
     Ok(())
 }
 
-/// The version in use after a rotation in place, and the default user.
+/// The version in use after a rotation in place, its certificate, and the default user.
 pub async fn rotated(
     tx: &mut Tx,
     id: &CredentialId,
     version: &VersionId,
+    certificate: Option<&Certificate>,
     username: Option<&str>,
 ) -> Result<(), Error> {
     let now = tx.now().micros();
     sqlx::query(
-        "UPDATE credential SET current_version_id = $2, username = $3, rotated_at = $4, revision = revision + 1
+        "UPDATE credential SET current_version_id = $2, username = $3, rotated_at = $4, certificate = $5,
+                revision = revision + 1
           WHERE id = $1",
     )
     .bind(id.as_str())
     .bind(version.as_str())
     .bind(username)
     .bind(now)
+    .bind(certificate.map(Certificate::openssh))
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -144,13 +150,17 @@ pub async fn set_current(tx: &mut Tx, id: &CredentialId, version: Option<&Versio
 }
 
 /// What is not the key.
-pub async fn update(tx: &mut Tx, id: &CredentialId, name: &str, allow_resolve: bool) -> Result<(), Error> {
-    sqlx::query("UPDATE credential SET name = $2, allow_resolve = $3, revision = revision + 1 WHERE id = $1")
-        .bind(id.as_str())
-        .bind(name)
-        .bind(i64::from(allow_resolve))
-        .execute(tx.conn())
-        .await?;
+pub async fn update(tx: &mut Tx, credential: &Credential) -> Result<(), Error> {
+    sqlx::query(
+        "UPDATE credential SET name = $2, allow_resolve = $3, certificate = $4, revision = revision + 1
+          WHERE id = $1",
+    )
+    .bind(credential.id.as_str())
+    .bind(&credential.name)
+    .bind(i64::from(credential.allow_resolve))
+    .bind(credential.certificate.as_ref().map(Certificate::openssh))
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 

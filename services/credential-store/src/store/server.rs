@@ -2,7 +2,9 @@
 
 use super::filter::Filter;
 use super::labels;
-use crate::domain::server::{Binding, Capabilities, HostKey, Lifecycle, Management, Server, UNVERIFIED};
+use crate::domain::server::{
+    Binding, Capabilities, HostKey, Lifecycle, Management, Mismatch, Server, UNVERIFIED,
+};
 use keywright_domain::clock::Instant;
 use keywright_domain::fingerprint::Fingerprint;
 use keywright_domain::ids::{CredentialId, ServerId, TenantId};
@@ -32,6 +34,10 @@ fn decode(row: &AnyRow) -> Result<Server, Error> {
             seen_at: row.opt_int("seen_at")?.unwrap_or(Instant::from_micros(0)),
         })
     });
+    let mismatch = row.opt_text::<Fingerprint>("mismatch_fingerprint")?.map(|presented| {
+        let seen_at = row.opt_int("mismatch_at")?.unwrap_or(Instant::from_micros(0));
+        Ok::<_, Error>(Mismatch { presented, seen_at })
+    });
     Ok(Server {
         id: row.text("id")?,
         tenant: row.text("tenant_id")?,
@@ -42,6 +48,8 @@ fn decode(row: &AnyRow) -> Result<Server, Error> {
         labels: labels::decode(&row.text::<String>("labels")?)?,
         lifecycle: row.text("lifecycle")?,
         host_keys: Vec::new(),
+        mismatch: mismatch.transpose()?,
+        jump_host: row.opt_text("jump_host_id")?,
         binding: binding.transpose()?,
         management: management.transpose()?,
         capabilities: capabilities.transpose()?,
@@ -55,7 +63,8 @@ async fn read(conn: &mut AnyConnection, id: &ServerId) -> Result<Option<Server>,
         "SELECT s.id, s.tenant_id, s.name, s.host, s.port, s.group_name, s.labels, s.lifecycle,
                 s.bound_credential_id, COALESCE(s.bound_username, c.username) AS effective_username,
                 s.bound_test_status, s.bound_test_id, s.management_credential_id, s.management_username,
-                s.server_version, s.seen_at, s.created_at, s.revision
+                s.server_version, s.seen_at, s.jump_host_id, s.mismatch_fingerprint, s.mismatch_at, s.created_at,
+                s.revision
            FROM server s LEFT JOIN credential c ON c.id = s.bound_credential_id
           WHERE s.id = $1",
     )
@@ -70,7 +79,8 @@ async fn read(conn: &mut AnyConnection, id: &ServerId) -> Result<Option<Server>,
 
 async fn host_keys(conn: &mut AnyConnection, id: &ServerId) -> Result<Vec<HostKey>, Error> {
     let rows = sqlx::query(
-        "SELECT public_key, approved_at, approved_by FROM host_key WHERE server_id = $1 ORDER BY approved_at, fingerprint",
+        "SELECT public_key, authority, approved_at, approved_by FROM host_key
+          WHERE server_id = $1 ORDER BY approved_at, fingerprint",
     )
     .bind(id.as_str())
     .fetch_all(conn)
@@ -79,6 +89,7 @@ async fn host_keys(conn: &mut AnyConnection, id: &ServerId) -> Result<Vec<HostKe
         .map(|row| {
             Ok(HostKey {
                 key: row.text("public_key")?,
+                authority: row.int::<i64>("authority")? != 0,
                 approved_at: row.int("approved_at")?,
                 approved_by: row.text("approved_by")?,
             })
@@ -113,7 +124,8 @@ pub async fn list(db: &Db, filter: &Filter, page: &Page) -> Result<Vec<Server>, 
         "SELECT s.id, s.tenant_id, s.name, s.host, s.port, s.group_name, s.labels, s.lifecycle,
                 s.bound_credential_id, COALESCE(s.bound_username, c.username) AS effective_username,
                 s.bound_test_status, s.bound_test_id, s.management_credential_id, s.management_username,
-                s.server_version, s.seen_at, s.created_at, s.revision
+                s.server_version, s.seen_at, s.jump_host_id, s.mismatch_fingerprint, s.mismatch_at, s.created_at,
+                s.revision
            FROM server s LEFT JOIN credential c ON c.id = s.bound_credential_id
           WHERE ($1 = '' OR s.tenant_id = $1)
             AND (s.id LIKE $2 ESCAPE '!' OR LOWER(s.name) LIKE $2 ESCAPE '!' OR LOWER(s.host) LIKE $2 ESCAPE '!')
@@ -148,7 +160,8 @@ pub async fn among(db: &Db, among: Among<'_>, page: &Page) -> Result<Vec<Server>
         "SELECT s.id, s.tenant_id, s.name, s.host, s.port, s.group_name, s.labels, s.lifecycle,
                 s.bound_credential_id, COALESCE(s.bound_username, c.username) AS effective_username,
                 s.bound_test_status, s.bound_test_id, s.management_credential_id, s.management_username,
-                s.server_version, s.seen_at, s.created_at, s.revision
+                s.server_version, s.seen_at, s.jump_host_id, s.mismatch_fingerprint, s.mismatch_at, s.created_at,
+                s.revision
            FROM server s LEFT JOIN credential c ON c.id = s.bound_credential_id
           WHERE ($1 = '' OR s.tenant_id = $1)
             AND ($2 = '' OR s.group_name = $2)
@@ -170,8 +183,9 @@ pub async fn among(db: &Db, among: Among<'_>, page: &Page) -> Result<Vec<Server>
 
 pub async fn insert(tx: &mut Tx, server: &Server) -> Result<(), Error> {
     sqlx::query(
-        "INSERT INTO server (id, tenant_id, name, host, port, group_name, labels, lifecycle, created_at, revision)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "INSERT INTO server (id, tenant_id, name, host, port, group_name, labels, lifecycle, created_at, revision,
+                             jump_host_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(server.id.as_str())
     .bind(server.tenant.as_str())
@@ -183,6 +197,7 @@ pub async fn insert(tx: &mut Tx, server: &Server) -> Result<(), Error> {
     .bind(server.lifecycle.as_str())
     .bind(server.created_at.micros())
     .bind(server.revision)
+    .bind(server.jump_host.as_ref().map(ServerId::as_str))
     .execute(tx.conn())
     .await?;
     for key in &server.host_keys {
@@ -326,8 +341,8 @@ pub async fn clear_management(tx: &mut Tx, id: &ServerId) -> Result<(), Error> {
 
 pub async fn pin(tx: &mut Tx, id: &ServerId, key: &HostKey) -> Result<(), Error> {
     sqlx::query(
-        "INSERT INTO host_key (server_id, fingerprint, public_key, approved_at, approved_by)
-         VALUES ($1, $2, $3, $4, $5)
+        "INSERT INTO host_key (server_id, fingerprint, public_key, approved_at, approved_by, authority)
+         VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (server_id, fingerprint) DO NOTHING",
     )
     .bind(id.as_str())
@@ -335,6 +350,7 @@ pub async fn pin(tx: &mut Tx, id: &ServerId, key: &HostKey) -> Result<(), Error>
     .bind(key.key.openssh())
     .bind(key.approved_at.micros())
     .bind(&key.approved_by)
+    .bind(i64::from(key.authority))
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -349,8 +365,65 @@ pub async fn unpin(tx: &mut Tx, id: &ServerId, fingerprint: &Fingerprint) -> Res
     Ok(())
 }
 
-pub async fn unpin_all(tx: &mut Tx, id: &ServerId) -> Result<(), Error> {
+/// The host's own keys; authorities stay.
+pub async fn unpin_keys(tx: &mut Tx, id: &ServerId) -> Result<(), Error> {
+    sqlx::query("DELETE FROM host_key WHERE server_id = $1 AND authority = 0")
+        .bind(id.as_str())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+async fn unpin_all(tx: &mut Tx, id: &ServerId) -> Result<(), Error> {
     sqlx::query("DELETE FROM host_key WHERE server_id = $1").bind(id.as_str()).execute(tx.conn()).await?;
+    Ok(())
+}
+
+pub async fn set_jump_host(tx: &mut Tx, id: &ServerId, jump_host: Option<&ServerId>) -> Result<(), Error> {
+    sqlx::query("UPDATE server SET jump_host_id = $2, revision = revision + 1 WHERE id = $1")
+        .bind(id.as_str())
+        .bind(jump_host.map(ServerId::as_str))
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// The names of some servers that are reached through this one.
+pub async fn led_to(db: &Db, id: &ServerId) -> Result<Vec<String>, Error> {
+    let mut conn = db.read().acquire().await?;
+    names_behind(&mut conn, id).await
+}
+
+pub async fn led_to_in(tx: &mut Tx, id: &ServerId) -> Result<Vec<String>, Error> {
+    names_behind(tx.conn(), id).await
+}
+
+async fn names_behind(conn: &mut AnyConnection, id: &ServerId) -> Result<Vec<String>, Error> {
+    let rows = sqlx::query("SELECT name FROM server WHERE jump_host_id = $1 ORDER BY name LIMIT 10")
+        .bind(id.as_str())
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(|row| row.text("name")).collect()
+}
+
+pub async fn record_mismatch(tx: &mut Tx, id: &ServerId, presented: &Fingerprint) -> Result<(), Error> {
+    let now = tx.now().micros();
+    sqlx::query(
+        "UPDATE server SET mismatch_fingerprint = $2, mismatch_at = $3, revision = revision + 1 WHERE id = $1",
+    )
+    .bind(id.as_str())
+    .bind(presented.as_str())
+    .bind(now)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub async fn clear_mismatch(tx: &mut Tx, id: &ServerId) -> Result<(), Error> {
+    sqlx::query("UPDATE server SET mismatch_fingerprint = NULL, mismatch_at = NULL WHERE id = $1")
+        .bind(id.as_str())
+        .execute(tx.conn())
+        .await?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ mod gate;
 mod idempotent;
 mod material;
 mod races;
+mod reach;
 mod references;
 mod resolve;
 mod servers;

@@ -33,6 +33,7 @@ async fn update(
         server_id: server.to_owned(),
         action: action.into(),
         fingerprints: keys.iter().map(|key| key.fingerprint().to_string()).collect(),
+        authorities: Vec::new(),
     };
     answer(world.servers(caller).update_host_keys(request).await).map(|updated| updated.items.len())
 }

@@ -253,6 +253,7 @@ async fn an_update_changes_the_revision_once_and_only_owners_let_a_key_be_resolv
         name: Some(" new name ".to_owned()),
         allow_resolve: Some(true),
         expected_revision: credential.revision.clone(),
+        certificate: None,
     };
 
     let refused = update(&world, &operator(), allow.clone()).await.unwrap_err();

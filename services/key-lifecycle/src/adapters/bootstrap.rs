@@ -42,6 +42,8 @@ pub struct Bootstrapper {
 pub struct Entrance {
     identity: Identity,
     account: AccountName,
+    /// Who asked.
+    caller: Caller,
 }
 
 /// Logged in, as root or with sudo.
@@ -69,7 +71,7 @@ impl Bootstrapper {
     ) -> Result<Entrance, Failure> {
         match (asked.credential.is_empty(), asked.private_key.is_empty()) {
             (false, true) => self.saved(caller, server, &asked).await,
-            (true, false) => self.one_time(asked).await,
+            (true, false) => self.one_time(caller, asked).await,
             _ => Err(Failure::violation("bootstrapCredential", "needs either credentialId or privateKey")),
         }
     }
@@ -83,12 +85,13 @@ impl Bootstrapper {
         }
         let username = if asked.username.is_empty() { &saved.username } else { &asked.username };
         let account = account(username)?;
-        let identity =
-            self.login.identity(caller.clone(), server, &id, None, account.as_str(), saved.public_key);
-        Ok(Entrance { identity, account })
+        let (user, key) = (account.as_str(), saved.public_key);
+        let identity = self.login.identity(caller.clone(), server, &id, user, key);
+        let identity = Identity { certificate: saved.certificate, ..identity };
+        Ok(Entrance { identity, account, caller: caller.clone() })
     }
 
-    async fn one_time(&self, asked: Bootstrap) -> Result<Entrance, Failure> {
+    async fn one_time(&self, caller: &Caller, asked: Bootstrap) -> Result<Entrance, Failure> {
         let account = account(&asked.username)?;
         let closed = |_| Failure::new(Reason::Internal, "The service is ending.");
         let place = self.derivations.clone().acquire_owned().await.map_err(closed)?;
@@ -98,7 +101,8 @@ impl Bootstrapper {
         });
         let key = read.await.map_err(|_| Failure::new(Reason::Internal, "The key could not be read."))?;
         let key = key.map_err(|error| Failure::new(error.reason(), format!("The private key: {error}.")))?;
-        Ok(Entrance { identity: Identity::one_time(account.as_str(), key), account })
+        let identity = Identity::one_time(account.as_str(), key);
+        Ok(Entrance { identity, account, caller: caller.clone() })
     }
 
     /// SUDO_UNAVAILABLE unless the account is root or may become it.
@@ -117,7 +121,7 @@ impl Bootstrapper {
         entrance: &Entrance,
         whom: &AccountName,
     ) -> Result<Entered, Failure> {
-        let session = self.login.open(server, &entrance.identity).await?;
+        let session = self.login.open(&entrance.caller, server, &entrance.identity).await?;
         let entered = Entered { session, clock: self.clock.clone() };
         let facts = Host::new(&entered.session, &self.clock).inspect(whom).await;
         let usable = facts.map_err(failure).and_then(|facts| match (facts.account, facts.drop) {

@@ -3,8 +3,9 @@
 use super::directory::TenantState;
 use crate::model::VersionState;
 use keywright_domain::caller::{Caller, ServiceName};
+use keywright_domain::host::KnownHost;
 use keywright_domain::ids::{CredentialId, ServerId, TenantId, VersionId};
-use keywright_domain::key::{KeyAlgorithm, PublicKey};
+use keywright_domain::key::{Certificate, KeyAlgorithm, PublicKey};
 use keywright_domain::reason::Reason;
 use keywright_domain::secret::Secret;
 use keywright_proto::credential as proto;
@@ -29,11 +30,23 @@ pub struct Server {
     pub active: bool,
     /// One KRL serves one group.
     pub group: String,
-    pub host_keys: Vec<PublicKey>,
+    pub known: KnownHost,
+    /// The server through which it is reached.
+    pub jump_host: Option<ServerId>,
     /// The management credential and the account it logs in to.
     pub management: Option<(CredentialId, String)>,
     /// The saved credential that is bound to it, and its user.
     pub binding: Option<(CredentialId, String)>,
+}
+
+/// A server on the way to another one, with what is bound to it.
+#[derive(Debug, Clone)]
+pub struct OnTheWay {
+    pub server: Server,
+    pub credential: CredentialId,
+    pub username: String,
+    pub public_key: PublicKey,
+    pub certificate: Option<Certificate>,
 }
 
 /// A saved credential, to log in with once.
@@ -42,6 +55,7 @@ pub struct Saved {
     pub tenant: Option<TenantId>,
     pub username: String,
     pub public_key: PublicKey,
+    pub certificate: Option<Certificate>,
 }
 
 #[derive(Clone)]
@@ -68,7 +82,26 @@ impl CredentialStore {
             return Err(Failure::new(Reason::CredentialIsManaged, "Keywright manages this credential."));
         }
         let public_key = PublicKey::parse_openssh(&found.public_key).map_err(|_| unreadable("credential"))?;
-        Ok(Saved { tenant: TenantId::parse(&found.tenant_id).ok(), username: found.username, public_key })
+        let certificate = certificate(&found)?;
+        let tenant = TenantId::parse(&found.tenant_id).ok();
+        Ok(Saved { tenant, username: found.username, public_key, certificate })
+    }
+
+    /// The servers on the way through this one, the outermost first.
+    pub async fn route(&self, jump_host: &ServerId) -> Result<Vec<OnTheWay>, Failure> {
+        let request = self.own(None, proto::ResolveRouteRequest { jump_host_id: jump_host.to_string() })?;
+        let answer = self.directory().resolve_route(request).await?.into_inner();
+        answer.jump_hosts.into_iter().map(on_the_way).collect()
+    }
+
+    /// Another host key than a pinned one was shown.
+    pub async fn report_mismatch(&self, server: &ServerId, presented: &str) -> Result<(), Failure> {
+        let message = proto::ReportHostKeyMismatchRequest {
+            server_id: server.to_string(),
+            fingerprint: presented.to_owned(),
+        };
+        self.directory().report_host_key_mismatch(self.own(None, message)?).await?;
+        Ok(())
     }
 
     /// TENANT_NOT_FOUND if there is none for this caller.
@@ -344,8 +377,15 @@ const fn state(state: VersionState) -> proto::VersionState {
 
 pub(super) fn server(found: proto::Server) -> Option<Server> {
     let active = found.lifecycle_status() == proto::ServerLifecycle::Active;
-    let keys: Result<Vec<_>, _> =
-        found.host_keys.iter().map(|key| PublicKey::parse_openssh(&key.public_key)).collect();
+    let keys = |authorities: bool| {
+        let wanted = found.host_keys.iter().filter(move |key| key.certificate_authority == authorities);
+        wanted.map(|key| PublicKey::parse_openssh(&key.public_key)).collect::<Result<Vec<_>, _>>()
+    };
+    let known = KnownHost { keys: keys(false).ok()?, authorities: keys(true).ok()? };
+    let jump_host = match found.jump_host_id.as_str() {
+        "" => None,
+        id => Some(ServerId::parse(id).ok()?),
+    };
     Some(Server {
         id: ServerId::parse(&found.id).ok()?,
         tenant: TenantId::parse(&found.tenant_id).ok()?,
@@ -360,8 +400,23 @@ pub(super) fn server(found: proto::Server) -> Option<Server> {
         port: u16::try_from(found.port).ok()?,
         active,
         group: found.group,
-        host_keys: keys.ok()?,
+        known,
+        jump_host,
     })
+}
+
+fn on_the_way(found: proto::JumpHost) -> Result<OnTheWay, Failure> {
+    let bad = || unreadable("jump host");
+    let bound = found.credential.ok_or_else(bad)?;
+    let server = found.server.and_then(server).ok_or_else(bad)?;
+    let (credential, username) = server.binding.clone().ok_or_else(bad)?;
+    let public_key = PublicKey::parse_openssh(&bound.public_key).map_err(|_| bad())?;
+    Ok(OnTheWay { credential, username, public_key, certificate: certificate(&bound)?, server })
+}
+
+fn certificate(of: &proto::SshCredential) -> Result<Option<Certificate>, Failure> {
+    let found = of.certificate.as_ref().map(|found| Certificate::parse_openssh(&found.certificate));
+    found.transpose().map_err(|_| unreadable("certificate"))
 }
 
 pub(super) fn unreadable(what: &str) -> Failure {

@@ -1,16 +1,18 @@
 //! Logging in to servers with a key that credential-store holds, or with one that a caller lent for one operation.
 
-use super::credential_store::{CredentialStore, Server};
+use super::credential_store::{CredentialStore, OnTheWay, Server};
 use async_trait::async_trait;
 use keywright_domain::caller::{Caller, ServiceName};
-use keywright_domain::ids::{CredentialId, ServerId, VersionId};
+use keywright_domain::ids::{CredentialId, ServerId};
 use keywright_domain::key::{PublicKey, UserauthRequest};
 use keywright_domain::reason::Reason;
 use keywright_proto::credential as proto;
 use keywright_proto::credential::custody_service_client::CustodyServiceClient;
 use keywright_runtime::clients::Outbound;
 use keywright_runtime::failure::Failure;
-use keywright_ssh::{Dialer, FailureCode, Identity, LoginError, PortFailure, Session, SigningPort, Target};
+use keywright_ssh::{
+    Dialer, FailureCode, Identity, JumpHost, LoginError, PortFailure, Session, SigningPort, Target,
+};
 use std::sync::Arc;
 
 #[derive(Clone)]
@@ -43,8 +45,8 @@ impl Login {
         };
         let public_key = self.store.active_key(credential, work).await?;
         let caller = Caller::background(ServiceName::KeyLifecycle, work);
-        let identity = self.identity(caller, server, credential, None, username, public_key);
-        self.open(server, &identity).await
+        let identity = self.identity(caller.clone(), server, credential, username, public_key);
+        self.open(&caller, server, &identity).await
     }
 
     /// An identity whose signatures credential-store makes for `caller`.
@@ -53,7 +55,6 @@ impl Login {
         caller: Caller,
         server: &Server,
         credential: &CredentialId,
-        version: Option<&VersionId>,
         username: &str,
         public_key: PublicKey,
     ) -> Identity {
@@ -62,21 +63,71 @@ impl Login {
             caller,
             server: server.id.clone(),
             credential: credential.clone(),
-            version: version.cloned(),
+            towards: None,
         };
-        Identity { user: username.to_owned(), public_key, port: Arc::new(port) }
+        Identity { user: username.to_owned(), public_key, certificate: None, port: Arc::new(port) }
     }
 
-    pub async fn open(&self, server: &Server, identity: &Identity) -> Result<Session, Failure> {
-        if server.host_keys.is_empty() {
+    /// `caller` is for whom the servers on the way are logged in to.
+    pub async fn open(
+        &self,
+        caller: &Caller,
+        server: &Server,
+        identity: &Identity,
+    ) -> Result<Session, Failure> {
+        if server.known.is_empty() {
             return Err(Failure::new(Reason::HostKeyUnpinned, "No host key of the server is approved."));
         }
         let target = Target::new(server.host.clone(), server.port);
-        let connected = self.dialer.connect(&target, &server.host_keys, identity).await;
-        connected.map(|connected| connected.session).map_err(|error| match error {
-            LoginError::Server(error) => unreachable(&error),
-            LoginError::Signing(error) => Failure::new(error.reason, error.message),
-        })
+        let dialer = self.dialer.through(self.route(caller, server).await?);
+        match dialer.connect(&target, &server.known, identity).await {
+            Ok(connected) => Ok(connected.session),
+            Err(LoginError::Signing(error)) => Err(Failure::new(error.reason, error.message)),
+            Err(LoginError::Server(error)) => {
+                self.tell_of_mismatch(server, &error).await;
+                Err(unreachable(&error))
+            }
+        }
+    }
+
+    /// The jump hosts on the way to the server, each logged in to for the same caller.
+    async fn route(&self, caller: &Caller, server: &Server) -> Result<Vec<JumpHost>, Failure> {
+        let Some(jump_host) = &server.jump_host else { return Ok(Vec::new()) };
+        let route = self.store.route(jump_host).await?;
+        let jump_host = |on: OnTheWay| {
+            let port = StoreSigner {
+                outbound: self.outbound.clone(),
+                caller: caller.clone(),
+                server: on.server.id,
+                credential: on.credential,
+                towards: Some(server.id.clone()),
+            };
+            JumpHost {
+                name: on.server.name,
+                target: Target::new(on.server.host, on.server.port),
+                known: on.server.known,
+                identity: Identity {
+                    user: on.username,
+                    public_key: on.public_key,
+                    certificate: on.certificate,
+                    port: Arc::new(port),
+                },
+            }
+        };
+        Ok(route.into_iter().map(jump_host).collect())
+    }
+
+    /// From then on nothing is signed for the server. What is not heard is found again by the next login.
+    async fn tell_of_mismatch(&self, server: &Server, error: &keywright_ssh::Failure) {
+        let of_server = error.code == FailureCode::HostKeyMismatch && error.fact("jumpHost").is_none();
+        let Some(presented) = error.fact("presented").filter(|_| of_server) else { return };
+        if let Err(failure) = self.store.report_mismatch(&server.id, presented).await {
+            tracing::warn!(
+                reason = failure.reason.as_str(),
+                server = %server.id,
+                "a changed host key was not reported"
+            );
+        }
     }
 }
 
@@ -98,7 +149,8 @@ struct StoreSigner {
     caller: Caller,
     server: ServerId,
     credential: CredentialId,
-    version: Option<VersionId>,
+    /// The server behind it, of a jump host.
+    towards: Option<ServerId>,
 }
 
 #[async_trait]
@@ -106,11 +158,13 @@ impl SigningPort for StoreSigner {
     async fn sign(&self, request: UserauthRequest) -> Result<Vec<u8>, PortFailure> {
         let message = proto::SignUserauthRequest {
             credential_id: self.credential.to_string(),
-            version_id: self.version.as_ref().map(ToString::to_string).unwrap_or_default(),
+            version_id: String::new(),
             server_id: self.server.to_string(),
             session_id: request.session_id().to_vec(),
             username: request.user().to_owned(),
             algorithm: request.algorithm().as_str().to_owned(),
+            towards_server_id: self.towards.as_ref().map(ToString::to_string).unwrap_or_default(),
+            certificate: request.certificate().map(|it| it.blob().to_vec()).unwrap_or_default(),
         };
         let refused = |failure: Failure| PortFailure::new(failure.reason, failure.message);
         let to = ServiceName::CredentialStore;

@@ -113,7 +113,12 @@ impl Webhooks {
     /// The status of the answer, or why there is none.
     pub async fn post(&self, endpoint: &Endpoint, post: Post<'_>) -> Result<u16, &'static str> {
         let resolved = self.resolve(endpoint).await?;
-        let dialed = self.dialer.dial(&resolved).await.map_err(|failure| why(failure.code))?.value;
+        let dialed = self
+            .dialer
+            .dial(&resolved)
+            .await
+            .map_err(|error| error.failure().map_or(UNMADE, |it| why(it.code)))?
+            .value;
         let request = request(endpoint, post).ok_or("the request could not be made")?;
         let socket = dialed.into_socket();
         if !endpoint.encrypted {
@@ -139,6 +144,7 @@ impl Webhooks {
 }
 
 const NOT_ALLOWED: &str = "its address may not be dialled from here";
+const UNMADE: &str = "no connection";
 const PLAIN: &str = "must be an https:// URL: plain http is for this machine alone";
 
 const fn why(code: FailureCode) -> &'static str {
@@ -147,7 +153,7 @@ const fn why(code: FailureCode) -> &'static str {
         FailureCode::HostResolutionFailed => "its name is not known",
         FailureCode::ConnectionRefused => "the connection was refused",
         FailureCode::ConnectTimeout => "no connection in time",
-        _ => "no connection",
+        _ => UNMADE,
     }
 }
 

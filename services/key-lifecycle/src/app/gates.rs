@@ -161,7 +161,7 @@ pub fn usable(server: &Server) -> Result<(), Failure> {
     if !server.active {
         return refuse(Reason::ServerInactive, "The server is deactivated.");
     }
-    if server.host_keys.is_empty() {
+    if server.known.is_empty() {
         return refuse(Reason::HostKeyUnpinned, "No host key of the server is approved.");
     }
     if server.management.is_none() {

@@ -70,7 +70,7 @@ impl ManageServer {
         if !server.active {
             return Err(Failure::new(Reason::ServerInactive, "The server is deactivated."));
         }
-        if server.host_keys.is_empty() {
+        if server.known.is_empty() {
             return Err(Failure::new(Reason::HostKeyUnpinned, "No host key of the server is approved."));
         }
         let (id, credential, version) =

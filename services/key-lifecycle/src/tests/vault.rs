@@ -273,6 +273,20 @@ impl proto::directory_service_server::DirectoryService for Vault {
         Ok(Response::new(proto::RemoveReferenceResponse {}))
     }
 
+    async fn resolve_route(
+        &self,
+        _: Request<proto::ResolveRouteRequest>,
+    ) -> Answer<proto::ResolveRouteResponse> {
+        Err(Status::unimplemented("no server of these tests has a jump host"))
+    }
+
+    async fn report_host_key_mismatch(
+        &self,
+        _: Request<proto::ReportHostKeyMismatchRequest>,
+    ) -> Answer<proto::ReportHostKeyMismatchResponse> {
+        Ok(Response::new(proto::ReportHostKeyMismatchResponse {}))
+    }
+
     async fn record_test_result(
         &self,
         _: Request<proto::RecordTestResultRequest>,

@@ -4,7 +4,8 @@
 
 use std::borrow::Cow;
 
-use keywright_domain::key::{KeyAlgorithm, PublicKey};
+use keywright_domain::host::KnownHost;
+use keywright_domain::key::KeyAlgorithm;
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg};
 use russh::{Preferred, cipher, compression, kex, mac};
 
@@ -65,11 +66,16 @@ pub(crate) fn offered(kind: KeyAlgorithm, server: &[String]) -> bool {
     proofs(kind).iter().any(|ours| server.iter().any(|theirs| *theirs == ours.to_string()))
 }
 
-/// Everything we accept, with the kinds of the pinned keys first: the server then shows a key that we know.
-pub(crate) fn preferring(pins: &[PublicKey]) -> Preferred {
-    let pinned = |kind: &KeyAlgorithm| pins.iter().any(|pin| pin.algorithm() == *kind);
+/// Everything we accept, with the kinds of the pinned keys first: the server then shows a key that we know. Certificates
+/// come before keys where an authority is trusted.
+pub(crate) fn preferring(known: &KnownHost) -> Preferred {
+    let pinned = |kind: &KeyAlgorithm| known.keys.iter().any(|pin| pin.algorithm() == *kind);
     let (first, rest): (Vec<_>, Vec<_>) = HOST_KEYS.into_iter().partition(pinned);
-    preferred(first.into_iter().chain(rest).flat_map(proofs).collect())
+    let keys = preferred(first.into_iter().chain(rest).flat_map(proofs).collect());
+    if known.authorities.is_empty() {
+        return keys;
+    }
+    Preferred { host_key_certificates: HOST_KEYS.into_iter().flat_map(proofs).collect(), ..keys }
 }
 
 pub(crate) fn only(kind: KeyAlgorithm) -> Preferred {
@@ -93,7 +99,7 @@ mod tests {
 
     #[test]
     fn nothing_rests_on_sha1() {
-        let all = preferring(&[]);
+        let all = preferring(&KnownHost::default());
         let names: Vec<String> = all
             .kex
             .iter()

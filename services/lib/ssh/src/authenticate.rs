@@ -166,12 +166,17 @@ impl Handshaken {
             expected: self.expectation(identity, naming),
             notes: &self.link.notes,
         };
-        let key = identity.public_key.as_ssh_key().clone();
-        let said = self
-            .link
-            .handle
-            .authenticate_publickey_with(&identity.user, key, naming.hash(), &mut signer)
-            .await;
+        let (handle, hash) = (&mut self.link.handle, naming.hash());
+        let said = match &identity.certificate {
+            None => {
+                let key = identity.public_key.as_ssh_key().clone();
+                handle.authenticate_publickey_with(&identity.user, key, hash, &mut signer).await
+            }
+            Some(certificate) => {
+                let certificate = certificate.as_ssh_certificate().clone();
+                handle.authenticate_certificate_with(&identity.user, certificate, hash, &mut signer).await
+            }
+        };
         match said {
             Ok(result) => Ok(self.conclude(result).await),
             Err(NotSigned::Port(failure)) => Err(failure.into()),
@@ -214,7 +219,11 @@ impl Handshaken {
             Naming::Rsa(_) | Naming::RsaSha1 => return None,
         };
         let key = identity.public_key.clone();
-        UserauthRequest::new(session_id, identity.user.clone(), algorithm, key).ok()
+        let request = UserauthRequest::new(session_id, identity.user.clone(), algorithm, key).ok()?;
+        match &identity.certificate {
+            None => Some(request),
+            Some(certificate) => request.certified(certificate.clone()).ok(),
+        }
     }
 
     async fn conclude(&mut self, result: AuthResult) -> Answer {

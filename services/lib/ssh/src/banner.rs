@@ -5,10 +5,10 @@
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use crate::failure::FailureCode;
+use crate::stream::Stream;
 
 pub(crate) const CLIENT_ID: &str = concat!("SSH-2.0-Keywright_", env!("CARGO_PKG_VERSION"));
 /// With its line end: what the engine will try to send once more.
@@ -36,7 +36,7 @@ enum Line {
     Hopeless(FailureCode),
 }
 
-pub(crate) async fn exchange(socket: &mut TcpStream, deadline: Instant) -> Result<Greeting, FailureCode> {
+pub(crate) async fn exchange(socket: &mut Stream, deadline: Instant) -> Result<Greeting, FailureCode> {
     let mut heard = Heard { lines_before: 0, seen: BytesMut::with_capacity(512) };
     match timeout_at(deadline, converse(socket, &mut heard)).await {
         Ok(result) => result,
@@ -62,7 +62,7 @@ impl Heard {
     }
 }
 
-async fn converse(socket: &mut TcpStream, heard: &mut Heard) -> Result<Greeting, FailureCode> {
+async fn converse(socket: &mut Stream, heard: &mut Heard) -> Result<Greeting, FailureCode> {
     // A server that closes at once may still have said why: the failed write is found out by the read.
     let _ = socket.write_all(format!("{CLIENT_ID}\r\n").as_bytes()).await;
     loop {

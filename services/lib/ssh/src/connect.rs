@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use keywright_domain::key::PublicKey;
+use keywright_domain::host::KnownHost;
 use tracing::instrument;
 
 use crate::authenticate::LoginError;
 use crate::dial::Dialer;
-use crate::failure::{Failure, Stage};
+use crate::failure::Stage;
 use crate::handshake::Handshaken;
 use crate::session::Session;
 use crate::signing::Identity;
@@ -23,15 +23,15 @@ pub struct Connected {
 }
 
 impl Dialer {
-    /// Resolves, dials, verifies the host key against `pins`, logs in. Always a fresh connection.
+    /// Resolves, dials, verifies that the host is the `known` one, logs in. Always a fresh connection.
     #[instrument(skip_all)]
     pub async fn connect(
         &self,
         target: &Target,
-        pins: &[PublicKey],
+        known: impl Into<KnownHost>,
         identity: &Identity,
     ) -> Result<Connected, LoginError> {
-        let (server, mut times) = self.reach(target, pins).await?;
+        let (server, mut times) = self.reach(target, &known.into()).await?;
         let session = server.authenticate(identity).await?;
         times.push((Stage::Authentication, session.took));
         Ok(Connected { session: session.value, times })
@@ -41,11 +41,11 @@ impl Dialer {
     pub(crate) async fn reach(
         &self,
         target: &Target,
-        pins: &[PublicKey],
-    ) -> Result<(Handshaken, StageTimes), Failure> {
+        known: &KnownHost,
+    ) -> Result<(Handshaken, StageTimes), LoginError> {
         let resolved = self.resolve(target).await?;
         let dialed = self.dial(&resolved.value).await?;
-        let greeted = self.handshake(dialed.value, pins).await?;
+        let greeted = self.handshake(dialed.value, known).await?;
         let handshake_took = greeted.took;
         let server = greeted.value.verify()?;
         let times = vec![

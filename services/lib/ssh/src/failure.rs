@@ -129,7 +129,7 @@ impl FailureCode {
             Self::ServerBusy => (
                 "SERVER_BUSY",
                 "The SSH server takes no more connections from here at the moment.",
-                "Try again later; raise MaxStartups on the server, or exempt Keywright's address from PerSourcePenalties.",
+                "Try again later; raise MaxStartups and PerSourceMaxStartups on the server, or exempt Keywright's address from PerSourcePenalties (PerSourcePenaltyExemptList).",
             ),
             Self::NotAnSshServer => (
                 "NOT_AN_SSH_SERVER",
@@ -230,6 +230,12 @@ impl Failure {
     #[must_use]
     pub fn saying(mut self, message: &'static str) -> Self {
         self.message = Cow::Borrowed(message);
+        self
+    }
+
+    #[must_use]
+    pub fn advising(mut self, remedy: &'static str) -> Self {
+        self.remedy = Cow::Borrowed(remedy);
         self
     }
 

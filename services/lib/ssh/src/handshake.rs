@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keywright_domain::key::PublicKey;
+use keywright_domain::host::KnownHost;
+use keywright_domain::key::{CertificateFault, PublicKey};
 use russh::client::{self, Handle};
 use russh::{Names, Preferred, SshId};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -17,7 +18,7 @@ use crate::algorithms;
 use crate::banner::{self, CLIENT_ID, CLIENT_ID_SENT, Greeting};
 use crate::dial::{Dialed, Dialer, Staged, Timeouts};
 use crate::failure::{Failure, FailureCode, Stage};
-use crate::host_key::HostKeyVerdict;
+use crate::host_key::{HostKeyVerdict, Judge};
 use crate::observer::{Ended, Notes, Observer};
 use crate::wire::{Leash, Wire};
 
@@ -125,6 +126,13 @@ impl Greeted {
                     .with("presented", presented.as_str())
                     .with("pinned", pinned))
             }
+            (HostKeyVerdict::Uncertified { presented, authority, fault }, ..) => {
+                // A certificate that ran out is no sign of another server: what it certifies is not called a wrong key.
+                let shown = if fault == CertificateFault::Time { "certified" } else { "presented" };
+                Err(Failure { message: fault.to_string().into(), ..failed(FailureCode::HostKeyMismatch) }
+                    .with(shown, presented.as_str())
+                    .with("authority", authority.as_str()))
+            }
         }
     }
 }
@@ -150,16 +158,22 @@ impl Handshaken {
 }
 
 impl Dialer {
-    /// Stage `handshake`, up to the server's proof that it holds its host key. `pins` decides the verdict.
+    /// Stage `handshake`, up to the server's proof that it holds its host key. `known` decides the verdict.
     #[instrument(skip_all)]
-    pub async fn handshake(&self, dialed: Dialed, pins: &[PublicKey]) -> Result<Staged<Greeted>, Failure> {
-        self.exchange(dialed, pins, algorithms::preferring(pins)).await.map_err(|refusal| refusal.failure)
+    pub async fn handshake(
+        &self,
+        dialed: Dialed,
+        known: impl Into<KnownHost>,
+    ) -> Result<Staged<Greeted>, Failure> {
+        let known = known.into();
+        let preferred = algorithms::preferring(&known);
+        self.exchange(dialed, &known, preferred).await.map_err(|refusal| refusal.failure)
     }
 
     pub(crate) async fn exchange(
         &self,
         mut dialed: Dialed,
-        pins: &[PublicKey],
+        known: &KnownHost,
         preferred: Preferred,
     ) -> Result<Staged<Greeted>, Refusal> {
         let started = Instant::now();
@@ -168,7 +182,8 @@ impl Dialer {
         let Greeting { server_version, replay } =
             banner::exchange(&mut dialed.socket, deadline).await.map_err(failed)?;
         let notes = Notes::default();
-        let observer = Observer { pins: pins.to_vec(), notes: notes.clone() };
+        let judge = Judge { known: known.clone(), host: dialed.host, clock: self.clock.clone() };
+        let observer = Observer { judge, notes: notes.clone() };
         let (wire, leash) = Wire::new(dialed.socket, replay, CLIENT_ID_SENT);
         let engine = client::connect_stream(Arc::new(config(preferred)), wire, observer);
         let handle = match timeout_at(deadline, engine).await {

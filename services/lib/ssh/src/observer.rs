@@ -6,14 +6,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use keywright_domain::key::PublicKey;
+use keywright_domain::key::{Certificate, PublicKey};
 use russh::client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
 use russh::keys::PublicKeyOrCertificate;
 use russh::{Channel, Disconnect, Names};
 use tokio::time::Instant;
 
 use crate::handshake::KeyExchange;
-use crate::host_key::HostKeyVerdict;
+use crate::host_key::{HostKeyVerdict, Judge};
 
 /// How a connection ended, as far as it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Notes {
 }
 
 pub(crate) struct Observer {
-    pub(crate) pins: Vec<PublicKey>,
+    pub(crate) judge: Judge,
     pub(crate) notes: Notes,
 }
 
@@ -59,10 +59,19 @@ impl Handler for Observer {
 
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
         let started = Instant::now();
-        let PublicKeyOrCertificate::PublicKey { key, .. } = shown else { return Ok(false) };
-        let blob = key.to_bytes()?;
-        let Ok(key) = PublicKey::from_blob(&blob) else { return Ok(false) };
-        let verdict = HostKeyVerdict::on(&key, &self.pins);
+        let (key, verdict) = match shown {
+            PublicKeyOrCertificate::PublicKey { key, .. } => {
+                let Ok(key) = PublicKey::from_blob(&key.to_bytes()?) else { return Ok(false) };
+                let verdict = self.judge.on_key(&key);
+                (key, verdict)
+            }
+            PublicKeyOrCertificate::Certificate(certificate) => {
+                let Ok(certificate) = Certificate::from_blob(&certificate.to_bytes()?) else {
+                    return Ok(false);
+                };
+                (certificate.public_key().clone(), self.judge.on_certificate(&certificate))
+            }
+        };
         let trusted = verdict == HostKeyVerdict::Pinned;
         let mut notes = self.notes.lock();
         notes.host_key = Some(key);

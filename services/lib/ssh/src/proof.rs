@@ -7,13 +7,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use keywright_domain::fingerprint::Fingerprint;
+use keywright_domain::host::KnownHost;
 use keywright_domain::key::PublicKey;
 use tokio::time::Instant;
 use tracing::instrument;
 
 use crate::authenticate::LoginError;
 use crate::dial::Dialer;
-use crate::failure::Failure;
 use crate::handshake::Peer;
 use crate::signing::Identity;
 use crate::target::Target;
@@ -46,11 +46,11 @@ impl Dialer {
     pub async fn prove_login(
         &self,
         target: &Target,
-        pins: &[PublicKey],
+        known: impl Into<KnownHost>,
         identity: &Identity,
     ) -> Result<Receipt, LoginError> {
         let started = Instant::now();
-        let (server, _) = self.reach(target, pins).await?;
+        let (server, _) = self.reach(target, &known.into()).await?;
         let peer = server.link.peer.clone();
         let session = server.authenticate(identity).await?.value;
         let receipt = receipt(ProofMethod::Login, true, &identity.public_key, peer, started);
@@ -63,14 +63,15 @@ impl Dialer {
     pub async fn prove_offer(
         &self,
         target: &Target,
-        pins: &[PublicKey],
+        known: impl Into<KnownHost>,
         user: &str,
         public_key: &PublicKey,
-    ) -> Result<Receipt, Failure> {
+    ) -> Result<Receipt, LoginError> {
         let started = Instant::now();
+        let known = known.into();
         let mut names = None;
         loop {
-            let (server, _) = self.reach(target, pins).await?;
+            let (server, _) = self.reach(target, &known).await?;
             let peer = server.link.peer.clone();
             let offered = server.offer(user, public_key, names).await?;
             if offered.accepted || offered.untried.is_empty() {

@@ -66,6 +66,11 @@ impl Session {
         Self { link }
     }
 
+    /// For other uses of the connection than commands.
+    pub(crate) fn into_link(self) -> Link {
+        self.link
+    }
+
     pub fn server_version(&self) -> &str {
         &self.link.peer.server_version
     }

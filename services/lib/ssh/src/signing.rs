@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use keywright_domain::key::{PrivateKey, PublicKey, UserauthRequest};
+use keywright_domain::key::{Certificate, PrivateKey, PublicKey, UserauthRequest};
 use keywright_domain::reason::Reason;
 
 /// Signs SSH user-authentication requests: credential-store over gRPC, or a key in memory.
@@ -34,13 +34,15 @@ impl PortFailure {
 pub struct Identity {
     pub user: String,
     pub public_key: PublicKey,
+    /// Of the key; presented in its place.
+    pub certificate: Option<Certificate>,
     pub port: Arc<dyn SigningPort>,
 }
 
 impl Identity {
     pub fn one_time(user: impl Into<String>, key: PrivateKey) -> Self {
         let public_key = key.public().clone();
-        Self { user: user.into(), public_key, port: Arc::new(OneTimeKey::new(key)) }
+        Self { user: user.into(), public_key, certificate: None, port: Arc::new(OneTimeKey::new(key)) }
     }
 }
 

@@ -13,8 +13,9 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+
+use crate::stream::Stream;
 
 /// Ends the connection when dropped.
 pub(crate) struct Leash {
@@ -31,7 +32,7 @@ impl Leash {
 }
 
 pub(crate) struct Wire {
-    socket: TcpStream,
+    socket: Stream,
     /// Read before the engine started: the server's identification line and what followed it.
     replay: Bytes,
     /// How many bytes of the engine's output were already sent: our identification line.
@@ -42,7 +43,7 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    pub(crate) fn new(socket: TcpStream, replay: Bytes, already_sent: usize) -> (Self, Leash) {
+    pub(crate) fn new(socket: Stream, replay: Bytes, already_sent: usize) -> (Self, Leash) {
         let (held, leash) = oneshot::channel();
         let linger = Arc::new(AtomicBool::new(false));
         let wire = Self { socket, replay, already_sent, leash: Some(leash), linger: Arc::clone(&linger) };
@@ -70,18 +71,9 @@ impl AsyncRead for Wire {
             buf.put_slice(&self.replay.split_to(n));
             return Poll::Ready(Ok(()));
         }
-        quick_ack(&self.socket);
+        self.socket.acknowledge_quickly();
         Pin::new(&mut self.socket).poll_read(cx, buf)
     }
-}
-
-/// A server that waits for our acknowledgement before it sends its next small packet would wait for the kernel's
-/// delay; the kernel forgets this wish, so it is renewed. Where it cannot be had, only time is lost.
-fn quick_ack(socket: &TcpStream) {
-    #[cfg(target_os = "linux")]
-    let _ = socket.set_quickack(true);
-    #[cfg(not(target_os = "linux"))]
-    let _ = socket;
 }
 
 impl AsyncWrite for Wire {

@@ -73,6 +73,7 @@ mod old_replica;
 mod openapi;
 mod overviews;
 mod policies;
+mod reach;
 mod release;
 mod replicas;
 mod revocation;

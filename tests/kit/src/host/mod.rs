@@ -6,6 +6,7 @@ mod accounts;
 mod busybox;
 mod daemon;
 mod namespace;
+mod openssh_10;
 #[cfg(test)]
 mod tests;
 
@@ -14,9 +15,9 @@ use std::path::{Path, PathBuf};
 pub use accounts::Account;
 
 use crate::error::{During, KitError};
-use crate::port::{Port, free_port};
-use crate::process::{Output, program};
-use daemon::Kind;
+use crate::port::free_port;
+use crate::process::Output;
+use daemon::{Kind, Place};
 use namespace::Namespace;
 
 /// What differs from an ordinary host.
@@ -27,6 +28,7 @@ pub struct HostOptions {
     clock: i64,
     sudoers: Option<String>,
     programs: Vec<(PathBuf, String)>,
+    ipv6: bool,
 }
 
 impl HostOptions {
@@ -54,6 +56,12 @@ impl HostOptions {
         self
     }
 
+    /// It listens on ::1 too, on the same port.
+    pub fn ipv6(mut self) -> Self {
+        self.ipv6 = true;
+        self
+    }
+
     /// Every command of the host is BusyBox's.
     pub fn busybox(mut self) -> Self {
         self.busybox = true;
@@ -67,7 +75,7 @@ pub struct TestHost {
     namespace: Namespace,
     kind: Kind,
     program: PathBuf,
-    port: Port,
+    place: Place,
     host_keys: Vec<String>,
 }
 
@@ -77,20 +85,25 @@ impl TestHost {
         Self::start(Kind::OpenSsh, options).await
     }
 
+    /// The same with the sshd of OpenSSH 10, which keeps account of the sources that trouble it (PerSourcePenalties).
+    pub async fn openssh_10(options: HostOptions) -> Result<Self, KitError> {
+        Self::start(Kind::OpenSsh10, options).await
+    }
+
     /// A host with Dropbear: keys only.
     pub async fn dropbear(options: HostOptions) -> Result<Self, KitError> {
         Self::start(Kind::Dropbear, options).await
     }
 
     async fn start(kind: Kind, options: HostOptions) -> Result<Self, KitError> {
-        let program = program(kind.program(), &[], kind.remedy())?;
         let namespace = Namespace::start(&options).await?;
-        let port = free_port()?;
+        let program = kind.program(&namespace.state())?;
+        let place = Place { port: free_port()?, ipv6: options.ipv6 };
         let host_keys = daemon::make_keys(kind, &namespace.state()).await?;
-        let config = daemon::sshd_config(port.number(), &options.config);
+        let config = daemon::sshd_config(kind, &place, &options.config);
         std::fs::write(namespace.state().join("sshd_config"), config).during("writing sshd_config")?;
-        daemon::start(&namespace, kind, &program, port.number()).await?;
-        Ok(Self { namespace, kind, program, port, host_keys })
+        daemon::start(&namespace, kind, &program, &place).await?;
+        Ok(Self { namespace, kind, program, place, host_keys })
     }
 
     pub fn address(&self) -> &'static str {
@@ -98,7 +111,7 @@ impl TestHost {
     }
 
     pub fn port(&self) -> u16 {
-        self.port.number()
+        self.place.port.number()
     }
 
     /// The public host keys as OpenSSH writes them (`type base64`): Ed25519, ECDSA P-256, RSA.
@@ -200,6 +213,7 @@ impl TestHost {
         let processes = self.processes();
         let mine = |process: &Process| match self.kind {
             Kind::OpenSsh => process.title.starts_with(&format!("sshd: {user}@")),
+            Kind::OpenSsh10 => process.title.starts_with(&format!("sshd-session: {user}@")),
             // Dropbear has no titles; a session is what its connection process runs for the account.
             Kind::Dropbear => {
                 process.uid == account.uid
@@ -224,12 +238,12 @@ impl TestHost {
 
     /// Ends the SSH server as if the host were down; sessions that are open go on.
     pub async fn stop_server(&self) {
-        daemon::stop(&self.namespace, self.port()).await.unwrap();
+        daemon::stop(&self.namespace, &self.place).await.unwrap();
     }
 
     /// Starts the SSH server again on the same port.
     pub async fn start_server(&self) {
-        daemon::start(&self.namespace, self.kind, &self.program, self.port()).await.unwrap();
+        daemon::start(&self.namespace, self.kind, &self.program, &self.place).await.unwrap();
     }
 
     /// Process 1 of the host, as the machine sees it.

@@ -6,9 +6,10 @@ use crate::ssh::{KeyType, keygen, ssh};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-async fn both() -> [TestHost; 2] {
+async fn every_kind() -> [TestHost; 3] {
     [
         TestHost::openssh(HostOptions::default()).await.unwrap(),
+        TestHost::openssh_10(HostOptions::default()).await.unwrap(),
         TestHost::dropbear(HostOptions::default()).await.unwrap(),
     ]
 }
@@ -17,7 +18,7 @@ async fn both() -> [TestHost; 2] {
 async fn the_installed_key_logs_in_and_another_does_not() {
     let (key, other) =
         (keygen(KeyType::Ed25519, "").await.unwrap(), keygen(KeyType::EcdsaP256, "").await.unwrap());
-    for host in both().await {
+    for host in every_kind().await {
         let uid = host.add_user("alice");
         host.write_authorized_keys("alice", key.public_line() + "\n");
         let output = ssh(&host, "alice", &key.private_file(), "id -u; echo $HOME").await;
@@ -34,7 +35,7 @@ async fn the_installed_key_logs_in_and_another_does_not() {
 #[tokio::test]
 async fn useradd_and_root_work_inside_and_nothing_reaches_the_machine() {
     let key = keygen(KeyType::Ed25519, "").await.unwrap();
-    for host in both().await {
+    for host in every_kind().await {
         host.write_authorized_keys("root", key.public_line());
         let script = "useradd -m -p '*' -s /bin/sh tenant-abcdefgh && id -u tenant-abcdefgh";
         let output = ssh(&host, "root", &key.private_file(), script).await.success();
@@ -51,7 +52,7 @@ async fn useradd_and_root_work_inside_and_nothing_reaches_the_machine() {
 #[tokio::test]
 async fn sessions_are_seen_and_end_with_the_host() {
     let key = keygen(KeyType::Ed25519, "").await.unwrap();
-    for host in both().await {
+    for host in every_kind().await {
         host.add_user("bob");
         host.write_authorized_keys("bob", key.public_line());
         let (port, pid) = (host.port(), host.pid());
@@ -64,7 +65,7 @@ async fn sessions_are_seen_and_end_with_the_host() {
         }
         let folder = host.home("bob");
         drop(host);
-        assert!(!crate::port::listening(port));
+        assert!(!crate::port::listening((std::net::Ipv4Addr::LOCALHOST, port).into()));
         assert!(!std::path::Path::new(&format!("/proc/{pid}/stat")).exists());
         assert!(!folder.exists());
     }
@@ -73,7 +74,7 @@ async fn sessions_are_seen_and_end_with_the_host() {
 #[tokio::test]
 async fn a_server_stops_starts_again_and_changes_its_keys() {
     let key = keygen(KeyType::Ed25519, "").await.unwrap();
-    for mut host in both().await {
+    for mut host in every_kind().await {
         host.add_user("carol");
         host.write_authorized_keys("carol", key.public_line());
         host.stop_server().await;
@@ -122,5 +123,20 @@ async fn a_busybox_host_has_busybox_commands() {
         assert_eq!(ssh(&host, "frank", &key.private_file(), script).await.success(), "busybox\nfrank\n");
         let writes = host.exec(&["sh", "-c", "setpriv --help 2>&1 | head -1; mktemp /root/x.XXXXXX"]).await;
         assert!(writes.success().starts_with("BusyBox"));
+    }
+}
+
+#[tokio::test]
+async fn a_host_listens_on_both_addresses_if_asked_to() {
+    let key = keygen(KeyType::Ed25519, "").await.unwrap();
+    for host in [
+        TestHost::openssh(HostOptions::default().ipv6()).await.unwrap(),
+        TestHost::dropbear(HostOptions::default().ipv6()).await.unwrap(),
+    ] {
+        host.write_authorized_keys("root", key.public_line());
+        assert!(ssh(&host, "root", &key.private_file(), "true").await.ok());
+        assert!(std::net::TcpStream::connect((std::net::Ipv6Addr::LOCALHOST, host.port())).is_ok());
+        host.stop_server().await;
+        assert!(std::net::TcpStream::connect((std::net::Ipv6Addr::LOCALHOST, host.port())).is_err());
     }
 }

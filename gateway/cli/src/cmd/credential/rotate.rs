@@ -33,6 +33,10 @@ pub struct Rotate {
     /// A public key file that must belong to the new private key
     #[arg(long, value_name = "FILE")]
     public_key_file: Option<PathBuf>,
+    /// A certificate of the new key (`…-cert.pub`), which logins present in place of it; without, that of the old key is
+    /// dropped
+    #[arg(long, value_name = "FILE")]
+    certificate_file: Option<PathBuf>,
     /// Type the exact credential id to confirm; required without a terminal
     #[arg(long, value_name = "ID")]
     confirm: Option<String>,
@@ -63,6 +67,7 @@ impl Rotate {
     pub async fn run(self, app: &App<'_>) -> Result<()> {
         app.need_confirm(self.confirm.as_ref(), &self.credential)?;
         let public_key = public_key(self.public_key_file.as_deref())?;
+        let certificate = certificate(self.certificate_file.as_deref())?;
         let mut key = self.key.read(app).await?;
         let route = ["api", "credentials", "ssh", &self.credential];
         let given = Gate {
@@ -78,6 +83,7 @@ impl Rotate {
         let mut body = Body::new()
             .put("confirmation", confirmation(&gate))
             .text("publicKey", public_key.as_deref())
+            .text("certificate", certificate.as_deref())
             .text("username", self.username.as_deref())
             .flag("clearUsername", self.clear_username)
             .text("expectedUsageRevision", gate.revision.as_deref());
@@ -173,6 +179,16 @@ async fn test_servers(app: &App<'_>, usage: &Value) -> Result<()> {
         "the key is replaced, but these servers are not healthy with it: {}",
         failed.join(", ")
     )))
+}
+
+/// The one line of a certificate file.
+pub fn certificate(file: Option<&Path>) -> Result<Option<String>> {
+    let text = file.map(|file| files::read_text(file, "certificate file")).transpose()?;
+    match text.as_ref().map(|text| text.trim()) {
+        // Empty text removes one; an empty file is a mistake.
+        Some("") => Err(CliError::Usage("the certificate file is empty".to_owned())),
+        text => Ok(text.map(str::to_owned)),
+    }
 }
 
 /// The text of a public key file.

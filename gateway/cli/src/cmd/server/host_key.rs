@@ -1,5 +1,7 @@
 //! `keywright server host-key …`
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 use crate::app::App;
@@ -7,6 +9,7 @@ use crate::args::id;
 use crate::client::{Answer, Body};
 use crate::error::{CliError, Result};
 use crate::fields;
+use crate::files;
 use crate::output::view::host_key as view;
 
 #[derive(Subcommand)]
@@ -29,12 +32,34 @@ pub enum Command {
   keywright server host-key approve srv_… SHA256:… SHA256:…
 
 Compare the fingerprints with what the server's console says (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub).
-The approval holds only if a fresh scan shows exactly the named fingerprints.")]
+The approval holds only if a fresh scan shows exactly the named fingerprints. Of a server that showed another host key
+(MISMATCH), the approval of the pinned keys says that they are back.")]
     Approve(Fingerprints),
-    /// Replace the pinned host keys after a change that you know of
+    /// Replace the pinned host keys after a change that you know of; authorities stay
     Repin(Fingerprints),
-    /// Remove pinned host keys
+    /// Remove pinned host keys, or authorities
     Remove(Fingerprints),
+    /// Believe the host certificates that an authority signs for this server
+    #[command(after_help = "Examples:
+  keywright server host-key trust-authority srv_… ca.pub
+  ssh ca.example.com cat /etc/ssh/ca.pub | keywright server host-key trust-authority srv_… -
+
+With a host authority no server's key is approved one by one, and a server that is set up anew is known at once. Certify
+the server's host key, and name the host as it is registered (`server show`, HOST):
+  ssh-keygen -s ca -h -I web-1 -n web-1.example.com -V +52w ssh_host_ed25519_key.pub
+then say HostCertificate /etc/ssh/ssh_host_ed25519_key-cert.pub in its sshd_config. A certificate for other names, or one
+that has expired, is a host key mismatch. Keys that are pinned stay good with and without a certificate.")]
+    TrustAuthority(Authorities),
+}
+
+#[derive(Args)]
+pub struct Authorities {
+    /// `srv_…`
+    #[arg(value_name = "SERVER_ID", value_parser = id)]
+    server: String,
+    /// Files with the authorities' public keys, one on a line; `-` is the standard input
+    #[arg(value_name = "AUTHORITY_PUBLIC_KEY_FILE", required = true)]
+    files: Vec<PathBuf>,
 }
 
 #[derive(Args)]
@@ -62,7 +87,30 @@ pub async fn run(command: Command, app: &App<'_>) -> Result<()> {
         Command::Approve(given) => update(app, given, "approve").await,
         Command::Repin(given) => update(app, given, "repin").await,
         Command::Remove(given) => update(app, given, "remove").await,
+        Command::TrustAuthority(given) => trust(app, given).await,
     }
+}
+
+async fn trust(app: &App<'_>, given: Authorities) -> Result<()> {
+    let mut authorities = Vec::new();
+    for file in &given.files {
+        let text = files::read_text(file, "authority's public key file")?;
+        let before = authorities.len();
+        authorities.extend(keys(&text));
+        if authorities.len() == before {
+            return Err(CliError::Usage(format!("{} holds no public key", file.display())));
+        }
+    }
+    let body = Body::new().put("action", "trust_authority").texts("authorities", &authorities);
+    let answer = app.client.post(&["api", "servers", &given.server, "host-keys"], &body).await?;
+    show(app, &answer, view::pinned(items(&answer)), "No host key is pinned.");
+    Ok(())
+}
+
+/// The lines that are no comments.
+fn keys(text: &str) -> impl Iterator<Item = String> {
+    let lines = text.lines().map(str::trim);
+    lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned)
 }
 
 async fn update(app: &App<'_>, given: Fingerprints, action: &str) -> Result<()> {

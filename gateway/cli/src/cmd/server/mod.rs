@@ -1,11 +1,13 @@
 //! `keywright server …`
 
+mod algorithms;
 mod bind;
 mod delete;
 mod fleet;
 mod heartbeat;
 mod host_key;
 mod import;
+mod jump_host;
 mod keys;
 mod lifecycle;
 mod manage;
@@ -37,6 +39,8 @@ pub enum Command {
     },
     /// Rename a server
     Rename(lifecycle::Rename),
+    /// Set through which server a server is reached, or that it is reached directly
+    JumpHost(jump_host::JumpHost),
     /// Take a server out of use, for good; revocations and removals still reach it
     Deactivate(lifecycle::Deactivate),
     /// What stands in the way of a deletion?
@@ -71,9 +75,11 @@ pub enum Command {
     Heartbeat(heartbeat::Command),
     /// List a server's tests, newest first
     TestList(test::TestList),
-    /// Host keys: look, approve, re-pin, remove
+    /// Host keys: look, approve, re-pin, remove, trust an authority
     #[command(subcommand)]
     HostKey(host_key::Command),
+    /// Which algorithms a server offers, how good they are, and what to change
+    Algorithms(algorithms::Algorithms),
     /// Save a private key as a credential
     CredentialCreate(credential::create::Create),
     /// List saved credentials, newest first
@@ -84,7 +90,7 @@ pub enum Command {
     CredentialUsage(credential::read::Usage),
     /// Replace the key of a saved credential; id and references stay
     CredentialRotate(credential::rotate::Rotate),
-    /// Change a saved credential's name, or whether internal services may be given its key
+    /// Change a saved credential's name or certificate, or whether internal services may be given its key
     CredentialUpdate(credential::update::Update),
     /// Move servers from a saved credential to another one
     CredentialSwitch(credential::switch::Switch),
@@ -105,6 +111,7 @@ pub async fn run(command: Command, app: &App<'_>) -> Result<()> {
             Ok(())
         }
         Command::Rename(command) => command.run(app).await,
+        Command::JumpHost(command) => command.run(app).await,
         Command::Deactivate(command) => command.run(app).await,
         Command::DeleteCheck { server } => {
             let answer = app.client.get(&["api", "servers", &server, "delete-check"]).await?;
@@ -123,6 +130,7 @@ pub async fn run(command: Command, app: &App<'_>) -> Result<()> {
         Command::Heartbeat(command) => heartbeat::run(command, app).await,
         Command::TestList(command) => command.run(app).await,
         Command::HostKey(command) => host_key::run(command, app).await,
+        Command::Algorithms(command) => command.run(app).await,
         Command::CredentialCreate(command) => command.run(app).await,
         Command::CredentialList(command) => command.run(app).await,
         Command::CredentialShow(command) => command.run(app).await,

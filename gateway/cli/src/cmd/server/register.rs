@@ -18,9 +18,14 @@ use crate::output::view::server as view;
   keywright server register --tenant ten_… --name web-1 --host 192.0.2.10
   ssh-keyscan web-1 | keywright server register --tenant ten_… --name web-1 --host web-1 --known-hosts-file -
   keywright server register --tenant ten_… --name web-1 --host web-1 --port 2222 --label env=prod --accept-new
+  keywright server register --tenant ten_… --name db-1 --host 10.0.0.5 --jump-host srv_…
 
 Without host keys the server is unpinned, and nothing logs in to it before its host keys are approved:
-  keywright server host-key approve SERVER_ID")]
+  keywright server host-key approve SERVER_ID
+
+Behind a jump host the host's name is still resolved by Keywright, and the address is dialled by the jump host. The jump
+host is a registered server with a bound credential and approved host keys. A known_hosts file may hold @cert-authority
+lines: they pin the authority of host certificates.")]
 pub struct Register {
     /// Its name, unique in the tenant; asked for on a terminal
     #[arg(long)]
@@ -34,6 +39,9 @@ pub struct Register {
     /// The tenant; required for operators
     #[arg(long, value_name = "ID", value_parser = id)]
     tenant: Option<String>,
+    /// The server through which it is reached, `srv_…`; without, it is reached directly
+    #[arg(long, value_name = "ID", value_parser = id)]
+    jump_host: Option<String>,
     /// Its group
     #[arg(long)]
     group: Option<String>,
@@ -66,6 +74,7 @@ impl Register {
             .put("name", name)
             .put("host", host)
             .text("tenantId", self.tenant.as_deref())
+            .text("jumpHostId", self.jump_host.as_deref())
             .text("group", self.group.as_deref())
             .texts("hostKeys", &self.host_keys)
             .text("knownHosts", known_hosts.as_ref().map(|text| text.as_str()))

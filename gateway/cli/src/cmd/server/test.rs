@@ -19,6 +19,7 @@ use crate::output::view::connectivity as view;
   keywright server test srv_… --credential sshcred_… --username deploy
   keywright server test --all --label env=prod --parallel 64
   keywright server test --host 192.0.2.10 --private-key-file ~/.ssh/deploy --username deploy --expect-host-key SHA256:…
+  keywright server test --host 10.0.0.5 --jump-host srv_… --private-key-file ~/.ssh/deploy --username deploy
 
 The checks, in order: key, passphrase, dns, tcp, handshake, host-key, authentication, session, runtime. A draft
 (--host) stores nothing. --all tests every active server with its bound credential, spread over all replicas, and goes on
@@ -37,6 +38,9 @@ pub struct Test {
     /// With --host: a host key's fingerprint to expect; may be repeated. Without any, no login is tried
     #[arg(long = "expect-host-key", value_name = "SHA256:…", requires = "host")]
     expected: Vec<String>,
+    /// With --host: the registered server through which it is reached, `srv_…`
+    #[arg(long, value_name = "ID", value_parser = id, requires = "host", conflicts_with = "all")]
+    jump_host: Option<String>,
     /// Another saved credential than the bound one
     #[arg(long, value_name = "ID", value_parser = id, conflicts_with_all = ["private_key_file", "host"])]
     credential: Option<String>,
@@ -60,7 +64,7 @@ pub struct TestList {
 
 /// What says something of a draft, and of many servers. A `requires` alone does not hold where the required argument is
 /// excluded by another one.
-const OF_DRAFT: [&str; 3] = ["host", "port", "expected"];
+const OF_DRAFT: [&str; 4] = ["host", "port", "expected", "jump_host"];
 const OF_FLEET: [&str; 12] = [
     "all",
     "tenant",
@@ -103,8 +107,10 @@ impl Test {
                 self.one_time(app, &route, Body::new()).await?
             }
             (None, host) => {
-                let mut body =
-                    Body::new().text("host", host.as_deref()).texts("expectedHostKeys", &self.expected);
+                let mut body = Body::new()
+                    .text("host", host.as_deref())
+                    .texts("expectedHostKeys", &self.expected)
+                    .text("jumpHostId", self.jump_host.as_deref());
                 if let Some(port) = self.port {
                     body = body.put("port", port);
                 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{count, table, titled, yes_no};
-use crate::fields::{flag, list as items_of, number, text, time, word};
+use crate::fields::{flag, list as items_of, number, text, texts, time, word};
 use crate::output::{Block, facts};
 
 pub fn list(items: &[Value]) -> Block {
@@ -40,30 +40,46 @@ pub fn one(credential: &Value) -> Vec<Block> {
         true => "encrypted; the passphrase was dropped".to_owned(),
         false => "not encrypted".into(),
     };
-    let mut blocks = vec![
-        facts([
-            ("Id", text(credential, "/id").into()),
-            ("Tenant", text(credential, "/tenantId").into()),
-            ("Name", text(credential, "/name").into()),
-            ("User", text(credential, "/username").into()),
-            ("Algorithm", text(credential, "/algorithm").into()),
-            ("Bits", count(number(credential, "/bits"))),
-            ("Fingerprint", text(credential, "/fingerprint").into()),
-            ("Public key", text(credential, "/publicKey").into()),
-            ("Version", count(number(credential, "/version"))),
-            ("Key file came", intake),
-            ("May be resolved", yes_no(flag(credential, "/allowResolve"))),
-            ("Created", time(credential, "/createdAt")),
-            ("Rotated", time(credential, "/rotatedAt")),
-            ("Last used", time(credential, "/lastUsedAt")),
-            ("Revision", text(credential, "/revision").into()),
-        ]),
-        checks(items_of(credential, "/checks")),
-    ];
+    let mut blocks = vec![facts([
+        ("Id", text(credential, "/id").into()),
+        ("Tenant", text(credential, "/tenantId").into()),
+        ("Name", text(credential, "/name").into()),
+        ("User", text(credential, "/username").into()),
+        ("Algorithm", text(credential, "/algorithm").into()),
+        ("Bits", count(number(credential, "/bits"))),
+        ("Fingerprint", text(credential, "/fingerprint").into()),
+        ("Public key", text(credential, "/publicKey").into()),
+        ("Version", count(number(credential, "/version"))),
+        ("Key file came", intake),
+        ("May be resolved", yes_no(flag(credential, "/allowResolve"))),
+        ("Created", time(credential, "/createdAt")),
+        ("Rotated", time(credential, "/rotatedAt")),
+        ("Last used", time(credential, "/lastUsedAt")),
+        ("Revision", text(credential, "/revision").into()),
+    ])];
+    blocks.extend(certificate(credential));
+    blocks.push(checks(items_of(credential, "/checks")));
     if let Some(used) = credential.pointer("/usage").filter(|used| used.is_object()) {
         blocks.extend(usage(used));
     }
     blocks
+}
+
+/// What logins present in place of the public key.
+fn certificate(credential: &Value) -> Option<Block> {
+    let certificate = credential.pointer("/certificate").filter(|it| it.is_object())?;
+    let until = match text(certificate, "/validBefore") {
+        "" => "for ever".into(),
+        _ => time(certificate, "/validBefore"),
+    };
+    Some(facts([
+        ("Certificate", text(certificate, "/keyId").into()),
+        ("Serial", text(certificate, "/serial").into()),
+        ("Principals", texts(certificate, "/principals").join(", ")),
+        ("Valid from", time(certificate, "/validAfter")),
+        ("Valid until", until),
+        ("Authority", text(certificate, "/authority").into()),
+    ]))
 }
 
 pub fn checks(items: &[Value]) -> Block {
@@ -150,4 +166,24 @@ pub fn validation(answer: &Value) -> Vec<Block> {
         ]),
         checks(items_of(answer, "/checks")),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_shown_where_there_is_one() {
+        let read = |value: &Value| one(value).iter().map(Block::render).collect::<Vec<_>>().join("\n");
+        let with = json!({"id": "sshcred_1", "certificate": {"keyId": "ops", "serial": "7", "principals": ["root", "deploy"],
+            "validAfter": null, "validBefore": "2030-01-01T00:00:00Z", "authority": "SHA256:ca"}});
+        let text = read(&with);
+        for part in ["ops", "root, deploy", "2030-01-01 00:00:00 UTC", "SHA256:ca"] {
+            assert!(text.contains(part), "{part} in\n{text}");
+        }
+        let text = read(&json!({"id": "sshcred_1", "certificate": null}));
+        assert!(!text.contains("Certificate") && !text.contains("Valid until"), "{text}");
+    }
 }

@@ -7,8 +7,9 @@ use crate::fields::{flag, text, time};
 use crate::output::Block;
 
 pub fn pinned(items: &[Value]) -> Block {
-    table(&["ALGORITHM", "FINGERPRINT", "APPROVED", "BY"], items, |item| {
+    table(&["KIND", "ALGORITHM", "FINGERPRINT", "APPROVED", "BY"], items, |item| {
         vec![
+            if flag(item, "/certificateAuthority") { "authority" } else { "host" }.into(),
             text(item, "/algorithm").into(),
             text(item, "/fingerprint").into(),
             time(item, "/approvedAt"),

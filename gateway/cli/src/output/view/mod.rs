@@ -1,6 +1,7 @@
 //! How each resource looks to a person. Pure: a REST value in, blocks out.
 
 pub mod access;
+pub mod algorithms;
 pub mod audit;
 pub mod campaign;
 pub mod connectivity;

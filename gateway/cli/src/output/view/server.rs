@@ -27,12 +27,13 @@ pub fn list(items: &[Value]) -> Block {
 
 /// What an import registered, or would.
 pub fn imported(told: &Value) -> Vec<Block> {
-    let header = &["NAME", "HOST", "PORT", "GROUP", "HOST KEYS", "RESULT", "ID", "WHY"];
+    let header = &["NAME", "HOST", "PORT", "VIA", "GROUP", "HOST KEYS", "RESULT", "ID", "WHY"];
     let rows = table(header, items_of(told, "/items"), |item| {
         vec![
             text(item, "/name").into(),
             text(item, "/host").into(),
             number(item, "/port").to_string(),
+            text(item, "/jumpHost").into(),
             text(item, "/group").into(),
             pins(item),
             text(item, "/result").into(),
@@ -47,6 +48,9 @@ pub fn imported(told: &Value) -> Vec<Block> {
 }
 
 fn pins(server: &Value) -> String {
+    if mismatch(server).is_some() {
+        return "MISMATCH".into();
+    }
     match items_of(server, "/hostKeys").len() {
         0 => "unpinned".into(),
         count => format!("{count} pinned"),
@@ -62,12 +66,17 @@ pub fn one(server: &Value) -> Vec<Block> {
         pairs.join(", ")
     });
     let keys = items_of(server, "/hostKeys");
-    let mut blocks = vec![facts([
+    let mut blocks = Vec::new();
+    if let Some(seen) = mismatch(server) {
+        blocks.push(warning(text(server, "/id"), seen));
+    }
+    blocks.push(facts([
         ("Id", text(server, "/id").into()),
         ("Tenant", text(server, "/tenantId").into()),
         ("Name", text(server, "/name").into()),
         ("Host", text(server, "/host").into()),
         ("Port", number(server, "/port").to_string()),
+        ("Reached through", text(server, "/jumpHostId").into()),
         ("Group", text(server, "/group").into()),
         ("Labels", labels),
         ("State", word(server, "/lifecycleStatus")),
@@ -79,9 +88,26 @@ pub fn one(server: &Value) -> Vec<Block> {
         ("Management user", text(server, "/managementUsername").into()),
         ("SSH version", text(server, "/capabilities/serverVersion").into()),
         ("Registered", time(server, "/createdAt")),
-    ])];
+    ]));
     blocks.push(titled("Pinned host keys", host_key::pinned(keys)));
     blocks
+}
+
+/// Where the server showed another host key than a pinned one.
+fn mismatch(server: &Value) -> Option<&Value> {
+    server.pointer("/hostKeyMismatch").filter(|seen| seen.is_object())
+}
+
+fn warning(id: &str, seen: &Value) -> Block {
+    Block::Text(format!(
+        "HOST KEY MISMATCH since {}: the server showed {}, which is not one of its approved host keys.\n\
+         Nothing logs in to it. Compare its keys with what its console says:\n  \
+         keywright server host-key scan {id}\n\
+         If the approved keys are back:  keywright server host-key approve {id}\n\
+         If the host has new keys:       keywright server host-key repin {id}",
+        time(seen, "/seenAt"),
+        text(seen, "/fingerprint"),
+    ))
 }
 
 pub fn delete_check(check: &Value) -> Vec<Block> {
@@ -90,4 +116,39 @@ pub fn delete_check(check: &Value) -> Vec<Block> {
         return vec![Block::Text("Nothing stands in the way of a deletion.".into())];
     }
     vec![Block::Text(format!("The server cannot be deleted yet:\n  - {}", blockers.join("\n  - ")))]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(blocks: &[Block]) -> String {
+        blocks.iter().map(Block::render).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_mismatch_is_said_first_and_says_what_to_do() {
+        let server = json!({"id": "srv_1", "jumpHostId": "srv_2",
+            "hostKeyMismatch": {"fingerprint": "SHA256:new", "seenAt": "2026-03-01T12:00:00Z"},
+            "hostKeys": [{"algorithm": "ssh-ed25519", "fingerprint": "SHA256:ca", "certificateAuthority": true},
+                {"algorithm": "ssh-ed25519", "fingerprint": "SHA256:old"}]});
+        let text = read(&one(&server));
+        assert!(text.starts_with("HOST KEY MISMATCH since 2026-03-01 12:00:00 UTC"), "{text}");
+        for part in
+            ["SHA256:new", "host-key repin srv_1", "Reached through:", "srv_2", "authority  ssh-ed25519"]
+        {
+            assert!(text.contains(part), "{part} in\n{text}");
+        }
+        let listed = list(std::slice::from_ref(&server)).render();
+        assert!(listed.contains("MISMATCH") && !listed.contains("pinned"), "{listed}");
+    }
+
+    #[test]
+    fn nothing_is_said_of_what_is_not() {
+        let server = json!({"id": "srv_1", "jumpHostId": "", "hostKeyMismatch": null, "hostKeys": []});
+        let text = read(&one(&server));
+        assert!(!text.contains("MISMATCH") && !text.contains("Reached"), "{text}");
+    }
 }

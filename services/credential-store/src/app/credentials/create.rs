@@ -1,5 +1,6 @@
 //! Saves a private key that a user supplies.
 
+use super::certificate;
 use super::intake::{Check, KeyIntake, Supplied, Taken, refuse_known};
 use super::update;
 use crate::app::custody::shelf::Shelf;
@@ -13,6 +14,7 @@ use crate::store;
 use keywright_domain::caller::Caller;
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::{CredentialId, TenantId, VersionId};
+use keywright_domain::key::Certificate;
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
@@ -37,6 +39,8 @@ pub struct NewCredential {
     pub username: String,
     pub supplied: Supplied,
     pub allow_resolve: bool,
+    /// Empty: none.
+    pub certificate: String,
 }
 
 struct Parsed {
@@ -45,6 +49,7 @@ struct Parsed {
     name: String,
     username: Option<String>,
     allow_resolve: bool,
+    certificate: Option<Certificate>,
 }
 
 impl CreateCredential {
@@ -75,6 +80,7 @@ impl CreateCredential {
             name: text::name("name", &new.name)?,
             username: text::username("username", &new.username)?,
             allow_resolve: new.allow_resolve,
+            certificate: certificate::parse(&new.certificate)?,
         };
         let entry = Entry::new(ACTION)
             .tenant(Some(&parsed.tenant))
@@ -101,6 +107,7 @@ impl CreateCredential {
     {
         let Taken { stored, public, origin, checks } =
             self.intake.take(Some(&new.tenant), supplied).await.map_err(|refused| refused.failure)?;
+        certificate::require_of(&public, new.certificate.as_ref())?;
         if let Some(first) = first_answer(&self.db, intent, scope).await? {
             return Ok(first);
         }
@@ -138,6 +145,7 @@ impl CreateCredential {
                     kind: Kind::Saved,
                     username: new.username.clone(),
                     owner: None,
+                    certificate: new.certificate.clone(),
                     current: Some(version(tx.now())),
                     usage_changes: 0,
                     allow_resolve: new.allow_resolve,

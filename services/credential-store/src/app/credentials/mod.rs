@@ -1,5 +1,6 @@
 //! Saved credentials: created, checked, replaced in place, deleted. None of these returns a private key.
 
+mod certificate;
 pub mod create;
 pub mod delete;
 pub mod intake;

@@ -3,6 +3,7 @@
 //! Order: the credential exists and is the caller's; the material parses; the confirmation is the id; the usage is
 //! read; use is acknowledged; one guarded write, which reads the usage again in its own transaction.
 
+use super::certificate;
 use super::intake::{Check, KeyIntake, Supplied, Taken, refuse_known};
 use super::read::{usage, usage_in};
 use crate::app::custody::shelf::Shelf;
@@ -15,6 +16,7 @@ use crate::store;
 use keywright_domain::caller::Caller;
 use keywright_domain::ids::VersionId;
 use keywright_domain::ids::shown;
+use keywright_domain::key::Certificate;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
 use keywright_runtime::idempotency::{Answer, keep, replay};
@@ -42,6 +44,8 @@ pub struct Rotation {
     pub acknowledged: bool,
     /// Empty: not stated.
     pub expected_usage_revision: String,
+    /// Of the new key; empty: none.
+    pub certificate: String,
 }
 
 /// What the write needs, once the material is durable.
@@ -50,6 +54,7 @@ struct Write<'a> {
     gate: Gate<'a>,
     username: &'a NewUsername,
     version: Version,
+    certificate: Option<Certificate>,
     checks: &'a [Check],
 }
 
@@ -99,11 +104,13 @@ impl RotateCredential {
         A: Fn(&Credential, &[Check]) -> T,
     {
         let username = new_username(rotation.username.as_deref(), rotation.clear_username)?;
+        let certificate = certificate::parse(&rotation.certificate)?;
         let Taken { stored, public, origin, checks } = self
             .intake
             .take(credential.tenant.as_ref(), rotation.supplied)
             .await
             .map_err(|refused| refused.failure)?;
+        certificate::require_of(&public, certificate.as_ref())?;
         find::confirmed(&rotation.confirmation, credential.id.as_str())?;
         if let Some(first) = first_answer(&self.db, intent, scope).await? {
             return Ok(first);
@@ -130,7 +137,7 @@ impl RotateCredential {
             destroyed_at: None,
             created_at: credential.created_at,
         };
-        let write = Write { credential, gate, username: &username, version, checks: &checks };
+        let write = Write { credential, gate, username: &username, version, certificate, checks: &checks };
         let written = self.write(&write, scope, intent, answer).await;
         match &written {
             Ok(Written { replaced: Some(old), .. }) => self.shelf.bury(old).await,
@@ -190,7 +197,8 @@ impl RotateCredential {
             NewUsername::Keep => now.username,
             NewUsername::Set(username) => username.clone(),
         };
-        store::credential::rotated(tx, id, &version.id, username.as_deref()).await?;
+        let certificate = write.certificate.as_ref();
+        store::credential::rotated(tx, id, &version.id, certificate, username.as_deref()).await?;
         store::server::forget_tests_of(tx, id).await?;
         self.shelf.doom(tx, &old.id).await?;
         Ok((find::credential_in(tx, id).await?, old.id))

@@ -1,11 +1,13 @@
-//! Changes what is not the key: the name, and whether internal services may be given the key.
+//! Changes what is not the key: the name, the certificate, and whether internal services may be given the key.
 
+use super::certificate;
 use crate::app::find;
 use crate::domain::credential::Credential;
 use crate::domain::text;
 use crate::store;
 use keywright_domain::caller::Caller;
 use keywright_domain::ids::{CredentialId, shown};
+use keywright_domain::key::Certificate;
 use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
@@ -25,6 +27,8 @@ pub struct Change {
     pub credential_id: String,
     pub name: Option<String>,
     pub allow_resolve: Option<bool>,
+    /// Empty text: there shall be none.
+    pub certificate: Option<String>,
     /// Empty: not stated.
     pub expected_revision: String,
 }
@@ -34,9 +38,10 @@ impl UpdateCredential {
     pub async fn run(&self, caller: &Caller, mut change: Change) -> Result<Credential, Failure> {
         let credential = find::saved(&self.db, &self.guard, caller, ACTION, &change.credential_id).await?;
         change.name = change.name.map(|given| text::name("name", &given)).transpose()?;
-        if change.name.is_none() && change.allow_resolve.is_none() {
-            return Err(Failure::violation("name", "or allowResolve has to be given"));
+        if change.name.is_none() && change.allow_resolve.is_none() && change.certificate.is_none() {
+            return Err(Failure::violation("name", "or certificate or allowResolve has to be given"));
         }
+        let certificate = change.certificate.as_deref().map(certificate::parse).transpose()?;
         let mut entry = Entry::new(ACTION).tenant(credential.tenant.as_ref()).target(credential.id.as_str());
         if let Some(name) = &change.name {
             entry = entry.detail("name", name.as_str());
@@ -44,8 +49,12 @@ impl UpdateCredential {
         if let Some(allow) = change.allow_resolve {
             entry = entry.detail("allowResolve", allow.to_string());
         }
+        if let Some(given) = &certificate {
+            let serial = given.as_ref().map_or("none".to_owned(), |given| given.serial().to_string());
+            entry = entry.detail("certificate", serial);
+        }
         let intent = self.audit.intend(caller, entry).await?;
-        let result = self.update(&credential.id, &change, &intent).await;
+        let result = self.update(&credential.id, &change, certificate.as_ref(), &intent).await;
         self.audit.conclude(&self.db, &intent, &result).await;
         result
     }
@@ -54,6 +63,7 @@ impl UpdateCredential {
         &self,
         id: &CredentialId,
         change: &Change,
+        certificate: Option<&Option<Certificate>>,
         intent: &Intent,
     ) -> Result<Credential, Failure> {
         let updated: Result<Credential, Error> = self
@@ -66,11 +76,18 @@ impl UpdateCredential {
                     let changed = "The credential has changed since it was read.";
                     return Err(Failure::new(Reason::RevisionMismatch, changed).into());
                 }
-                let name = change.name.as_ref().unwrap_or(&credential.name);
-                let allow_resolve = change.allow_resolve.unwrap_or(credential.allow_resolve);
+                let wanted = Credential {
+                    name: change.name.clone().unwrap_or_else(|| credential.name.clone()),
+                    allow_resolve: change.allow_resolve.unwrap_or(credential.allow_resolve),
+                    certificate: certificate.cloned().unwrap_or_else(|| credential.certificate.clone()),
+                    ..credential.clone()
+                };
+                if let Some(current) = &credential.current {
+                    certificate::require_of(&current.public, wanted.certificate.as_ref())?;
+                }
                 // Said a second time, it changes nothing, and neither does the revision.
-                if *name != credential.name || allow_resolve != credential.allow_resolve {
-                    store::credential::update(&mut tx, id, name, allow_resolve).await?;
+                if wanted != credential {
+                    store::credential::update(&mut tx, &wanted).await?;
                     credential = find::credential_in(&mut tx, id).await?;
                 }
                 intent.done(&mut tx, Outcome::succeeded()).await?;

@@ -69,6 +69,7 @@ impl CreateManaged {
                             name: name.clone(),
                             kind: Kind::Managed,
                             username: None,
+                            certificate: None,
                             owner: Some(owner.clone()),
                             current: None,
                             usage_changes: 0,

@@ -6,13 +6,14 @@ use super::pen::Pen;
 use crate::adapters::work::Works;
 use crate::app::find;
 use crate::domain::credential::{Credential, Kind};
-use crate::domain::server::Server;
+use crate::domain::server::{MOST_JUMP_HOSTS, Server};
+use crate::domain::signing::allow_server;
 use crate::domain::version::Version;
 use crate::store;
 use keywright_domain::caller::{Caller, PrincipalKind, ServiceName};
 use keywright_domain::ids::shown;
 use keywright_domain::ids::{CredentialId, FleetTestId, RevocationId, ServerId, VersionId};
-use keywright_domain::key::{SignatureAlgorithm, UserauthRequest};
+use keywright_domain::key::{Certificate, SignatureAlgorithm, UserauthRequest};
 use keywright_domain::reason::Reason;
 use keywright_runtime::Decision;
 use keywright_runtime::audit::{Audit, Entry, Guard};
@@ -42,6 +43,10 @@ pub struct Login {
     pub session_id: Vec<u8>,
     pub username: String,
     pub algorithm: String,
+    /// Empty: the server itself is what the login is for.
+    pub towards_server_id: String,
+    /// In wire form; empty: the key itself is presented.
+    pub certificate: Vec<u8>,
 }
 
 impl SignUserauth {
@@ -53,7 +58,9 @@ impl SignUserauth {
         let credential = store::credential::find(&self.db, &id).await?.ok_or_else(missing)?;
         let server = store::server::find(&self.db, &server_id).await?;
         let server = server.ok_or_else(|| find::no_server(server_id.as_str()))?;
-        self.authorize(caller, &credential, &server).await?;
+        let towards = self.towards(&login, &credential, &server).await?;
+        self.authorize(caller, &credential, &server, towards.as_ref()).await?;
+        allow_server(&server)?;
         let version = self.version(&credential, &login.version_id).await?;
         let request = parse(&login, &version)?;
         let entry = Entry::new(ACTION)
@@ -63,6 +70,10 @@ impl SignUserauth {
             .detail("version", version.id.as_str())
             .detail("fingerprint", version.public.fingerprint().as_str())
             .detail("username", login.username.as_str());
+        let entry = match &towards {
+            None => entry,
+            Some(towards) => entry.detail("towards", towards.id.as_str()),
+        };
         let intent = if is_revocation(caller) {
             self.audit.intend_or_spool(caller, entry, self.db.now().await?).await?
         } else {
@@ -80,6 +91,7 @@ impl SignUserauth {
         caller: &Caller,
         credential: &Credential,
         server: &Server,
+        towards: Option<&Server>,
     ) -> Result<(), Failure> {
         let inside =
             matches!(caller.acting, Some(ServiceName::ConnectivityProbe | ServiceName::KeyLifecycle));
@@ -90,7 +102,7 @@ impl SignUserauth {
         } else if caller.principal.kind == PrincipalKind::System {
             match caller.principal.work.as_deref() {
                 Some(work) if !work.is_empty() && (same_tenant || credential.tenant.is_none()) => {
-                    self.is_open(work, credential, server).await?
+                    self.is_open(work, credential, server, towards).await?
                 }
                 _ => false,
             }
@@ -112,14 +124,48 @@ impl SignUserauth {
         })
     }
 
-    /// A fleet test logs in with what is bound, and nothing else.
-    async fn is_open(&self, work: &str, credential: &Credential, server: &Server) -> Result<bool, Failure> {
-        match FleetTestId::parse(work) {
-            Ok(test) => {
-                let bound = server.binding.as_ref().is_some_and(|bound| bound.credential == credential.id);
-                Ok(bound && self.works.is_tested(&test, &server.id).await?)
+    /// Where the login is to a jump host: the server behind it. It must stand on the way there, and only what is bound to
+    /// it is logged in with.
+    async fn towards(
+        &self,
+        login: &Login,
+        credential: &Credential,
+        server: &Server,
+    ) -> Result<Option<Server>, Failure> {
+        let id = login.towards_server_id.as_str();
+        if id.is_empty() {
+            return Ok(None);
+        }
+        let missing = || find::no_server(id);
+        let towards = ServerId::parse(id).map_err(|_| missing())?;
+        let towards = store::server::find(&self.db, &towards).await?.ok_or_else(missing)?;
+        let mut next = towards.jump_host.clone();
+        for _ in 0..MOST_JUMP_HOSTS {
+            let Some(id) = next else { break };
+            if id == server.id && towards.tenant == server.tenant && is_bound(server, credential) {
+                return Ok(Some(towards));
             }
-            Err(_) => self.works.is_open(work, &credential.id, &server.id).await,
+            next = store::server::find(&self.db, &id).await?.and_then(|found| found.jump_host);
+        }
+        Err(Failure::violation("towardsServerId", "is not reached through this server with this credential"))
+    }
+
+    /// A fleet test logs in with what is bound, and nothing else. Towards another server it counts whether the work is
+    /// open there: on the way, only what is bound is used.
+    async fn is_open(
+        &self,
+        work: &str,
+        credential: &Credential,
+        server: &Server,
+        towards: Option<&Server>,
+    ) -> Result<bool, Failure> {
+        match (FleetTestId::parse(work), towards) {
+            (Ok(test), None) => {
+                Ok(is_bound(server, credential) && self.works.is_tested(&test, &server.id).await?)
+            }
+            (Ok(test), Some(towards)) => self.works.is_tested(&test, &towards.id).await,
+            (Err(_), None) => self.works.is_open(work, Some(&credential.id), &server.id).await,
+            (Err(_), Some(towards)) => self.works.is_open(work, None, &towards.id).await,
         }
     }
 
@@ -134,6 +180,10 @@ impl SignUserauth {
     }
 }
 
+fn is_bound(server: &Server, credential: &Credential) -> bool {
+    server.binding.as_ref().is_some_and(|bound| bound.credential == credential.id)
+}
+
 /// A log that does not answer holds no revocation back; the pen's transaction keeps the intent for it.
 fn is_revocation(caller: &Caller) -> bool {
     let work = caller.principal.work.as_deref().filter(|_| caller.principal.kind == PrincipalKind::System);
@@ -144,10 +194,19 @@ fn parse(login: &Login, version: &Version) -> Result<UserauthRequest, Failure> {
     let algorithm = SignatureAlgorithm::parse(&login.algorithm)
         .map_err(|_| Failure::violation("algorithm", "is no signature algorithm that is used"))?;
     let key = version.public.clone();
-    UserauthRequest::new(login.session_id.clone(), login.username.clone(), algorithm, key).map_err(|_| {
+    let request = UserauthRequest::new(login.session_id.clone(), login.username.clone(), algorithm, key);
+    let request = request.map_err(|_| {
         Failure::violation(
             "sessionId",
             "and the other fields make no user-authentication request of this key",
         )
-    })
+    })?;
+    if login.certificate.is_empty() {
+        return Ok(request);
+    }
+    let certificate = Certificate::from_blob(&login.certificate)
+        .map_err(|error| Failure::violation("certificate", error.to_string()))?;
+    request
+        .certified(certificate)
+        .map_err(|_| Failure::violation("certificate", "does not certify the credential's key"))
 }

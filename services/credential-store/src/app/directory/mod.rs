@@ -3,6 +3,8 @@
 pub mod close_tenant;
 pub mod list;
 pub mod management;
+pub mod mismatch;
 pub mod read;
 pub mod record_test;
 pub mod reference;
+pub mod route;

@@ -33,7 +33,8 @@ impl DeleteServer {
                 let mut tx = self.db.begin(&intent).await?;
                 let now = find::server_in(&mut tx, &server.id).await?;
                 let references = store::usage::references_on_in(&mut tx, id).await?;
-                let blockers = blockers(&now, &references);
+                let led_to = store::server::led_to_in(&mut tx, &server.id).await?;
+                let blockers = blockers(&now, &references, &led_to);
                 if !blockers.is_empty() {
                     let refusal = Failure::new(
                         Reason::ServerInUse,

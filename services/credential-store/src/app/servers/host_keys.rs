@@ -1,7 +1,7 @@
-//! Pins, re-pins and removes host keys.
+//! Pins, re-pins and removes host keys, and trusts authorities for host certificates.
 //!
-//! Invariant: a key is pinned only if a fresh scan shows it; the pins of a managed server are changed by operators
-//! alone, by whichever action.
+//! Invariants: a key is pinned only if a fresh scan shows it, and only then a server is unblocked that showed a wrong one;
+//! the pins of a managed server are changed by operators alone, by whichever action.
 
 use crate::adapters::probe::Probe;
 use crate::app::find;
@@ -35,6 +35,8 @@ pub enum Change {
     /// Others in place of the pinned ones.
     Repin,
     Remove,
+    /// Nothing of the host is looked at: whoever may pin its keys says that the authority may certify them.
+    TrustAuthority,
 }
 
 impl Change {
@@ -43,8 +45,17 @@ impl Change {
             Self::Approve => "approve",
             Self::Repin => "repin",
             Self::Remove => "remove",
+            Self::TrustAuthority => "trust_authority",
         }
     }
+}
+
+/// What is to be changed, as it came.
+#[derive(Clone, Copy)]
+pub struct Named<'a> {
+    pub fingerprints: &'a [String],
+    /// Public keys.
+    pub authorities: &'a [String],
 }
 
 impl UpdateHostKeys {
@@ -55,13 +66,17 @@ impl UpdateHostKeys {
         caller: &Caller,
         id: &str,
         change: Option<Change>,
-        named: &[String],
+        named: Named<'_>,
     ) -> Result<Vec<HostKey>, Failure> {
         let server = find::server(&self.db, &self.guard, caller, ACTION, id).await?;
         self.allow_managed(caller, &server).await?;
-        let change =
-            change.ok_or_else(|| Failure::violation("action", "must be approve, repin or remove"))?;
-        let named = parse(named)?;
+        let wanted = "must be approve, repin, remove or trust_authority";
+        let change = change.ok_or_else(|| Failure::violation("action", wanted))?;
+        let authorities = authorities(change, named.authorities)?;
+        let named = match change {
+            Change::TrustAuthority => authorities.iter().map(PublicKey::fingerprint).collect(),
+            _ => parse(named.fingerprints)?,
+        };
         let list = named.iter().map(Fingerprint::as_str).collect::<Vec<_>>().join(" ");
         let entry = Entry::new(ACTION)
             .tenant(Some(&server.tenant))
@@ -69,7 +84,7 @@ impl UpdateHostKeys {
             .detail("change", change.as_str())
             .detail("fingerprints", list);
         let intent = self.audit.intend(caller, entry).await?;
-        let result = self.change(caller, &server, change, &named, &intent).await;
+        let result = self.change(caller, &server, change, &named, &authorities, &intent).await;
         self.audit.conclude(&self.db, &intent, &result).await;
         result
     }
@@ -89,13 +104,15 @@ impl UpdateHostKeys {
         server: &Server,
         change: Change,
         named: &[Fingerprint],
+        authorities: &[PublicKey],
         intent: &Intent,
     ) -> Result<Vec<HostKey>, Failure> {
         // The scan stands before the transaction: no peer is awaited inside of one.
         let approved = match change {
-            Change::Remove => Vec::new(),
+            Change::Remove | Change::TrustAuthority => Vec::new(),
             Change::Approve | Change::Repin => {
-                let shown = self.probe.scan(caller, &server.host, server.port).await?;
+                let way = server.jump_host.as_ref();
+                let shown = self.probe.scan(caller, &server.host, server.port, way).await?;
                 select(&shown, named)?
             }
         };
@@ -111,7 +128,8 @@ impl UpdateHostKeys {
                     )
                     .into());
                 }
-                if (&now.host, now.port) != (&server.host, server.port) {
+                let address = |server: &Server| (server.host.clone(), server.port, server.jump_host.clone());
+                if address(&now) != address(server) {
                     return Err(Failure::new(
                         Reason::RevisionMismatch,
                         "The server's address has just changed.",
@@ -120,14 +138,18 @@ impl UpdateHostKeys {
                 }
                 match change {
                     Change::Remove => remove(&mut tx, &now, named).await?,
-                    Change::Approve if !is_same(&now.host_keys, named) && !now.host_keys.is_empty() => {
+                    Change::Approve if !is_same(&now.host_keys, named) && has_keys(&now) => {
                         return Err(already_pinned(&now).into());
                     }
-                    Change::Approve => pin(&mut tx, &server.id, &approved, caller).await?,
+                    Change::Approve => pin(&mut tx, &server.id, &approved, false, caller).await?,
                     Change::Repin => {
-                        store::server::unpin_all(&mut tx, &server.id).await?;
-                        pin(&mut tx, &server.id, &approved, caller).await?;
+                        store::server::unpin_keys(&mut tx, &server.id).await?;
+                        pin(&mut tx, &server.id, &approved, false, caller).await?;
                     }
+                    Change::TrustAuthority => trust(&mut tx, &now, authorities, caller).await?,
+                }
+                if matches!(change, Change::Approve | Change::Repin) {
+                    store::server::clear_mismatch(&mut tx, &server.id).await?;
                 }
                 store::server::touch(&mut tx, &server.id).await?;
                 let after = find::server_in(&mut tx, &server.id).await?;
@@ -162,8 +184,12 @@ fn select(shown: &[PublicKey], named: &[Fingerprint]) -> Result<Vec<PublicKey>, 
     })
 }
 
+fn has_keys(server: &Server) -> bool {
+    server.host_keys.iter().any(|pin| !pin.authority)
+}
+
 fn is_same(pinned: &[HostKey], named: &[Fingerprint]) -> bool {
-    pinned.iter().all(|pin| named.contains(&pin.key.fingerprint()))
+    pinned.iter().filter(|pin| !pin.authority).all(|pin| named.contains(&pin.key.fingerprint()))
         && named.iter().all(|wanted| pinned.iter().any(|pin| pin.key.fingerprint() == *wanted))
 }
 
@@ -177,10 +203,44 @@ fn already_pinned(server: &Server) -> Failure {
     .with("pinned", pinned)
 }
 
-async fn pin(tx: &mut Tx, server: &ServerId, keys: &[PublicKey], caller: &Caller) -> Result<(), Error> {
+/// The keys of authorities, as they came. Only for the action that is about them.
+fn authorities(change: Change, given: &[String]) -> Result<Vec<PublicKey>, Failure> {
+    const FIELD: &str = "authorities";
+    if change != Change::TrustAuthority {
+        return match given {
+            [] => Ok(Vec::new()),
+            _ => Err(Failure::violation(FIELD, "are for the action trust_authority alone")),
+        };
+    }
+    if given.is_empty() || given.len() > MOST_KEYS {
+        return Err(Failure::violation(FIELD, format!("must be from 1 to {MOST_KEYS} public keys")));
+    }
+    let keys = given.iter().map(|text| PublicKey::parse_openssh(text));
+    keys.collect::<Result<_, _>>().map_err(|error| Failure::violation(FIELD, error.to_string()))
+}
+
+async fn trust(tx: &mut Tx, server: &Server, keys: &[PublicKey], caller: &Caller) -> Result<(), Error> {
+    let own = |key: &PublicKey| server.host_keys.iter().any(|pin| !pin.authority && pin.key == *key);
+    if keys.iter().any(own) {
+        return Err(Failure::violation("authorities", "hold a key of the host itself").into());
+    }
+    pin(tx, &server.id, keys, true, caller).await
+}
+
+async fn pin(
+    tx: &mut Tx,
+    server: &ServerId,
+    keys: &[PublicKey],
+    authority: bool,
+    caller: &Caller,
+) -> Result<(), Error> {
     for key in keys {
-        let pin =
-            HostKey { key: key.clone(), approved_at: tx.now(), approved_by: caller.principal.id.clone() };
+        let pin = HostKey {
+            key: key.clone(),
+            authority,
+            approved_at: tx.now(),
+            approved_by: caller.principal.id.clone(),
+        };
         store::server::pin(tx, server, &pin).await?;
     }
     Ok(())

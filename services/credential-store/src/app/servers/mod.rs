@@ -4,6 +4,7 @@ pub mod bind;
 pub mod deactivate;
 pub mod delete;
 pub mod host_keys;
+pub mod jump_host;
 pub mod read;
 pub mod register;
 pub mod rename;

@@ -31,18 +31,23 @@ impl ReadServers {
     pub async fn deletion_blockers(&self, caller: &Caller, id: &str) -> Result<Vec<String>, Failure> {
         let server = self.get(caller, id).await?;
         let references = store::usage::references_on(&self.db, server.id.as_str()).await?;
-        Ok(blockers(&server, &references))
+        let led_to = store::server::led_to(&self.db, &server.id).await?;
+        Ok(blockers(&server, &references, &led_to))
     }
 }
 
 /// What uses the server, in plain words.
-pub(super) fn blockers(server: &Server, references: &[Reference]) -> Vec<String> {
+pub(super) fn blockers(server: &Server, references: &[Reference], led_to: &[String]) -> Vec<String> {
     let mut blockers = Vec::new();
     if let Some(binding) = &server.binding {
         blockers.push(format!("The credential {} is bound to it: unbind it.", binding.credential));
     }
     if let Some(management) = &server.management {
         blockers.push(format!("The management key {} is installed on it: remove it.", management.credential));
+    }
+    if !led_to.is_empty() {
+        let names = led_to.join(", ");
+        blockers.push(format!("It is the jump host of {names}: have them reached another way."));
     }
     blockers.extend(references.iter().map(|held| format!("{} holds it: {}.", held.owner, held.purpose)));
     blockers

@@ -1,5 +1,6 @@
 //! Registers a server, pinned where its host keys are given or may be taken on first use.
 
+use super::jump_host::{self, require_way};
 use crate::adapters::probe::Probe;
 use crate::app::find;
 use crate::app::replayed::first_answer;
@@ -8,7 +9,7 @@ use crate::domain::server::{HostKey, Lifecycle, Server};
 use crate::domain::text;
 use crate::store;
 use keywright_domain::caller::Caller;
-use keywright_domain::host::{HostName, Port, host_keys};
+use keywright_domain::host::{HostName, KnownHost, Port, host_keys};
 use keywright_domain::ids::{ServerId, TenantId};
 use keywright_domain::key::PublicKey;
 use keywright_domain::reason::Reason;
@@ -44,6 +45,8 @@ pub struct NewServer {
     pub host_keys: Vec<String>,
     pub known_hosts: String,
     pub accept_new: bool,
+    /// Empty: it is reached directly.
+    pub jump_host_id: String,
 }
 
 struct Parsed {
@@ -54,8 +57,9 @@ struct Parsed {
     port: Port,
     group: String,
     labels: BTreeMap<String, String>,
-    keys: Vec<PublicKey>,
+    known: KnownHost,
     accept_new: bool,
+    jump_host: Option<ServerId>,
 }
 
 impl RegisterServer {
@@ -103,8 +107,8 @@ impl RegisterServer {
             return Ok(first);
         }
         if new.accept_new {
-            new.keys = self.probe.scan(caller, &new.host, new.port).await?;
-            if new.keys.is_empty() {
+            new.known.keys = self.probe.scan(caller, &new.host, new.port, new.jump_host.as_ref()).await?;
+            if new.known.is_empty() {
                 return Err(Failure::new(
                     Reason::HostUnreachable,
                     "The server showed no host key of a known kind.",
@@ -122,11 +126,17 @@ impl RegisterServer {
                 }
                 open::require(&mut tx, &new.tenant).await?;
                 let now = tx.now();
-                let pinned = new.keys.iter().map(|key| HostKey {
+                if let Some(jump_host) = &new.jump_host {
+                    require_way(&mut tx, None, &new.tenant, jump_host).await?;
+                }
+                let pin = |key: &PublicKey, authority: bool| HostKey {
                     key: key.clone(),
+                    authority,
                     approved_at: now,
                     approved_by: caller.principal.id.clone(),
-                });
+                };
+                let keys = new.known.keys.iter().map(|key| pin(key, false));
+                let authorities = new.known.authorities.iter().map(|key| pin(key, true));
                 let server = Server {
                     id: new.id.clone(),
                     tenant: new.tenant.clone(),
@@ -136,7 +146,9 @@ impl RegisterServer {
                     group: new.group.clone(),
                     labels: new.labels.clone(),
                     lifecycle: Lifecycle::Active,
-                    host_keys: pinned.collect(),
+                    host_keys: keys.chain(authorities).collect(),
+                    mismatch: None,
+                    jump_host: new.jump_host.clone(),
                     binding: None,
                     management: None,
                     capabilities: None,
@@ -172,25 +184,27 @@ fn parse(new: NewServer, tenant: TenantId) -> Result<Parsed, Failure> {
         number => Port::try_from(i64::from(number))
             .map_err(|error| Failure::violation("port", error.to_string()))?,
     };
-    let mut keys = Vec::new();
+    let mut given = Vec::new();
     for text in &new.host_keys {
         let key = PublicKey::parse_openssh(text)
             .map_err(|error| Failure::violation("hostKeys", error.to_string()))?;
-        keys.push(key);
+        given.push(key);
     }
-    let known = host_keys(&new.known_hosts, &host, port)
+    let mut known = host_keys(&new.known_hosts, &host, port)
         .map_err(|error| Failure::violation("knownHosts", error.to_string()))?;
-    keys.extend(known);
-    let mut unique: Vec<PublicKey> = Vec::new();
-    for key in keys {
-        if !unique.contains(&key) {
-            unique.push(key);
+    given.append(&mut known.keys);
+    for key in given {
+        if !known.keys.contains(&key) {
+            known.keys.push(key);
         }
     }
-    if unique.len() > MOST_HOST_KEYS {
+    if known.keys.iter().any(|key| known.authorities.contains(key)) {
+        return Err(Failure::violation("knownHosts", "has an authority that is a key of the host too"));
+    }
+    if known.keys.len().max(known.authorities.len()) > MOST_HOST_KEYS {
         return Err(Failure::violation("hostKeys", "are more than one server shows"));
     }
-    if new.accept_new && !unique.is_empty() {
+    if new.accept_new && !known.is_empty() {
         return Err(Failure::violation("acceptNew", "cannot stand beside host keys that are given"));
     }
     Ok(Parsed {
@@ -201,7 +215,8 @@ fn parse(new: NewServer, tenant: TenantId) -> Result<Parsed, Failure> {
         port,
         group: text::group(&new.group)?,
         labels: text::labels(new.labels)?,
-        keys: unique,
+        known,
         accept_new: new.accept_new,
+        jump_host: jump_host::parse(&new.jump_host_id)?,
     })
 }

@@ -2,9 +2,10 @@
 //!
 //! Invariant: a key is taken from a known_hosts line only if that line names this very host and port.
 
-use super::{HostName, Port};
+use super::{HostName, KnownHost, Port};
 use crate::key::{KeyError, PublicKey};
 use aws_lc_rs::hmac;
+use std::net::IpAddr;
 
 /// More is not a list of host keys.
 const MAX_TEXT: usize = 64 * 1024;
@@ -14,8 +15,6 @@ const MAX_KEYS: usize = 64;
 pub enum HostKeyTextError {
     #[error("line {line} is no host key; use lines such as `ssh-ed25519 AAAA...` or lines of known_hosts")]
     Line { line: usize, source: KeyError },
-    #[error("line {line} names a certificate authority; pin the host's own keys instead")]
-    CertAuthority { line: usize },
     #[error("line {line} revokes a key of this host; leave revoked keys out")]
     Revoked { line: usize },
     #[error("none of the lines names this host and port; send its own lines, or bare key lines")]
@@ -24,12 +23,12 @@ pub enum HostKeyTextError {
     TooLarge,
 }
 
-/// The keys for `host` and `port`, without repetitions, in the order given. Empty text gives none.
-pub fn host_keys(text: &str, host: &HostName, port: Port) -> Result<Vec<PublicKey>, HostKeyTextError> {
+/// The keys and authorities for `host` and `port`, without repetitions, in the order given. Empty text gives none.
+pub fn host_keys(text: &str, host: &HostName, port: Port) -> Result<KnownHost, HostKeyTextError> {
     if text.len() > MAX_TEXT {
         return Err(HostKeyTextError::TooLarge);
     }
-    let mut keys = Vec::new();
+    let mut known = KnownHost::default();
     let mut others = false;
     for (line, content) in (1..).zip(text.lines()) {
         let content = content.trim();
@@ -50,21 +49,21 @@ pub fn host_keys(text: &str, host: &HostName, port: Port) -> Result<Vec<PublicKe
             }
             rest.trim_start().get(first.len()..).unwrap_or_default()
         };
-        match marker {
-            "" => {}
-            "cert-authority" => return Err(HostKeyTextError::CertAuthority { line }),
+        let list = match marker {
+            "" => &mut known.keys,
+            "cert-authority" => &mut known.authorities,
             _ => return Err(HostKeyTextError::Revoked { line }),
-        }
+        };
         let key =
             PublicKey::parse_openssh(key_text).map_err(|source| HostKeyTextError::Line { line, source })?;
-        if !keys.contains(&key) {
-            keys.push(key);
+        if !list.contains(&key) {
+            list.push(key);
         }
-        if keys.len() > MAX_KEYS {
+        if list.len() > MAX_KEYS {
             return Err(HostKeyTextError::TooLarge);
         }
     }
-    if keys.is_empty() && others { Err(HostKeyTextError::OtherHosts) } else { Ok(keys) }
+    if known.is_empty() && others { Err(HostKeyTextError::OtherHosts) } else { Ok(known) }
 }
 
 /// sshd(8), SSH_KNOWN_HOSTS FILE FORMAT: patterns with commas, `!`, `*` and `?`, or one hashed name.
@@ -84,7 +83,8 @@ fn names(patterns: &str, host: &HostName, port: Port) -> bool {
         };
         // `[host]:22` is the same as `host`.
         let pattern = pattern.strip_prefix('[').and_then(|rest| rest.strip_suffix("]:22")).unwrap_or(pattern);
-        if matches(pattern.to_ascii_lowercase().as_bytes(), wanted.as_bytes()) {
+        let pattern = plain_address(pattern).unwrap_or_else(|| pattern.to_ascii_lowercase());
+        if matches(pattern.as_bytes(), wanted.as_bytes()) {
             if negated {
                 return false;
             }
@@ -92,6 +92,17 @@ fn names(patterns: &str, host: &HostName, port: Port) -> bool {
         }
     }
     found
+}
+
+/// An address, with or without a port, in the one spelling that a [`HostName`] has: ssh writes down what it was called
+/// with. `None` for names and patterns.
+fn plain_address(pattern: &str) -> Option<String> {
+    let (name, port) = match pattern.strip_prefix('[').and_then(|rest| rest.split_once("]:")) {
+        Some((name, port)) => (name, Some(port)),
+        None => (pattern, None),
+    };
+    let address = name.parse::<IpAddr>().ok()?.to_canonical();
+    Some(port.map_or_else(|| address.to_string(), |port| format!("[{address}]:{port}")))
 }
 
 fn hashed_is(hashed: &str, wanted: &str) -> Option<bool> {
@@ -138,8 +149,22 @@ mod tests {
         PrivateKey::generate(GenerateSpec::Ed25519).unwrap().public().openssh()
     }
 
-    fn keys(text: &str, host: &str, port: i64) -> Result<Vec<PublicKey>, HostKeyTextError> {
+    fn known(text: &str, host: &str, port: i64) -> Result<KnownHost, HostKeyTextError> {
         host_keys(text, &HostName::parse(host).unwrap(), Port::try_from(port).unwrap())
+    }
+
+    fn keys(text: &str, host: &str, port: i64) -> Result<Vec<PublicKey>, HostKeyTextError> {
+        known(text, host, port).map(|known| known.keys)
+    }
+
+    #[test]
+    fn an_authority_is_taken_where_it_stands_for_the_host() {
+        let (own, authority) = (key_line(), key_line());
+        let text = format!("web {own}\n@cert-authority *.example.org,web {authority} ca@example.org\n");
+        let found = known(&text, "web", 22).unwrap();
+        assert_eq!(found.keys.iter().map(PublicKey::openssh).collect::<Vec<_>>(), [own]);
+        assert_eq!(found.authorities.iter().map(PublicKey::openssh).collect::<Vec<_>>(), [authority]);
+        assert!(matches!(known(&text, "db", 22), Err(HostKeyTextError::OtherHosts)));
     }
 
     #[test]
@@ -159,6 +184,32 @@ mod tests {
         assert_eq!(keys(&line, "web", 2222).unwrap().len(), 1);
         assert_eq!(keys(&line, "web", 22), Err(HostKeyTextError::OtherHosts));
         assert_eq!(keys(&format!("[web]:22 {}", key_line()), "web", 22).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn an_ipv6_address_is_known_in_every_spelling() {
+        let key = key_line();
+        for (name, host, port) in [
+            ("[::1]:2222", "::1", 2222),
+            ("::1", "::1", 22),
+            ("[::1]:22", "::1", 22),
+            ("web,[2001:db8::7]:2222", "2001:db8::7", 2222),
+            ("[2001:DB8:0:0::7]:2222", "2001:db8::7", 2222),
+            ("2001:0db8::0007", "2001:db8::7", 22),
+            ("::ffff:10.0.0.7", "10.0.0.7", 22),
+        ] {
+            let found = keys(&format!("{name} {key}"), host, port);
+            assert_eq!(found.map(|keys| keys.len()), Ok(1), "{name}");
+        }
+        for (name, host, port) in
+            [("[::1]:2222", "::1", 22), ("::1", "::1", 2222), ("[::2]:2222", "::1", 2222)]
+        {
+            let found = keys(&format!("{name} {key}"), host, port);
+            assert_eq!(found, Err(HostKeyTextError::OtherHosts), "{name}");
+        }
+        let all_but_one = format!("2001:db8::*,!2001:db8:0::7 {key}");
+        assert!(keys(&all_but_one, "2001:db8::8", 22).is_ok());
+        assert!(keys(&all_but_one, "2001:db8::7", 22).is_err());
     }
 
     #[test]
@@ -182,13 +233,12 @@ mod tests {
     }
 
     #[test]
-    fn authorities_revocations_and_garbage_are_errors_with_their_line() {
+    fn revocations_and_garbage_are_errors_with_their_line() {
         let key = key_line();
         assert_eq!(
-            keys(&format!("\n@cert-authority web {key}"), "web", 22),
-            Err(HostKeyTextError::CertAuthority { line: 2 })
+            keys(&format!("\n@revoked * {key}"), "web", 22),
+            Err(HostKeyTextError::Revoked { line: 2 })
         );
-        assert_eq!(keys(&format!("@revoked * {key}"), "web", 22), Err(HostKeyTextError::Revoked { line: 1 }));
         assert!(matches!(keys("ssh-ed25519 AAAA", "web", 22), Err(HostKeyTextError::Line { line: 1, .. })));
         assert!(matches!(
             keys("web ssh-dss AAAA", "web", 22),

@@ -4,8 +4,53 @@ mod known_hosts;
 
 pub use known_hosts::{HostKeyTextError, host_keys};
 
+use crate::key::PublicKey;
 use std::fmt;
 use std::net::IpAddr;
+
+/// Who a host may show itself to be: by keys of its own, or by a certificate that one of the authorities signed for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KnownHost {
+    pub keys: Vec<PublicKey>,
+    pub authorities: Vec<PublicKey>,
+}
+
+impl KnownHost {
+    /// Nobody vouches for the host yet.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.authorities.is_empty()
+    }
+}
+
+impl From<Vec<PublicKey>> for KnownHost {
+    fn from(keys: Vec<PublicKey>) -> Self {
+        Self { keys, authorities: Vec::new() }
+    }
+}
+
+impl From<&[PublicKey]> for KnownHost {
+    fn from(keys: &[PublicKey]) -> Self {
+        keys.to_vec().into()
+    }
+}
+
+impl<const N: usize> From<&[PublicKey; N]> for KnownHost {
+    fn from(keys: &[PublicKey; N]) -> Self {
+        keys.to_vec().into()
+    }
+}
+
+impl From<&Vec<PublicKey>> for KnownHost {
+    fn from(keys: &Vec<PublicKey>) -> Self {
+        keys.clone().into()
+    }
+}
+
+impl From<&Self> for KnownHost {
+    fn from(known: &Self) -> Self {
+        known.clone()
+    }
+}
 
 /// A DNS name, an IPv4 or an IPv6 address (without brackets and zone), in lower case. No URL, network, user or port.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

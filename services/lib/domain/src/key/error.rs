@@ -43,6 +43,10 @@ pub enum KeyError {
     PublicKeyGiven,
     #[error("this is a certificate; send the key itself, the file without -cert.pub")]
     CertificateGiven,
+    #[error(
+        "this is not a certificate of OpenSSH's form; send the one line of the file that ends in -cert.pub"
+    )]
+    CertificateUnparsable,
     #[error("there is more than one key; send exactly one")]
     MultipleKeys,
     #[error("the public key does not belong to the private key; leave it out, it is derived")]
@@ -70,6 +74,7 @@ impl KeyError {
         match self {
             Self::Unparsable
             | Self::PublicUnparsable
+            | Self::CertificateUnparsable
             | Self::TooLarge
             | Self::Inconsistent
             | Self::PrivateKeyGiven => Reason::KeyUnparsable,

@@ -6,6 +6,7 @@
 
 mod algorithm;
 mod armor;
+mod certificate;
 mod ciphers;
 mod components;
 mod encrypted_pkcs8;
@@ -27,6 +28,7 @@ mod userauth;
 mod wire;
 
 pub use algorithm::{KeyAlgorithm, SignatureAlgorithm};
+pub use certificate::{Certificate, CertificateFault, CertificateKind};
 pub use error::KeyError;
 pub use export::{ExportFormat, export};
 pub use generate::{GenerateSpec, RSA_SIZES};

@@ -4,6 +4,7 @@
 //! same bytes again. So no other payload (a certificate, a session of another protocol, a file) can be signed.
 
 use super::algorithm::SignatureAlgorithm;
+use super::certificate::Certificate;
 use super::public::PublicKey;
 use super::wire::{Reader, put_string};
 
@@ -16,6 +17,8 @@ const HOSTBOUND: &[u8] = b"publickey-hostbound-v00@openssh.com";
 const MAX_SESSION_ID: usize = 64;
 const MIN_SESSION_ID: usize = 16;
 const MAX_USER: usize = 255;
+/// Ends the name of an algorithm that signs for a certified key.
+const CERTIFIED: &str = "-cert-v01@openssh.com";
 
 /// The fields of the request; service and method are fixed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub struct UserauthRequest {
     user: String,
     algorithm: SignatureAlgorithm,
     public_key: PublicKey,
+    /// Presented in place of the key.
+    certificate: Option<Certificate>,
     host_key: Option<PublicKey>,
 }
 
@@ -46,13 +51,21 @@ impl UserauthRequest {
         {
             return Err(BadUserauthRequest);
         }
-        Ok(Self { session_id, user, algorithm, public_key, host_key: None })
+        Ok(Self { session_id, user, algorithm, public_key, certificate: None, host_key: None })
     }
 
     /// The same request in OpenSSH's host-bound form.
     #[must_use]
     pub fn bound_to(self, host_key: PublicKey) -> Self {
         Self { host_key: Some(host_key), ..self }
+    }
+
+    /// The same request with a certificate of its key in place of the key.
+    pub fn certified(self, certificate: Certificate) -> Result<Self, BadUserauthRequest> {
+        if *certificate.public_key() != self.public_key {
+            return Err(BadUserauthRequest);
+        }
+        Ok(Self { certificate: Some(certificate), ..self })
     }
 
     /// From the bytes that an SSH client asks an agent to sign.
@@ -80,9 +93,19 @@ impl UserauthRequest {
         if reader.byte().map_err(bad)? != 1 {
             return Err(BadUserauthRequest);
         }
-        let algorithm = SignatureAlgorithm::parse(reader.text().map_err(bad)?).map_err(bad)?;
-        let public_key = PublicKey::from_blob(reader.string().map_err(bad)?).map_err(bad)?;
-        let request = Self::new(session_id, user, algorithm, public_key)?;
+        let (name, blob) = (reader.text().map_err(bad)?, reader.string().map_err(bad)?);
+        let request = match name.strip_suffix(CERTIFIED) {
+            None => {
+                let public_key = PublicKey::from_blob(blob).map_err(bad)?;
+                Self::new(session_id, user, SignatureAlgorithm::parse(name).map_err(bad)?, public_key)?
+            }
+            Some(name) => {
+                let certificate = Certificate::from_blob(blob).map_err(bad)?;
+                let algorithm = SignatureAlgorithm::parse(name).map_err(bad)?;
+                let public_key = certificate.public_key().clone();
+                Self::new(session_id, user, algorithm, public_key)?.certified(certificate)?
+            }
+        };
         if !hostbound {
             return Ok(request);
         }
@@ -99,8 +122,17 @@ impl UserauthRequest {
         put_string(&mut out, SERVICE);
         put_string(&mut out, if self.host_key.is_some() { HOSTBOUND } else { PUBLICKEY });
         out.push(1);
-        put_string(&mut out, self.algorithm.as_str().as_bytes());
-        put_string(&mut out, self.public_key.blob());
+        let name = self.algorithm.as_str();
+        match &self.certificate {
+            None => {
+                put_string(&mut out, name.as_bytes());
+                put_string(&mut out, self.public_key.blob());
+            }
+            Some(certificate) => {
+                put_string(&mut out, format!("{name}{CERTIFIED}").as_bytes());
+                put_string(&mut out, certificate.blob());
+            }
+        }
         if let Some(host_key) = &self.host_key {
             put_string(&mut out, host_key.blob());
         }
@@ -121,6 +153,11 @@ impl UserauthRequest {
 
     pub const fn public_key(&self) -> &PublicKey {
         &self.public_key
+    }
+
+    /// What is presented in place of the key.
+    pub const fn certificate(&self) -> Option<&Certificate> {
+        self.certificate.as_ref()
     }
 
     /// The server's host key, in the host-bound form.

@@ -65,7 +65,7 @@ async fn another_key_is_a_mismatch_with_both_fingerprints_and_no_login_is_tried(
 #[tokio::test]
 async fn a_scan_finds_every_key() {
     for host in [openssh(&[], ""), dropbear(&[])] {
-        let found = dialer().scan_host_keys(&host.target()).await.unwrap();
+        let found = dialer().scan_host_keys(&host.target()).await.unwrap().keys;
         assert_eq!(prints(&found), prints(&host.host_keys));
         assert_eq!(found[0].algorithm(), KeyAlgorithm::Ed25519);
     }
@@ -74,17 +74,17 @@ async fn a_scan_finds_every_key() {
 #[tokio::test]
 async fn a_scan_leaves_out_what_is_too_weak_to_pin() {
     let host = openssh_with_keys(&[], "", &[("ecdsa", "521"), ("rsa", "1024")]);
-    let found = dialer().scan_host_keys(&host.target()).await.unwrap();
+    let found = dialer().scan_host_keys(&host.target()).await.unwrap().keys;
     assert_eq!(found.iter().map(PublicKey::algorithm).collect::<Vec<_>>(), [KeyAlgorithm::EcdsaP521]);
     let weak_only = openssh_with_keys(&[], "", &[("rsa", "1024")]);
-    let failure = dialer().scan_host_keys(&weak_only.target()).await.unwrap_err();
+    let failure = dialer().scan_host_keys(&weak_only.target()).await.unwrap_err().failure().cloned().unwrap();
     assert_eq!(failure.code, FailureCode::NoCommonAlgorithm);
 }
 
 #[tokio::test]
 async fn a_server_with_nothing_in_common_says_what_is_missing() {
     let host = openssh(&[], "KexAlgorithms diffie-hellman-group14-sha1");
-    let failure = dialer().scan_host_keys(&host.target()).await.unwrap_err();
+    let failure = dialer().scan_host_keys(&host.target()).await.unwrap_err().failure().cloned().unwrap();
     assert_eq!(failure.code, FailureCode::NoCommonAlgorithm);
     assert_eq!(failure.fact("missing"), Some("key exchange"));
 }
@@ -124,7 +124,13 @@ async fn a_listener_on_every_address_is_found_out_by_the_connection() {
     };
     // Resolved under rules that do not know it yet, dialled under rules that do.
     let resolved = dialer().resolve(&host.target()).await.unwrap().value;
-    let failure = dialer_of(&format!("0.0.0.0:{}", host.port)).dial(&resolved).await.unwrap_err();
+    let failure = dialer_of(&format!("0.0.0.0:{}", host.port))
+        .dial(&resolved)
+        .await
+        .unwrap_err()
+        .failure()
+        .cloned()
+        .unwrap();
     assert_eq!(failure.code, FailureCode::TargetNotAllowed);
     assert!(dialer_of("0.0.0.0:1").dial(&resolved).await.is_ok());
 }

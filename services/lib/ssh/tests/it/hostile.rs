@@ -13,7 +13,7 @@ use crate::hosts::{free_port, impatient, openssh};
 const STAGE: Duration = Duration::from_millis(400);
 
 /// Serves one connection with `behave`, then tells whether our side ended it.
-async fn serve<F, Fut>(behave: F) -> (Target, oneshot::Receiver<()>)
+pub async fn serve<F, Fut>(behave: F) -> (Target, oneshot::Receiver<()>)
 where
     F: FnOnce(TcpStream) -> Fut + Send + 'static,
     Fut: Future<Output = Option<TcpStream>> + Send,
@@ -151,7 +151,7 @@ async fn dial_and_greet(target: &Target) -> Failure {
 async fn nobody_listens() {
     let dialer = impatient(STAGE);
     let resolved = dialer.resolve(&Target::new("127.0.0.1", free_port())).await.unwrap().value;
-    let failure = dialer.dial(&resolved).await.unwrap_err();
+    let failure = dialer.dial(&resolved).await.unwrap_err().failure().cloned().unwrap();
     assert_eq!((failure.code, failure.stage), (FailureCode::ConnectionRefused, Stage::Tcp));
 }
 
@@ -168,6 +168,6 @@ async fn a_server_that_does_not_answer_the_connection_attempt() {
     }
     let dialer = impatient(STAGE);
     let resolved = dialer.resolve(&Target::new("127.0.0.1", address.port())).await.unwrap().value;
-    let failure = dialer.dial(&resolved).await.unwrap_err();
+    let failure = dialer.dial(&resolved).await.unwrap_err().failure().cloned().unwrap();
     assert_eq!((failure.code, failure.stage), (FailureCode::ConnectTimeout, Stage::Tcp));
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use keywright_domain::key::{PrivateKey, PublicKey};
 use keywright_domain::secret::Secret;
-use keywright_ssh::{Dialer, Identity, Target, TargetRules, Timeouts};
+use keywright_ssh::{Dialer, Failure, Identity, LoginError, Target, TargetRules, Timeouts};
 use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -172,7 +172,7 @@ fn public_keys(dir: &Path, extension: &str) -> Vec<PublicKey> {
         .collect()
 }
 
-fn run(command: &mut Command) -> String {
+pub fn run(command: &mut Command) -> String {
     let output = command.output().expect("apt-get install openssh-server dropbear-bin");
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
@@ -207,4 +207,9 @@ pub fn impatient(stage: Duration) -> Dialer {
     let timeouts =
         Timeouts { dns: stage, tcp: stage, handshake: stage, authentication: stage, session: stage };
     Dialer::new(Arc::new(rules()), timeouts)
+}
+
+/// The server's doing.
+pub fn failure(error: LoginError) -> Failure {
+    error.failure().cloned().expect("nothing was to be signed")
 }

@@ -125,7 +125,8 @@ async fn a_lost_connection_is_never_a_refusal() {
         let (target, _) = cutting_proxy(host.port, whole * step / 24).await;
         match dialer().prove_offer(&target, &host.host_keys, "root", &known).await {
             Ok(receipt) => assert!(receipt.accepted, "cut at {step}/24"),
-            Err(failure) => {
+            Err(error) => {
+                let failure = error.failure().unwrap();
                 assert_eq!(
                     failure.code,
                     FailureCode::ConnectionClosed,

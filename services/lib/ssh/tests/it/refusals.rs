@@ -71,7 +71,12 @@ async fn a_port_sees_the_request_and_its_refusal_is_passed_on() {
     let public_key = login.public().clone();
     let host = openssh(&[("", &public_key)], "");
     let sealed = Arc::new(Watching { key: None, asked: Mutex::default() });
-    let identity = Identity { user: "root".into(), public_key: public_key.clone(), port: sealed.clone() };
+    let identity = Identity {
+        user: "root".into(),
+        public_key: public_key.clone(),
+        certificate: None,
+        port: sealed.clone(),
+    };
     let error = dialer().connect(&host.target(), &host.host_keys, &identity).await.err().unwrap();
     assert!(matches!(error, LoginError::Signing(PortFailure { reason: Reason::SecretStoreSealed, .. })));
 
@@ -100,7 +105,7 @@ impl SigningPort for Never {
 async fn a_signature_that_never_comes_ends_with_the_stage() {
     let public_key = key("ed25519").public().clone();
     let host = openssh(&[("", &public_key)], "");
-    let identity = Identity { user: "root".into(), public_key, port: Arc::new(Never) };
+    let identity = Identity { user: "root".into(), public_key, certificate: None, port: Arc::new(Never) };
     let stage = Duration::from_millis(1500);
     let started = Instant::now();
     let error = impatient(stage).connect(&host.target(), &host.host_keys, &identity).await.err().unwrap();

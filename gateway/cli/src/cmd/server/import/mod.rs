@@ -1,5 +1,8 @@
 //! `keywright server import`
 
+mod ways;
+
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +19,7 @@ use crate::fields;
 use crate::files;
 use crate::import::{self, Format, Found, Listed, is_same_host};
 use crate::output::view::server as view;
+use ways::Way;
 
 /// So often the same request is sent again where the gateway has no time: its idempotency key makes it the same one.
 const PATIENCE: u32 = 10;
@@ -28,6 +32,7 @@ const PAUSE: Duration = Duration::from_secs(1);
   keywright server import hosts.csv --format csv --tenant ten_… --known-hosts-file ~/.ssh/known_hosts --confirm 42
 
 A server that is registered already (the same host and port) is passed over, so the same file can be imported again.
+ProxyJump (one name) and the CSV's column jumpHost become the server's jump host: one of the same file, or a registered one.
 Nothing is connected to. Servers without host keys are unpinned: approve theirs with `server host-key approve`.")]
 pub struct Import {
     /// What to read; `-` is the standard input
@@ -86,6 +91,9 @@ impl Fate {
 struct Row {
     server: Found,
     fate: Fate,
+    way: Way,
+    /// By which other rows know it.
+    number: usize,
 }
 
 impl Import {
@@ -99,13 +107,19 @@ impl Import {
         let mut stopped = None;
         if !self.dry_run && new > 0 {
             self.confirm(app, &rows, new).await?;
-            for row in rows.iter_mut().filter(|row| row.fate == Fate::New) {
-                match register(app, &tenant, &row.server).await {
-                    Ok(fate) => row.fate = fate,
-                    Err(error) => {
+            for at in ways::in_order(&rows) {
+                let Some(row) = rows.get(at) else { continue };
+                let fate = match ways::jump_host(&rows, row) {
+                    Some(jump_host) => register(app, &tenant, &row.server, jump_host).await,
+                    None => Ok(ways::blocked(&row.server)),
+                };
+                match (fate, rows.get_mut(at)) {
+                    (Ok(fate), Some(row)) => row.fate = fate,
+                    (Err(error), _) => {
                         stopped = Some(error);
                         break;
                     }
+                    _ => {}
                 }
             }
         }
@@ -166,15 +180,18 @@ impl Import {
     }
 }
 
-/// What there is, by host and port; and what the file names twice, or by a name that another server has, is skipped.
+/// What there is, by host and port; and what the file names twice, or by a name that another server has, or that cannot
+/// be reached, is skipped.
 fn judged(listed: &mut Listed, there: &[Value]) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
+    let mut names: HashMap<String, usize> = HashMap::new();
     for server in std::mem::take(&mut listed.found) {
         let is_it =
             |host: &str, port: i64| port == i64::from(server.port) && is_same_host(host, &server.host);
         let same = there.iter().find(|it| is_it(fields::text(it, "/host"), fields::number(it, "/port")));
         let twice = rows.iter().find(|row| is_it(&row.server.host, i64::from(row.server.port)));
         if let Some(twice) = twice {
+            names.entry(server.name.clone()).or_insert(twice.number);
             let why =
                 format!("it is the same as {}: {} port {}", twice.server.name, server.host, server.port);
             listed.skipped.push(import::Skipped { entry: server.name, why });
@@ -193,16 +210,19 @@ fn judged(listed: &mut Listed, there: &[Value]) -> Vec<Row> {
             Some(same) => Fate::There { id: fields::text(same, "/id").to_owned() },
             None => Fate::New,
         };
-        rows.push(Row { server, fate });
+        let number = rows.len();
+        names.entry(server.name.clone()).or_insert(number);
+        rows.push(Row { server, fate, way: Way::Direct, number });
     }
-    rows
+    ways::lead(rows, &names, listed, there)
 }
 
 /// A refusal of this one server is its fate; what would meet the next one too is an error.
-async fn register(app: &App<'_>, tenant: &str, server: &Found) -> Result<Fate> {
+async fn register(app: &App<'_>, tenant: &str, server: &Found, jump_host: &str) -> Result<Fate> {
     let labels: Map<String, Value> =
         server.labels.iter().map(|(key, value)| (key.clone(), value.as_str().into())).collect();
-    let what = format!("{tenant}\n{}\n{}\n{}", server.name, server.host, server.port);
+    let through = server.jump_host.as_deref().unwrap_or_default();
+    let what = format!("{tenant}\n{}\n{}\n{}\n{through}\n{jump_host}", server.name, server.host, server.port);
     let key = HEXLOWER.encode(digest(&SHA256, what.as_bytes()).as_ref());
     let mut body = Body::new()
         .put("tenantId", tenant)
@@ -210,6 +230,7 @@ async fn register(app: &App<'_>, tenant: &str, server: &Found) -> Result<Fate> {
         .put("host", server.host.as_str())
         .put("port", server.port)
         .texts("hostKeys", &server.host_keys)
+        .text("jumpHostId", Some(jump_host).filter(|id| !id.is_empty()))
         .text("group", Some(server.group.as_str()).filter(|group| !group.is_empty()))
         .put("idempotencyKey", format!("import-{key}"));
     if !labels.is_empty() {
@@ -245,6 +266,7 @@ fn told(rows: &[Row], listed: &Listed, dry_run: bool) -> Value {
         };
         json!({
             "name": server.name, "host": server.host, "port": server.port, "group": server.group,
+            "jumpHost": server.jump_host.as_deref().unwrap_or_default(),
             "hostKeys": server.host_keys, "result": row.fate.word(), "serverId": id, "reason": reason, "message": why,
         })
     };

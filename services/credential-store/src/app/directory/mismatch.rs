@@ -1,0 +1,60 @@
+//! Records that a server showed another host key than a pinned one. From then on nothing is signed for it.
+
+use crate::app::find;
+use crate::store;
+use keywright_domain::caller::Caller;
+use keywright_domain::fingerprint::Fingerprint;
+use keywright_domain::ids::shown;
+use keywright_runtime::audit::{Audit, Entry, Guard};
+use keywright_runtime::failure::{Error, Failure};
+use keywright_storage::{Db, Outcome};
+use tracing::instrument;
+
+const ACTION: &str = "directory.record";
+/// What it is called in the log.
+const EVENT: &str = "server.host_key_mismatch";
+
+pub struct ReportMismatch {
+    pub db: Db,
+    pub audit: Audit,
+    pub guard: Guard,
+}
+
+impl ReportMismatch {
+    #[instrument(skip_all, fields(server = shown(server)))]
+    pub async fn run(&self, caller: &Caller, server: &str, presented: &str) -> Result<(), Failure> {
+        let server = find::server(&self.db, &self.guard, caller, ACTION, server).await?;
+        let presented = Fingerprint::parse(presented)
+            .map_err(|error| Failure::violation("fingerprint", error.to_string()))?;
+        let is_pinned = |server: &crate::domain::server::Server| {
+            server.host_keys.iter().any(|pin| pin.key.fingerprint() == presented)
+        };
+        // Said before, or re-pinned since it was seen.
+        if server.mismatch.is_some() || is_pinned(&server) {
+            return Ok(());
+        }
+        let pinned: Vec<String> =
+            server.host_keys.iter().map(|pin| pin.key.fingerprint().to_string()).collect();
+        let entry = Entry::new(EVENT)
+            .tenant(Some(&server.tenant))
+            .target(server.id.as_str())
+            .detail("presented", presented.as_str())
+            .detail("pinned", pinned.join(" "));
+        let intent = self.audit.intend(caller, entry).await?;
+        let recorded: Result<(), Error> = self
+            .db
+            .serialized(|| async {
+                let mut tx = self.db.begin(&intent).await?;
+                let now = find::server_in(&mut tx, &server.id).await?;
+                if now.mismatch.is_none() && !is_pinned(&now) {
+                    store::server::record_mismatch(&mut tx, &server.id, &presented).await?;
+                }
+                intent.done(&mut tx, Outcome::succeeded()).await?;
+                Ok(tx.commit().await?)
+            })
+            .await;
+        let result = recorded.map_err(Failure::from);
+        self.audit.conclude(&self.db, &intent, &result).await;
+        result
+    }
+}
