@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::cpu::Group;
 use crate::fixture::Fixture;
-use crate::rotations::Round;
+use crate::round::Round;
 
 const PLAYBOOK: &str = "
 - hosts: all

@@ -1,4 +1,4 @@
-//! Medians, percentiles, spread.
+//! Medians, percentiles, spread; what the machine is.
 
 use std::time::Duration;
 
@@ -31,4 +31,14 @@ pub fn spread(values: impl Iterator<Item = f64>) -> String {
     sorted.sort_by(f64::total_cmp);
     let median = sorted[sorted.len() / 2];
     format!("{median:8.3}  ({:.3} to {:.3})", sorted[0], sorted[sorted.len() - 1])
+}
+
+pub fn cores() -> usize {
+    std::thread::available_parallelism().unwrap().get()
+}
+
+/// Of the machine, over the last minute.
+pub fn load() -> String {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split(' ').next().unwrap_or("unknown").to_owned()
 }

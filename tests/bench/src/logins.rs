@@ -13,20 +13,21 @@ use crate::scripted;
 
 /// The key exchange that Keywright's client and the host agree on: whoever is compared is told to use it too.
 pub async fn key_exchange(host: &TestHost, pins: &[PublicKey]) -> String {
-    let dialer = dialer();
+    let dialer = dialer(Timeouts::default());
     let resolved = dialer.resolve(&Target::new(host.address(), host.port())).await.unwrap().value;
     let dialed = dialer.dial(&resolved).await.unwrap().value;
     let greeted = dialer.handshake(dialed, pins).await.unwrap().value;
     greeted.verify().unwrap().value.key_exchange().kex.clone()
 }
 
-fn dialer() -> Dialer {
+/// For the hosts of this bench, which are on loopback.
+pub fn dialer(timeouts: Timeouts) -> Dialer {
     let rules = Arc::new(TargetRules { allow_loopback: true, ..TargetRules::default() });
-    Dialer::new(rules, Timeouts::default())
+    Dialer::new(rules, timeouts)
 }
 
 pub async fn own(fixture: &Fixture, count: usize, series: &mut Series) {
-    let dialer = dialer();
+    let dialer = dialer(Timeouts::default());
     let target = Target::new(fixture.host.address(), fixture.host.port());
     let pins = fixture.pins();
     for _ in 0..count {

@@ -6,18 +6,9 @@ use keywright_e2e::text;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::figures::{Series, spread};
+use crate::figures::Series;
 use crate::fixture::Fixture;
-
-/// One round of rotations at once.
-pub struct Round {
-    pub count: usize,
-    pub wall: Duration,
-    /// Of the host's sshd and what it runs.
-    pub host: Duration,
-    /// Of Keywright, or of the script and the programs that it starts.
-    pub client: Duration,
-}
+use crate::round::{Round, against, each};
 
 pub async fn one_by_one(fixture: &Fixture, count: usize, series: &mut Series) {
     for number in 0..count {
@@ -55,31 +46,14 @@ pub fn since(begun: SystemTime, answer: &Value, pointer: &str) -> Duration {
 }
 
 pub fn print(own: &[Round], script: &[Round], cores: usize) {
-    let each = |of: fn(&Round) -> Duration, rounds: &[Round]| {
-        spread(rounds.iter().map(|round| of(round).as_secs_f64() * 1e3 / round.count as f64))
-    };
-    // What two sides that never wait for one another would do with all cores.
-    let bound = |round: &Round| {
-        let cpu = (round.host + round.client).as_secs_f64() / round.count as f64;
-        (round.count as f64 / round.wall.as_secs_f64()) / (cores as f64 / cpu)
-    };
-    println!("host CPU per rotation, ms                     {}", each(|round| round.host, own));
-    println!("own CPU per rotation, ms                      {}", each(|round| round.client, own));
-    println!("host CPU per scripted rotation, ms            {}", each(|round| round.host, script));
-    println!("client CPU per scripted rotation, ms          {}", each(|round| round.client, script));
-    let ratio = spread(own.iter().map(|round| round.client.as_secs_f64() / round.host.as_secs_f64()));
+    println!("host CPU per rotation, ms                     {}", each(own, Round::host_cpu));
+    println!("own CPU per rotation, ms                      {}", each(own, Round::client_cpu));
+    println!("host CPU per scripted rotation, ms            {}", each(script, Round::host_cpu));
+    println!("client CPU per scripted rotation, ms          {}", each(script, Round::client_cpu));
+    let ratio = each(own, Round::client_over_host);
     println!("own CPU over the host's                       {ratio}   (target at most 0.15)");
-    println!(
-        "rate over cores / (host CPU + own CPU)        {}   (target at least 0.85)",
-        spread(own.iter().map(bound))
-    );
-    let ratio = against(own, script);
+    let ratio = each(own, |round| round.over_bound(cores));
+    println!("rate over cores / (host CPU + own CPU)        {ratio}   (target at least 0.85)");
+    let ratio = against(own, script, |own, other| own.rate() / other.rate());
     println!("rate over scripted ssh, same steps            {ratio}   (target at least 1.4)");
-}
-
-/// How many times as fast as the others, round by round.
-pub fn against(own: &[Round], others: &[Round]) -> String {
-    spread(own.iter().zip(others).map(|(own, other)| {
-        (other.wall.as_secs_f64() / other.count as f64) / (own.wall.as_secs_f64() / own.count as f64)
-    }))
 }
