@@ -129,7 +129,10 @@ impl Tester {
             Key::Saved(credential) => {
                 Some(self.saved_identity(caller, server, *credential, &login.username, &mut progress))
             }
-            Key::OneTime(given) => self.intake.open(&mut progress, given, &login.username).await,
+            Key::OneTime(given) => {
+                refuse_mismatched(server)?;
+                self.intake.open(&mut progress, given, &login.username).await
+            }
         };
         let seen = match identity {
             None => Seen { progress, server_version: String::new() },
@@ -215,6 +218,15 @@ impl Tester {
 
 pub fn login_name(field: &str, text: &str) -> Result<LoginName, Failure> {
     LoginName::try_from(text.to_owned()).map_err(|_| Failure::violation(field, BadLoginName::DESCRIPTION))
+}
+
+/// With a stored key credential-store refuses by itself.
+fn refuse_mismatched(server: &Server) -> Result<(), Failure> {
+    if !server.mismatched {
+        return Ok(());
+    }
+    let message = "The server has shown another host key than a pinned one; scan it, and approve its keys again or re-pin them.";
+    Err(Failure::new(Reason::HostKeyMismatch, message).with("serverId", server.id.as_str()))
 }
 
 /// The server takes no new work.

@@ -1,5 +1,6 @@
-//! Offers of keys that a host is to refuse, with time between them: sshd (PerSourcePenalties) and programs like fail2ban
-//! count refused attempts by the address they come from, and would soon let nobody of us in any more.
+//! Offers of keys, with time between them: sshd (PerSourcePenalties) counts each that ends without a login, whether the key
+//! would have been accepted or not, and programs like fail2ban count the refused ones, by the address they come from; they
+//! would soon let nobody of us in any more.
 //!
 //! Invariant: turns stand in the database, so that any number of works and replicas keep to them together. Whoever comes
 //! too early is told his turn, which is his from then on.
@@ -17,7 +18,7 @@ use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::Db;
 use std::time::Duration;
 
-/// Of two refused offers to one host, beyond the first two. sshd adds five seconds for a refused attempt, lets them pass
+/// Of two offers to one host, beyond the first two. sshd adds five seconds for an attempt, lets them pass
 /// by, and shuts an address out from fifteen on: two at once and one of these apart never get there.
 pub const SPACING: Duration = Duration::from_secs(6);
 /// Nobody is given a turn that is further away.
@@ -47,10 +48,16 @@ impl Refusals {
         account: &AccountName,
         key: &PublicKey,
     ) -> Result<Receipt, Failure> {
+        self.wait(asking, server).await?;
+        self.probe.offer(asking.work, server, account, key).await
+    }
+
+    /// The same turn, for whoever has something to do between it and the offer.
+    pub async fn wait(&self, asking: Asking<'_>, server: &ServerId) -> Result<(), Failure> {
         if !asking.has_turn && !self.spacing.is_zero() {
             self.db.serialized(|| self.take_turn(server)).await?;
         }
-        self.probe.offer(asking.work, server, account, key).await
+        Ok(())
     }
 
     async fn take_turn(&self, server: &ServerId) -> Result<(), Error> {

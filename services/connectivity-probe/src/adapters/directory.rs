@@ -26,6 +26,8 @@ pub struct Server {
     pub port: Port,
     pub active: bool,
     pub known: KnownHost,
+    /// It has shown a wrong host key, and that is not settled yet.
+    pub mismatched: bool,
     /// The server through which it is reached.
     pub jump_host: Option<ServerId>,
     pub binding: Option<Binding>,
@@ -238,6 +240,7 @@ fn decode_server(id: ServerId, server: proto::Server) -> Option<Server> {
         port: Port::try_from(i64::from(server.port)).ok()?,
         active,
         known,
+        mismatched: server.host_key_mismatch.is_some(),
         jump_host,
         binding,
     })

@@ -62,8 +62,11 @@ impl TestDraft {
             .tenant(tenant)
             .target(&target)
             .detail("credential", "one-time")
-            .detail("username", draft.username.as_str())
-            .detail("jumpHost", draft.jump_host.as_str());
+            .detail("username", draft.username.as_str());
+        let entry = match draft.jump_host.as_str() {
+            "" => entry,
+            jump_host => entry.detail("jumpHost", jump_host),
+        };
         let intent = self.audit.intend(caller, entry).await?;
         let result = self.perform(caller, &intent, draft).await;
         self.audit.conclude(&self.db, &intent, &result).await;

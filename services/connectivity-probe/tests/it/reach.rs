@@ -2,11 +2,14 @@
 
 use crate::doubles::Asked;
 use crate::rig::{World, assert_failed_at, assert_healthy, check, one_time, with_alice};
+use keywright_domain::reason::Reason;
 use keywright_kit::{HostOptions, KeyPair, KeyType, TestHost, keygen};
-use keywright_proto::credential::{Server, ServerCredential};
+use keywright_proto::credential::{HostKeyMismatch, Server, ServerCredential};
 use keywright_proto::probe::connectivity_test_service_client::ConnectivityTestServiceClient;
 use keywright_proto::probe::host_key_scan_service_client::HostKeyScanServiceClient;
-use keywright_proto::probe::{AssessAlgorithmsRequest, CreateDraftConnectivityTestRequest};
+use keywright_proto::probe::{
+    AssessAlgorithmsRequest, CreateConnectivityTestRequest, CreateDraftConnectivityTestRequest,
+};
 
 async fn host(key: &KeyPair) -> TestHost {
     with_alice(TestHost::openssh(HostOptions::default()).await.unwrap(), &key.public_line())
@@ -93,4 +96,14 @@ async fn a_changed_host_key_is_reported_of_the_server_that_showed_it_and_of_no_o
         (&told.server_id, &told.fingerprint),
         (&way.id, &check(&test, "host-key").metadata["presented"])
     );
+
+    // Until that is settled a key that is lent is not used either.
+    let server = Server { host_key_mismatch: Some(HostKeyMismatch::default()), ..server };
+    world.store.put_server(server.clone());
+    let request = CreateConnectivityTestRequest {
+        server_id: server.id.clone(),
+        one_time: Some(one_time(&key, "alice")),
+        ..Default::default()
+    };
+    assert_eq!(world.test(request).await.unwrap_err().reason, Reason::HostKeyMismatch);
 }

@@ -31,6 +31,8 @@ pub struct Server {
     /// One KRL serves one group.
     pub group: String,
     pub known: KnownHost,
+    /// It has shown a wrong host key, and that is not settled yet.
+    pub mismatched: bool,
     /// The server through which it is reached.
     pub jump_host: Option<ServerId>,
     /// The management credential and the account it logs in to.
@@ -401,6 +403,7 @@ pub(super) fn server(found: proto::Server) -> Option<Server> {
         active,
         group: found.group,
         known,
+        mismatched: found.host_key_mismatch.is_some(),
         jump_host,
     })
 }

@@ -154,6 +154,19 @@ pub async fn stays_managed(conn: &mut Connection, server: &ServerId) -> Result<(
     }
 }
 
+/// It is known who the server is, and it has not shown itself to be another one.
+pub fn recognized(server: &Server) -> Result<(), Failure> {
+    let (reason, message) = if server.known.is_empty() {
+        (Reason::HostKeyUnpinned, "No host key of the server is approved.")
+    } else if server.mismatched {
+        let shown = "The server has shown another host key than a pinned one; scan it, and approve its keys again or re-pin them.";
+        (Reason::HostKeyMismatch, shown)
+    } else {
+        return Ok(());
+    };
+    Err(Failure::new(reason, message).with("serverId", server.id.as_str()))
+}
+
 /// New work may begin on the server.
 pub fn usable(server: &Server) -> Result<(), Failure> {
     let refuse =
@@ -161,9 +174,7 @@ pub fn usable(server: &Server) -> Result<(), Failure> {
     if !server.active {
         return refuse(Reason::ServerInactive, "The server is deactivated.");
     }
-    if server.known.is_empty() {
-        return refuse(Reason::HostKeyUnpinned, "No host key of the server is approved.");
-    }
+    recognized(server)?;
     if server.management.is_none() {
         return refuse(Reason::ServerNotManaged, "The server has no management key.");
     }

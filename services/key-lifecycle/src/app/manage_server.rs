@@ -70,9 +70,7 @@ impl ManageServer {
         if !server.active {
             return Err(Failure::new(Reason::ServerInactive, "The server is deactivated."));
         }
-        if server.known.is_empty() {
-            return Err(Failure::new(Reason::HostKeyUnpinned, "No host key of the server is approved."));
-        }
+        gates::recognized(server)?;
         let (id, credential, version) =
             (ManagementId::random()?, CredentialId::random()?, VersionId::random()?);
         let begun = self.db.serialized(|| async {

@@ -19,12 +19,12 @@ impl Drive {
     pub(super) async fn perform(&self, task: &Task, step: &Step) -> Result<Option<Edited>, Failure> {
         match step.name {
             StepName::Install => return self.install(task, server_of(step)?).await,
-            StepName::ExpireOld => return self.expire_old(task, server_of(step)?).await,
+            StepName::ExpireOld => return self.expire_old(task, step).await,
             StepName::RemoveOld => return self.remove_old(task, server_of(step)?).await,
             StepName::Generate => self.generate(task).await?,
             StepName::Hold => self.hold(task, server_of(step)?).await?,
             StepName::Account => self.account(task, server_of(step)?).await?,
-            StepName::Prove => self.prove(task, server_of(step)?).await?,
+            StepName::Prove => self.prove(task, step).await?,
             StepName::Promote => self.promote(task).await?,
             StepName::DestroyOld => self.destroy_old(task).await?,
             StepName::RetireOld => self.retire_old(task).await?,
@@ -151,9 +151,12 @@ impl Drive {
         Ok(Some(edited))
     }
 
-    async fn prove(&self, task: &Task, server: &ServerId) -> Result<(), Failure> {
+    async fn prove(&self, task: &Task, step: &Step) -> Result<(), Failure> {
+        let server = server_of(step)?;
+        let mut asking = Asking { work: task.work(), has_turn: has_turn(&step.reason) };
         for version in self.brought(task, server).await? {
-            let receipt = self.prove_one(task, server, version).await?;
+            let receipt = self.prove_one(task, server, version, asking).await?;
+            asking.has_turn = false;
             let accepted = receipt.accepted;
             self.line(task, server, version, LineState::Installed, None, Some(&receipt)).await?;
             if !accepted {
@@ -178,10 +181,16 @@ impl Drive {
     }
 
     /// A key whose private half is not here (any more) can only be offered.
-    async fn prove_one(&self, task: &Task, server: &ServerId, version: &Version) -> Result<Receipt, Failure> {
+    async fn prove_one(
+        &self,
+        task: &Task,
+        server: &ServerId,
+        version: &Version,
+        asking: Asking<'_>,
+    ) -> Result<Receipt, Failure> {
         let (account, public_key) = (&task.access.account, public_key(version)?);
         if !version.has_private_half() {
-            return self.probe.offer(task.work(), server, account, public_key).await;
+            return self.refusals.offer(asking, server, account, public_key).await;
         }
         let key = KeyToProve { credential: &task.access.credential, version: &version.id, public_key };
         self.probe.login(task.work(), server, account.as_str(), key).await
@@ -235,9 +244,12 @@ impl Drive {
 
     /// The host is to end the old key by itself, where it can; after the rewrite the key must still be accepted, or the
     /// rewrite is undone and Keywright ends it.
-    async fn expire_old(&self, task: &Task, server: &ServerId) -> Result<Option<Edited>, Failure> {
-        let old = task.old_version()?;
+    async fn expire_old(&self, task: &Task, step: &Step) -> Result<Option<Edited>, Failure> {
+        let (server, old) = (server_of(step)?, task.old_version()?);
         let Some(enforced_by) = self.standing(task, server, old).await? else { return Ok(None) };
+        // Before the edit: what was edited is offered at once.
+        let asking = Asking { work: task.work(), has_turn: has_turn(&step.reason) };
+        self.refusals.wait(asking, server).await?;
         let door = self.door(task, server).await?;
         let key = public_key(old)?;
         if enforced_by != Some(Enforcer::Keywright) {

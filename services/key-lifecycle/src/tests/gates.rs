@@ -4,7 +4,7 @@ use super::world::{World, answer, confirm, operator, person, reason};
 use keywright_domain::caller::Role;
 use keywright_domain::ids::TenantId;
 use keywright_domain::reason::Reason;
-use keywright_proto::credential::ServerLifecycle;
+use keywright_proto::credential::{HostKeyMismatch, ServerLifecycle};
 use keywright_proto::lifecycle as proto;
 use std::time::Duration;
 
@@ -49,6 +49,8 @@ async fn a_server_must_be_the_tenants_active_pinned_and_managed() {
     };
     change(|server| server.management_key_id.clear());
     assert_eq!(ask().await, Reason::ServerNotManaged);
+    change(|server| server.host_key_mismatch = Some(HostKeyMismatch::default()));
+    assert_eq!(ask().await, Reason::HostKeyMismatch);
     change(|server| server.host_keys.clear());
     assert_eq!(ask().await, Reason::HostKeyUnpinned);
     change(|server| server.lifecycle_status = ServerLifecycle::Inactive.into());

@@ -35,7 +35,8 @@ async fn active_and_grace_keys_end_everywhere_and_their_material_is_destroyed() 
         "credential-store knows it before the caller does"
     );
     assert_eq!(revoke(&world, &access.id).await.id, begun.id, "a repetition answers the running one");
-    world.settle().await;
+    // The rotation has offered its old key too, so the last of three waits for its turn.
+    world.settle_for(20).await;
     let done = world.revocation(&begun.id).await;
     assert_eq!(done.state(), RevocationState::Succeeded);
     for host in &done.hosts {
@@ -168,7 +169,7 @@ async fn it_wins_over_a_rotation_at_every_step() {
         }
         let before = world.rotation(&rotation.id).await.state();
         let begun = revoke(&world, &access.id).await;
-        world.settle().await;
+        world.settle_for(20).await;
         let rotation = world.rotation(&rotation.id).await;
         let expected = if before == RotationState::Succeeded { before } else { RotationState::Superseded };
         assert_eq!(rotation.state(), expected, "after {turns} turns");

@@ -53,30 +53,35 @@ impl Dialer {
         let started = Instant::now();
         let mut last: Option<(Link, &JumpHost)> = None;
         for jump_host in self.route.iter() {
-            let link = self.log_in_to(jump_host, last.take()).await;
-            last = Some((link.map_err(|error| on_the_way(jump_host, error))?, jump_host));
+            let at = |error: LoginError| on_the_way(jump_host, error);
+            let resolved = self.resolve(&jump_host.target).await.map_err(|failure| at(failure.into()))?.value;
+            let dialed = match last.take() {
+                None => self.dial_directly(&resolved).await.map_err(|failure| at(failure.into()))?,
+                Some((link, before)) => self.onwards(link, before, &resolved).await?,
+            };
+            let link = self.log_in_to(jump_host, dialed).await.map_err(at)?;
+            last = Some((link, jump_host));
         }
         let dialed = match last {
             None => self.dial_directly(resolved).await?,
-            Some((link, jump_host)) => {
-                self.forward(link, resolved).await.map_err(|failure| on_the_way(jump_host, failure.into()))?
-            }
+            Some((link, jump_host)) => self.onwards(link, jump_host, resolved).await?,
         };
         Ok(Staged::since(started, dialed))
     }
 
-    async fn log_in_to(
-        &self,
-        jump_host: &JumpHost,
-        before: Option<(Link, &JumpHost)>,
-    ) -> Result<Link, LoginError> {
-        let resolved = self.resolve(&jump_host.target).await?.value;
-        let dialed = match before {
-            None => self.dial_directly(&resolved).await?,
-            Some((link, _)) => self.forward(link, &resolved).await?,
-        };
+    async fn log_in_to(&self, jump_host: &JumpHost, dialed: Dialed) -> Result<Link, LoginError> {
         let server = self.handshake(dialed, &jump_host.known).await?.value.verify()?.value;
         Ok(server.authenticate(&jump_host.identity).await?.value.into_link())
+    }
+
+    async fn onwards(
+        &self,
+        link: Link,
+        jump_host: &JumpHost,
+        resolved: &Resolved,
+    ) -> Result<Dialed, LoginError> {
+        let forwarded = self.forward(link, resolved).await;
+        forwarded.map_err(|failure| named(jump_host, FORWARD, failure).into())
     }
 
     /// Tries the addresses in turn, as a direct connection does.
@@ -128,9 +133,17 @@ fn refused(code: FailureCode, message: &'static str) -> Failure {
 
 /// Whatever fails on the way is a connection that was not made; where and why stands in its facts.
 fn on_the_way(jump_host: &JumpHost, error: LoginError) -> LoginError {
-    let LoginError::Server(failure) = error else { return error };
-    let stage = failure.stage;
+    match error {
+        LoginError::Server(failure) => named(jump_host, failure.stage.as_str(), failure).into(),
+        LoginError::Signing(_) => error,
+    }
+}
+
+/// A stage that only a jump host has: to connect to what comes after it.
+const FORWARD: &str = "forward";
+
+fn named(jump_host: &JumpHost, stage: &'static str, failure: Failure) -> Failure {
     let message = format!("At the jump host {}: {}", jump_host.name, failure.message);
     let failure = Failure { stage: Stage::Tcp, message: message.into(), ..failure };
-    failure.with("jumpHost", jump_host.name.clone()).with("jumpStage", stage.as_str()).into()
+    failure.with("jumpHost", jump_host.name.clone()).with("jumpStage", stage)
 }

@@ -79,7 +79,8 @@ async fn a_server_behind_two_jump_hosts_is_tested_managed_rotated_and_revoked() 
             (&json!("unreachable"), &json!("NETWORK_UNREACHABLE")),
             "{lost}"
         );
-        assert_eq!(tcp["metadata"]["jumpHost"], "outer", "it could not connect: {lost}");
+        let at = ["jumpHost", "jumpStage"].map(|name| text(tcp, &format!("/metadata/{name}")));
+        assert_eq!(at, ["outer", "forward"], "it could not connect: {lost}");
         let body = json!({"confirmation": {"accessId": access.id}});
         let revocation = world.owner().post(&access.path("/revoke"), body).await.success();
         let path = format!("/api/revocations/{}", text(&revocation, "/id"));

@@ -85,6 +85,10 @@ impl RegisterServer {
             .detail("name", new.name.as_str())
             .detail("host", new.host.as_str())
             .detail("port", new.port.to_string());
+        let entry = match &new.jump_host {
+            None => entry,
+            Some(jump_host) => entry.detail("jumpHost", jump_host.as_str()),
+        };
         let intent = self.audit.intend(caller, entry).await?;
         let result = self.register(caller, new, scope.as_ref(), &intent, answer).await;
         self.audit.conclude(&self.db, &intent, &result).await;

@@ -80,6 +80,7 @@ async fn what_fails_on_the_way_names_the_jump_host_and_the_stage() {
         let error = dialer().through(vec![closed]).connect(&target, known, &identity).await.err().unwrap();
         let found = failure(error);
         assert_eq!(found.code, FailureCode::SessionRefused, "{options}");
+        assert_eq!(found.fact("jumpStage"), Some("forward"), "{options}");
         assert!(found.remedy.contains("AllowTcpForwarding"), "{}", found.remedy);
     }
 
