@@ -194,9 +194,9 @@ async fn dropbear_as_it_comes_has_weak_algorithms() {
 async fn the_server_sees_a_connection_that_ends_before_the_key_exchange() {
     let host = openssh(&[], "LogLevel DEBUG3");
     read(&host).await;
-    let log = host.log_with("remote software version Keywright").await;
-    let port = log.rsplit("Connection from 127.0.0.1 port ").next().unwrap().split(' ').next().unwrap();
-    let log = host.log_with(&format!("Connection closed by 127.0.0.1 port {port} [preauth]")).await;
+    host.log_with("remote software version Keywright").await;
+    // The end of what the server began for this connection; whoever waited for it to listen did not get that far.
+    let log = host.log_with("do_cleanup [preauth]").await;
     assert!(log.contains("SSH2_MSG_KEXINIT sent"), "{log}");
     for later in ["SSH2_MSG_KEXINIT received", "SSH2_MSG_NEWKEYS", "userauth-request"] {
         assert!(!log.contains(later), "{later}: {log}");
