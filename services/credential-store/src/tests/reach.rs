@@ -198,7 +198,9 @@ async fn a_work_logs_in_to_the_jump_hosts_of_its_server_and_to_no_others() {
     assert_eq!(scene.sign(&lifecycle, towards(&jump, &other)).await, Err(Reason::ValidationFailed));
     let elsewhere = scene.server("elsewhere", &jump.id).await.unwrap();
     assert_eq!(scene.sign(&lifecycle, towards(&jump, &elsewhere)).await, Err(Reason::PermissionDenied));
-    // Another credential than what is bound to it.
+    // Another user, or another credential, than what is bound to it.
+    let login = proto::SignUserauthRequest { username: "root".to_owned(), ..towards(&jump, &web) };
+    assert_eq!(scene.sign(&lifecycle, login).await, Err(Reason::ValidationFailed));
     let unbound = scene.world.saved(&scene.owner).await;
     let login = proto::SignUserauthRequest { credential_id: unbound.id, ..towards(&jump, &web) };
     assert_eq!(scene.sign(&lifecycle, login).await, Err(Reason::ValidationFailed));

@@ -125,7 +125,7 @@ impl SignUserauth {
     }
 
     /// Where the login is to a jump host: the server behind it. It must stand on the way there, and only what is bound to
-    /// it is logged in with.
+    /// it is logged in with, as the user of the binding.
     async fn towards(
         &self,
         login: &Login,
@@ -139,10 +139,12 @@ impl SignUserauth {
         let missing = || find::no_server(id);
         let towards = ServerId::parse(id).map_err(|_| missing())?;
         let towards = store::server::find(&self.db, &towards).await?.ok_or_else(missing)?;
+        let as_bound = is_bound(server, credential)
+            && server.binding.as_ref().is_some_and(|bound| bound.username == login.username);
         let mut next = towards.jump_host.clone();
         for _ in 0..MOST_JUMP_HOSTS {
             let Some(id) = next else { break };
-            if id == server.id && towards.tenant == server.tenant && is_bound(server, credential) {
+            if id == server.id && towards.tenant == server.tenant && as_bound {
                 return Ok(Some(towards));
             }
             next = store::server::find(&self.db, &id).await?.and_then(|found| found.jump_host);
