@@ -3,7 +3,7 @@
 
 use crate::adapters::custody::Custody;
 use crate::adapters::directory::{Credential, Directory, Server};
-use crate::adapters::journey::{Journey, Seen, Way};
+use crate::adapters::journey::{Journey, Seen};
 use crate::adapters::known_keys::KnownKeys;
 use crate::adapters::route::Routes;
 use crate::login::{BadLoginName, LoginName};
@@ -138,9 +138,8 @@ impl Tester {
             None => Seen { progress, server_version: String::new() },
             Some(identity) => {
                 let known = KnownKeys::Pinned(server.known.clone());
-                let (target, route) = (server.target(), self.routes.to(caller, server).await?);
-                let way = Way { target: &target, route };
-                self.journey.travel(progress, way, &known, &identity).await?
+                let way = self.routes.to(caller, server).await?;
+                self.journey.travel(progress, &way, &known, &identity).await?
             }
         };
         let test = ConnectivityTest {

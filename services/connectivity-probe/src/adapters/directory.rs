@@ -149,39 +149,27 @@ impl Directory {
     /// What a failure says of the server's host key, if anything. What is not heard is found again by the next login.
     pub async fn note_mismatch(&self, caller: &Caller, server: &ServerId, failure: &Failure) {
         if failure.is(Reason::HostKeyMismatch) && !failure.metadata.contains_key("jumpHost") {
-            let presented = failure.metadata.get("presented").map(String::as_str);
-            self.report(caller, server, presented).await;
+            self.report(caller, server, failure.metadata.get("presented")).await;
         }
-    }
-
-    async fn report(&self, caller: &Caller, server: &ServerId, presented: Option<&str>) {
-        let Some(presented) = presented else { return };
-        if let Err(failure) = self.report_mismatch(caller, server, presented).await {
-            tracing::warn!(reason = failure.reason.as_str(), %server, "a changed host key was not reported");
-        }
-    }
-
-    /// Another host key than a pinned one was shown.
-    async fn report_mismatch(
-        &self,
-        caller: &Caller,
-        server: &ServerId,
-        presented: &str,
-    ) -> Result<(), Failure> {
-        let message = proto::ReportHostKeyMismatchRequest {
-            server_id: server.to_string(),
-            fingerprint: presented.to_owned(),
-        };
-        let request = self.request(caller, message).await?;
-        self.client().report_host_key_mismatch(request).await?;
-        Ok(())
     }
 
     /// The same of a test.
     pub async fn note_mismatch_in(&self, caller: &Caller, test: &ConnectivityTest) {
         let (Some(server), Some(failed)) = (&test.server, test.report.failed()) else { return };
         if failed.name == CheckName::HostKey && failed.code == FailureCode::HostKeyMismatch.as_str() {
-            self.report(caller, server, failed.metadata.get("presented").map(String::as_str)).await;
+            self.report(caller, server, failed.metadata.get("presented")).await;
+        }
+    }
+
+    async fn report(&self, caller: &Caller, server: &ServerId, presented: Option<&String>) {
+        let Some(fingerprint) = presented.cloned() else { return };
+        let message = proto::ReportHostKeyMismatchRequest { server_id: server.to_string(), fingerprint };
+        let told = async {
+            let request = self.request(caller, message).await?;
+            self.client().report_host_key_mismatch(request).await.map_err(Failure::from)
+        };
+        if let Err(failure) = told.await {
+            tracing::warn!(reason = failure.reason.as_str(), %server, "a changed host key was not reported");
         }
     }
 

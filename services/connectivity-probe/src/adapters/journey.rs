@@ -4,6 +4,7 @@
 //! and at its deadline; a signature that could not be made is an error and not a finding about the server.
 
 use crate::adapters::known_keys::{KnownKeys, fingerprints};
+use crate::adapters::route::Way;
 use crate::adapters::runtime::{self, Observed};
 use crate::adapters::shell::{Question, patiently};
 use crate::one_time::key_facts;
@@ -13,8 +14,8 @@ use keywright_domain::fingerprint::Fingerprint;
 use keywright_domain::key::PublicKey;
 use keywright_runtime::failure::Failure;
 use keywright_ssh::{
-    Dialed, Dialer, FailureCode, Greeted, Handshaken, Identity, JumpHost, KeyExchange, LoginError, Resolved,
-    Session, Stage, Staged, Target, TargetRules, Timeouts,
+    Dialed, Dialer, FailureCode, Greeted, Handshaken, Identity, KeyExchange, LoginError, Resolved, Session,
+    Stage, Staged, Target, TargetRules, Timeouts,
 };
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -55,12 +56,6 @@ pub struct Seen {
     pub server_version: String,
 }
 
-/// Where to, and through which servers.
-pub struct Way<'a> {
-    pub target: &'a Target,
-    pub route: Vec<JumpHost>,
-}
-
 struct Trip<'a> {
     target: &'a Target,
     known: &'a KnownKeys,
@@ -93,16 +88,15 @@ impl Journey {
     pub async fn travel(
         &self,
         progress: Progress,
-        way: Way<'_>,
+        way: &Way,
         known: &KnownKeys,
         identity: &Identity,
     ) -> Result<Seen, Failure> {
-        let Way { target, route } = way;
         let question = Question::random()?;
         let deadline = Instant::now() + self.limit;
         let seen = Seen { progress, server_version: String::new() };
-        let mut trip = Trip { target, known, identity, deadline, seen };
-        let routed = Self { dialer: self.dialer.through(route), ..self.clone() };
+        let mut trip = Trip { target: &way.target, known, identity, deadline, seen };
+        let routed = Self { dialer: self.dialer.through(&way.route), ..self.clone() };
         match routed.stages(&mut trip, &question).await {
             Ok(()) | Err(Stop::Found) => Ok(trip.seen),
             Err(Stop::Refused(failure)) => Err(failure),
@@ -175,20 +169,19 @@ impl Journey {
         resolved: &Resolved,
         mut dialed: Dialed,
     ) -> (Result<Staged<Greeted>, Trouble>, usize) {
-        for (attempts, pause) in (1..).zip(PAUSES) {
+        let (mut pauses, mut attempts) = (PAUSES.into_iter(), 1);
+        loop {
             let greeted = self.dialer.handshake(dialed, trip.known.pins());
             let greeted = trip.within(Stage::Handshake, greeted).await;
-            if !matches!(&greeted, Err(trouble) if trouble.code == FailureCode::ServerBusy) {
-                return (greeted, attempts);
-            }
+            let busy = matches!(&greeted, Err(trouble) if trouble.code == FailureCode::ServerBusy);
+            let Some(pause) = pauses.next().filter(|_| busy) else { return (greeted, attempts) };
             tokio::time::sleep_until(trip.deadline.min(Instant::now() + pause)).await;
             match trip.within(Stage::Tcp, self.dialer.dial(resolved)).await {
                 Ok(again) => dialed = again.value,
                 Err(_) => return (greeted, attempts),
             }
+            attempts += 1;
         }
-        let greeted = self.dialer.handshake(dialed, trip.known.pins());
-        (trip.within(Stage::Handshake, greeted).await, PAUSES.len() + 1)
     }
 
     async fn recognize(
@@ -382,12 +375,8 @@ mod tests {
         let journey = Journey { limit: Duration::from_millis(200), ..Journey::new(rules, Clock::System) };
         let known = KnownKeys::Pinned(KnownHost::default());
         let identity = Identity::one_time("root", key);
-        let travel = journey.travel(
-            Progress::default(),
-            Way { target: &target, route: Vec::new() },
-            &known,
-            &identity,
-        );
+        let way = Way { target, route: Vec::new() };
+        let travel = journey.travel(Progress::default(), &way, &known, &identity);
         let seen = tokio::time::timeout(Duration::from_secs(5), travel).await.unwrap().unwrap();
         let report = seen.progress.finish();
         let failed = report.failed().unwrap();

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a refusal is the server's own answer; a connection that was lost proves nothing and is a failure.
 
-use super::journey::Way;
+use super::route::Way;
 use keywright_domain::clock::Clock;
 use keywright_domain::fingerprint::Fingerprint;
 use keywright_domain::host::KnownHost;
@@ -45,15 +45,10 @@ impl Prober {
 
     /// Signed; ends at the server's success message, so that no forced command runs.
     #[instrument(skip_all)]
-    pub async fn login(
-        &self,
-        way: Way<'_>,
-        known: &KnownHost,
-        identity: &Identity,
-    ) -> Result<Shown, Failure> {
-        let dialer = self.dialer.through(way.route);
+    pub async fn login(&self, way: &Way, known: &KnownHost, identity: &Identity) -> Result<Shown, Failure> {
+        let dialer = self.dialer.through(&way.route);
         let login = async {
-            let resolved = dialer.resolve(way.target).await?.value;
+            let resolved = dialer.resolve(&way.target).await?.value;
             let dialed = dialer.dial(&resolved).await?.value;
             let (address, source_port) = (dialed.address(), dialed.local().port());
             let server = dialer.handshake(dialed, known).await?.value.verify()?.value;
@@ -81,13 +76,13 @@ impl Prober {
     #[instrument(skip_all)]
     pub async fn offer(
         &self,
-        way: Way<'_>,
+        way: &Way,
         known: &KnownHost,
         user: &str,
         key: &PublicKey,
     ) -> Result<Shown, Failure> {
-        let dialer = self.dialer.through(way.route);
-        let receipt = bounded(dialer.prove_offer(way.target, known, user, key)).await?;
+        let dialer = self.dialer.through(&way.route);
+        let receipt = bounded(dialer.prove_offer(&way.target, known, user, key)).await?;
         let receipt = receipt.map_err(unproven)?;
         Ok(Shown {
             accepted: receipt.accepted,
@@ -100,10 +95,10 @@ impl Prober {
 
     /// What the server offers before anything is agreed on.
     #[instrument(skip_all)]
-    pub async fn offered(&self, way: Way<'_>) -> Result<ServerOffer, Failure> {
-        let dialer = self.dialer.through(way.route);
+    pub async fn offered(&self, way: &Way) -> Result<ServerOffer, Failure> {
+        let dialer = self.dialer.through(&way.route);
         let reading = async {
-            let resolved = dialer.resolve(way.target).await?.value;
+            let resolved = dialer.resolve(&way.target).await?.value;
             Ok::<_, LoginError>(dialer.read_offer(&resolved).await?.value)
         };
         bounded(reading).await?.map_err(unseen)
@@ -111,9 +106,9 @@ impl Prober {
 
     /// Every host key that Keywright would accept. Nothing is trusted by this.
     #[instrument(skip_all)]
-    pub async fn scan(&self, way: Way<'_>) -> Result<Scanned, Failure> {
-        let dialer = self.dialer.through(way.route);
-        bounded(dialer.scan_host_keys(way.target)).await?.map_err(unseen)
+    pub async fn scan(&self, way: &Way) -> Result<Scanned, Failure> {
+        let dialer = self.dialer.through(&way.route);
+        bounded(dialer.scan_host_keys(&way.target)).await?.map_err(unseen)
     }
 }
 

@@ -7,8 +7,14 @@ use keywright_domain::caller::Caller;
 use keywright_domain::ids::ServerId;
 use keywright_runtime::clients::Outbound;
 use keywright_runtime::failure::Failure;
-use keywright_ssh::{Identity, JumpHost};
+use keywright_ssh::{Identity, JumpHost, Target};
 use std::sync::Arc;
+
+/// Where to, and through which servers.
+pub struct Way {
+    pub target: Target,
+    pub route: Vec<JumpHost>,
+}
 
 #[derive(Clone)]
 pub struct Routes {
@@ -18,23 +24,25 @@ pub struct Routes {
 
 impl Routes {
     /// To a registered server.
-    pub async fn to(&self, caller: &Caller, server: &Server) -> Result<Vec<JumpHost>, Failure> {
-        match &server.jump_host {
-            None => Ok(Vec::new()),
-            Some(jump_host) => self.by(caller, jump_host, Some(&server.id)).await,
-        }
+    pub async fn to(&self, caller: &Caller, server: &Server) -> Result<Way, Failure> {
+        let route = match &server.jump_host {
+            None => Vec::new(),
+            Some(jump_host) => self.by(caller, jump_host, Some(&server.id)).await?,
+        };
+        Ok(Way { target: server.target(), route })
     }
 
-    /// Through a registered server, to one that may not be.
-    pub async fn through(&self, caller: &Caller, jump_host: &str) -> Result<Vec<JumpHost>, Failure> {
-        match jump_host {
-            "" => Ok(Vec::new()),
+    /// To a server that is not registered, through one that is; directly where none is named.
+    pub async fn to_target(&self, caller: &Caller, target: Target, jump_host: &str) -> Result<Way, Failure> {
+        let route = match jump_host {
+            "" => Vec::new(),
             id => {
                 let jump_host = ServerId::parse(id)
                     .map_err(|_| Failure::violation("jumpHostId", "is not the id of a server"))?;
-                self.by(caller, &jump_host, None).await
+                self.by(caller, &jump_host, None).await?
             }
-        }
+        };
+        Ok(Way { target, route })
     }
 
     async fn by(

@@ -1,7 +1,6 @@
 //! Reads which algorithms a registered server offers, and grades them. Nothing is authenticated, nothing is kept.
 
 use crate::adapters::directory::{Directory, Server};
-use crate::adapters::journey::Way;
 use crate::adapters::prober::Prober;
 use crate::adapters::route::Routes;
 use keywright_domain::caller::Caller;
@@ -39,8 +38,7 @@ impl AssessServer {
         server: &Server,
         intent: &Intent,
     ) -> Result<(ServerOffer, Assessment), Failure> {
-        let (target, route) = (server.target(), self.routes.to(caller, server).await?);
-        let offered = self.prober.offered(Way { target: &target, route }).await?;
+        let offered = self.prober.offered(&self.routes.to(caller, server).await?).await?;
         let assessment = assess(&offered.offer);
         let outcome = Outcome::succeeded().with("grade", assessment.grade.as_str());
         self.audit.settle(&self.db, intent, outcome).await?;

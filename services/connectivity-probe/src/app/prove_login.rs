@@ -2,7 +2,6 @@
 
 use crate::adapters::custody::Custody;
 use crate::adapters::directory::{Directory, Server};
-use crate::adapters::journey::Way;
 use crate::adapters::prober::Prober;
 use crate::adapters::route::Routes;
 use crate::app::Receipt;
@@ -89,9 +88,8 @@ impl ProveLogin {
             certificate: None,
             port: Arc::new(custody),
         };
-        let (target, route) = (server.target(), self.routes.to(caller, server).await?);
-        let way = Way { target: &target, route };
-        match self.prober.login(way, &server.known, &identity).await {
+        let way = self.routes.to(caller, server).await?;
+        match self.prober.login(&way, &server.known, &identity).await {
             Ok(shown) => Receipt::record(&self.db, intent, shown).await,
             Err(failure) => {
                 self.directory.note_mismatch(caller, &server.id, &failure).await;

@@ -1,7 +1,6 @@
 //! Proves by an unsigned offer that a public key is accepted or refused: needs no private key, opens no session.
 
 use crate::adapters::directory::{Directory, Server};
-use crate::adapters::journey::Way;
 use crate::adapters::prober::{Prober, Shown};
 use crate::adapters::route::Routes;
 use crate::app::Receipt;
@@ -72,8 +71,8 @@ impl ProveOffer {
         user: &str,
         key: &PublicKey,
     ) -> Result<Shown, Failure> {
-        let (target, route) = (server.target(), self.routes.to(caller, server).await?);
-        self.prober.offer(Way { target: &target, route }, known, user, key).await
+        let way = self.routes.to(caller, server).await?;
+        self.prober.offer(&way, known, user, key).await
     }
 }
 

@@ -1,7 +1,6 @@
 //! Scans a registered server's host keys and says which are pinned. Nothing is trusted by this.
 
 use crate::adapters::directory::{Directory, Server};
-use crate::adapters::journey::Way;
 use crate::adapters::known_keys::fingerprints;
 use crate::adapters::prober::Prober;
 use crate::adapters::route::Routes;
@@ -46,8 +45,7 @@ impl ScanServer {
     }
 
     async fn scan(&self, caller: &Caller, server: &Server) -> Result<Scanned, Failure> {
-        let (target, route) = (server.target(), self.routes.to(caller, server).await?);
-        self.prober.scan(Way { target: &target, route }).await
+        self.prober.scan(&self.routes.to(caller, server).await?).await
     }
 
     async fn record(&self, intent: &Intent, keys: Vec<PublicKey>) -> Result<Vec<PublicKey>, Failure> {

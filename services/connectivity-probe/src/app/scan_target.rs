@@ -1,6 +1,5 @@
 //! Scans the host keys of an address, for credential-store. Nothing is trusted by this.
 
-use crate::adapters::journey::Way;
 use crate::adapters::prober::Prober;
 use crate::adapters::route::Routes;
 use keywright_domain::caller::Caller;
@@ -31,8 +30,7 @@ impl ScanTarget {
         let host = HostName::parse(host).map_err(|bad| Failure::violation("host", bad.to_string()))?;
         let port =
             Port::try_from(i64::from(port)).map_err(|bad| Failure::violation("port", bad.to_string()))?;
-        let route = self.routes.through(caller, jump_host).await?;
         let target = Target::new(host.as_str(), port.get());
-        self.prober.scan(Way { target: &target, route }).await
+        self.prober.scan(&self.routes.to_target(caller, target, jump_host).await?).await
     }
 }

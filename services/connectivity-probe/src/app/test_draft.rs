@@ -1,6 +1,6 @@
 //! Tests a server that is not registered, with a one-time key. Nothing is stored; the use of the key is audited.
 
-use crate::adapters::journey::{Journey, Seen, Way};
+use crate::adapters::journey::{Journey, Seen};
 use crate::adapters::known_keys::KnownKeys;
 use crate::adapters::route::Routes;
 use crate::app::test_server::{OneTime, checked_one_time, outcome};
@@ -86,8 +86,8 @@ impl TestDraft {
             None => Seen { progress, server_version: String::new() },
             Some(identity) => {
                 let known = KnownKeys::Expected(draft.expected);
-                let route = self.routes.through(caller, &draft.jump_host).await?;
-                self.journey.travel(progress, Way { target: &target, route }, &known, &identity).await?
+                let way = self.routes.to_target(caller, target, &draft.jump_host).await?;
+                self.journey.travel(progress, &way, &known, &identity).await?
             }
         };
         let test = ConnectivityTest {

@@ -79,7 +79,7 @@ impl Login {
             return Err(Failure::new(Reason::HostKeyUnpinned, "No host key of the server is approved."));
         }
         let target = Target::new(server.host.clone(), server.port);
-        let dialer = self.dialer.through(self.route(caller, server).await?);
+        let dialer = self.dialer.through(&self.route(caller, server).await?);
         match dialer.connect(&target, &server.known, identity).await {
             Ok(connected) => Ok(connected.session),
             Err(LoginError::Signing(error)) => Err(Failure::new(error.reason, error.message)),

@@ -34,10 +34,6 @@ const CIPHERS: &[cipher::Name] = &[
 
 const MACS: &[mac::Name] = &[mac::HMAC_SHA512_ETM, mac::HMAC_SHA256_ETM, mac::HMAC_SHA512, mac::HMAC_SHA256];
 
-pub(crate) fn is_post_quantum(kex: &str) -> bool {
-    kex == kex::MLKEM768X25519_SHA256.as_ref()
-}
-
 /// The kinds of host key in the order in which we like to be shown them.
 pub(crate) const HOST_KEYS: [KeyAlgorithm; 5] = [
     KeyAlgorithm::Ed25519,
@@ -108,7 +104,7 @@ mod tests {
             .chain(all.mac.iter().map(|n| n.as_ref().to_owned()))
             .collect();
         assert!(names.iter().all(|n| !n.ends_with("sha1") && n != "ssh-rsa" && n != "none"), "{names:?}");
-        assert!(is_post_quantum(all.kex.first().unwrap().as_ref()));
+        assert!(crate::hygiene::is_post_quantum(all.kex.first().unwrap().as_ref()));
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::banner::{self, CLIENT_ID, CLIENT_ID_SENT, Greeting};
 use crate::dial::{Dialed, Dialer, Staged, Timeouts};
 use crate::failure::{Failure, FailureCode, Stage};
 use crate::host_key::{HostKeyVerdict, Judge};
+use crate::hygiene;
 use crate::observer::{Ended, Notes, Observer};
 use crate::wire::{Leash, Wire};
 
@@ -39,7 +40,7 @@ impl KeyExchange {
             host_key_algorithm: names.key.to_string(),
             cipher: names.cipher.as_ref().to_owned(),
             strict_kex: names.strict_kex(),
-            post_quantum: algorithms::is_post_quantum(names.kex.as_ref()),
+            post_quantum: hygiene::is_post_quantum(names.kex.as_ref()),
         }
     }
 }
@@ -167,13 +168,13 @@ impl Dialer {
     ) -> Result<Staged<Greeted>, Failure> {
         let known = known.into();
         let preferred = algorithms::preferring(&known);
-        self.exchange(dialed, &known, preferred).await.map_err(|refusal| refusal.failure)
+        self.exchange(dialed, known, preferred).await.map_err(|refusal| refusal.failure)
     }
 
     pub(crate) async fn exchange(
         &self,
         mut dialed: Dialed,
-        known: &KnownHost,
+        known: KnownHost,
         preferred: Preferred,
     ) -> Result<Staged<Greeted>, Refusal> {
         let started = Instant::now();
@@ -182,7 +183,7 @@ impl Dialer {
         let Greeting { server_version, replay } =
             banner::exchange(&mut dialed.socket, deadline).await.map_err(failed)?;
         let notes = Notes::default();
-        let judge = Judge { known: known.clone(), host: dialed.host, clock: self.clock.clone() };
+        let judge = Judge { known, host: dialed.host, clock: self.clock.clone() };
         let observer = Observer { judge, notes: notes.clone() };
         let (wire, leash) = Wire::new(dialed.socket, replay, CLIENT_ID_SENT);
         let engine = client::connect_stream(Arc::new(config(preferred)), wire, observer);

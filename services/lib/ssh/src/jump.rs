@@ -38,7 +38,7 @@ impl fmt::Debug for JumpHost {
 impl Dialer {
     /// The same dialer with a way that all its connections take: the outermost jump host first.
     #[must_use]
-    pub fn through(&self, route: Vec<JumpHost>) -> Self {
+    pub fn through(&self, route: &[JumpHost]) -> Self {
         Self { route: Arc::from(route), ..self.clone() }
     }
 

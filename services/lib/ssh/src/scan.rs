@@ -56,7 +56,7 @@ impl Dialer {
                     .saying("The name led to another machine in the middle of the scan.")
                     .into());
             }
-            match self.exchange(dialed, &KnownHost::default(), algorithms::only(kind)).await {
+            match self.exchange(dialed, KnownHost::default(), algorithms::only(kind)).await {
                 Ok(greeted) => {
                     found.insert(rank, greeted.value.host_key().clone());
                     greeted.value.server_version().clone_into(&mut server_version);

@@ -4,9 +4,10 @@
 
 use super::pen::Pen;
 use crate::adapters::work::Works;
+use crate::app::directory::route;
 use crate::app::find;
 use crate::domain::credential::{Credential, Kind};
-use crate::domain::server::{MOST_JUMP_HOSTS, Server};
+use crate::domain::server::Server;
 use crate::domain::signing::allow_server;
 use crate::domain::version::Version;
 use crate::store;
@@ -141,13 +142,9 @@ impl SignUserauth {
         let towards = store::server::find(&self.db, &towards).await?.ok_or_else(missing)?;
         let as_bound = is_bound(server, credential)
             && server.binding.as_ref().is_some_and(|bound| bound.username == login.username);
-        let mut next = towards.jump_host.clone();
-        for _ in 0..MOST_JUMP_HOSTS {
-            let Some(id) = next else { break };
-            if id == server.id && towards.tenant == server.tenant && as_bound {
-                return Ok(Some(towards));
-            }
-            next = store::server::find(&self.db, &id).await?.and_then(|found| found.jump_host);
+        let way = route::way(&self.db, &towards).await?;
+        if as_bound && towards.tenant == server.tenant && way.iter().any(|on| on.id == server.id) {
+            return Ok(Some(towards));
         }
         Err(Failure::violation("towardsServerId", "is not reached through this server with this credential"))
     }

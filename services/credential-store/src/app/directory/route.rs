@@ -12,6 +12,17 @@ use keywright_storage::Db;
 
 const ACTION: &str = "directory.read";
 
+/// The servers on the way to this one, the nearest first; no more than are allowed, however long it is.
+pub async fn way(db: &Db, server: &Server) -> Result<Vec<Server>, Failure> {
+    let (mut way, mut next) = (Vec::new(), server.jump_host.clone());
+    while let Some(id) = next.take_if(|_| way.len() < MOST_JUMP_HOSTS) {
+        let found = store::server::find(db, &id).await?.ok_or_else(|| find::no_server(id.as_str()))?;
+        next.clone_from(&found.jump_host);
+        way.push(found);
+    }
+    Ok(way)
+}
+
 pub struct ResolveRoute {
     pub db: Db,
     pub guard: Guard,
@@ -20,19 +31,15 @@ pub struct ResolveRoute {
 impl ResolveRoute {
     /// The outermost first, the named one last.
     pub async fn run(&self, caller: &Caller, jump_host: &str) -> Result<Vec<(Server, Credential)>, Failure> {
-        let mut route = Vec::new();
-        let mut next = Some(find::server(&self.db, &self.guard, caller, ACTION, jump_host).await?);
-        while let Some(server) = next {
-            if route.len() == MOST_JUMP_HOSTS {
-                let most = format!("leads through more than {MOST_JUMP_HOSTS} servers");
-                return Err(Failure::violation("jumpHostId", most));
-            }
-            next = match &server.jump_host {
-                None => None,
-                Some(id) => Some(
-                    store::server::find(&self.db, id).await?.ok_or_else(|| find::no_server(id.as_str()))?,
-                ),
-            };
+        let last = find::server(&self.db, &self.guard, caller, ACTION, jump_host).await?;
+        let mut way = way(&self.db, &last).await?;
+        way.insert(0, last);
+        if way.len() > MOST_JUMP_HOSTS {
+            let most = format!("leads through more than {MOST_JUMP_HOSTS} servers");
+            return Err(Failure::violation("jumpHostId", most));
+        }
+        let mut route = Vec::with_capacity(way.len());
+        for server in way {
             route.push(self.usable(server).await?);
         }
         route.reverse();

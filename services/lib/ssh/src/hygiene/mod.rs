@@ -118,8 +118,7 @@ pub fn assess(offer: &AlgorithmOffer) -> Assessment {
         (Kind::Cipher, &offer.ciphers),
         (Kind::Mac, &offer.macs),
     ];
-    let post_quantum =
-        offer.kex.iter().any(|name| table::verdict(Kind::KeyExchange, name) == Verdict::PostQuantum);
+    let post_quantum = offer.kex.iter().any(|name| is_post_quantum(name));
     let strict_kex = offer.kex.iter().any(|name| name == STRICT_KEX);
     let named = lists.into_iter().flat_map(|(kind, names)| names.iter().filter_map(move |n| about(kind, n)));
     let mut findings: Vec<Finding> = named.collect();
@@ -140,6 +139,11 @@ pub fn assess(offer: &AlgorithmOffer) -> Assessment {
         _ => Grade::A,
     };
     Assessment { grade, post_quantum, strict_kex, findings }
+}
+
+/// Of a key exchange.
+pub(crate) fn is_post_quantum(name: &str) -> bool {
+    table::verdict(Kind::KeyExchange, name) == Verdict::PostQuantum
 }
 
 fn about(kind: Kind, name: &str) -> Option<Finding> {

@@ -32,7 +32,7 @@ async fn a_server_is_reached_through_two_others_and_each_saw_its_own_login() {
     let (outer, first) = way(|keys| openssh(keys, ""), "").hop("outer");
     let (inner, second) = way(dropbear, "").hop("inner");
     let end = way(|keys| openssh(keys, ""), "");
-    let through = dialer().through(vec![first, second]);
+    let through = dialer().through(&[first, second]);
     let identity = root(end.key);
     let connected = through.connect(&end.host.target(), &end.host.host_keys, &identity).await.unwrap();
     assert_eq!(connected.session.local().port(), 0, "only the last jump host knows it");
@@ -63,7 +63,7 @@ async fn what_fails_on_the_way_names_the_jump_host_and_the_stage() {
 
     let (_held, mut stranger) = way(|keys| openssh(keys, ""), "").hop("bastion");
     stranger.identity = root(key("ed25519"));
-    let error = dialer().through(vec![stranger]).connect(&target, known, &identity).await.err().unwrap();
+    let error = dialer().through(&[stranger]).connect(&target, known, &identity).await.err().unwrap();
     let found = failure(error);
     assert_eq!((found.code, found.stage), (FailureCode::AuthenticationRejected, Stage::Tcp));
     assert_eq!((found.fact("jumpHost"), found.fact("jumpStage")), (Some("bastion"), Some("authentication")));
@@ -71,13 +71,12 @@ async fn what_fails_on_the_way_names_the_jump_host_and_the_stage() {
 
     let (_held, mut changed) = way(|keys| openssh(keys, ""), "").hop("bastion");
     changed.known = known.as_slice().into();
-    let found =
-        failure(dialer().through(vec![changed]).connect(&target, known, &identity).await.err().unwrap());
+    let found = failure(dialer().through(&[changed]).connect(&target, known, &identity).await.err().unwrap());
     assert_eq!((found.code, found.fact("jumpStage")), (FailureCode::HostKeyMismatch, Some("host-key")));
 
     for options in ["restrict", "permitopen=\"127.0.0.1:1\""] {
         let (_held, closed) = way(|keys| openssh(keys, ""), options).hop("bastion");
-        let error = dialer().through(vec![closed]).connect(&target, known, &identity).await.err().unwrap();
+        let error = dialer().through(&[closed]).connect(&target, known, &identity).await.err().unwrap();
         let found = failure(error);
         assert_eq!(found.code, FailureCode::SessionRefused, "{options}");
         assert_eq!(found.fact("jumpStage"), Some("forward"), "{options}");
@@ -86,7 +85,7 @@ async fn what_fails_on_the_way_names_the_jump_host_and_the_stage() {
 
     let (_held, open) = way(|keys| openssh(keys, ""), "").hop("bastion");
     let nobody = Target::new("127.0.0.1", free_port());
-    let through = dialer().through(vec![open]);
+    let through = dialer().through(&[open]);
     let found = failure(through.connect(&nobody, known, &identity).await.err().unwrap());
     assert_eq!(found.code, FailureCode::NetworkUnreachable);
     // Behind a jump host the same addresses are forbidden.
@@ -101,7 +100,7 @@ async fn the_target_is_still_judged_by_its_own_host_keys() {
     let (_held, open) = way(|keys| openssh(keys, ""), "").hop("bastion");
     let end = way(|keys| openssh(keys, ""), "");
     let others = [key("ed25519").public().clone()];
-    let connecting = dialer().through(vec![open]);
+    let connecting = dialer().through(&[open]);
     let identity = Identity::one_time("root", end.key);
     let found = failure(connecting.connect(&end.host.target(), &others, &identity).await.err().unwrap());
     assert_eq!((found.code, found.fact("jumpHost")), (FailureCode::HostKeyMismatch, None));
