@@ -2,6 +2,7 @@
 //!
 //! Any process that has the log's database may append to it: the head's row is the lock.
 
+use crate::app::append::Appender;
 use crate::app::record_intent::{Intent, RecordIntent};
 use crate::app::record_outcomes::{Outcome, RecordOutcomes};
 use crate::leaf::Clear;
@@ -18,6 +19,7 @@ const ACTOR: &str = "keywright-server";
 
 pub struct Journal {
     db: Db,
+    log: Appender,
 }
 
 /// The log's last entry.
@@ -30,7 +32,7 @@ pub struct Head {
 
 impl Journal {
     pub fn new(db: Db) -> Self {
-        Self { db }
+        Self { log: Appender::new(db.clone()), db }
     }
 
     /// Durable when it answers.
@@ -46,7 +48,7 @@ impl Journal {
             clear: Clear { actor: ACTOR.to_owned(), details, ..Clear::default() },
             spooled_at: None,
         };
-        RecordIntent { db: self.db.clone() }.run(&intent).await?;
+        RecordIntent { log: self.log.clone() }.run(intent).await?;
         Ok(event)
     }
 
@@ -66,7 +68,7 @@ impl Journal {
         details: BTreeMap<String, String>,
     ) -> Result<(), Failure> {
         let outcome = Outcome { event: event.to_string(), outcome, reason, details };
-        RecordOutcomes { db: self.db.clone() }.run(&[outcome]).await
+        RecordOutcomes { log: self.log.clone() }.run(vec![outcome]).await
     }
 
     pub async fn head(&self) -> Result<Head, Failure> {

@@ -41,34 +41,56 @@ pub type Salts = BTreeMap<&'static str, String>;
 /// A leaf, ready to be appended.
 #[derive(Debug, Clone)]
 pub struct Leaf {
-    pub bytes: Vec<u8>,
+    /// What is hashed: its bytes in UTF-8.
+    pub text: String,
     /// Hexadecimal.
     pub hash: String,
     pub salts: Salts,
 }
 
-/// `open` are the fields that stand in clear.
-pub fn seal(
-    kind: &'static str,
-    at: Instant,
-    open: &[(&'static str, &str)],
-    clear: &Clear,
-) -> Result<Leaf, NoRandomness> {
-    let mut salts = Salts::new();
-    let mut fields: BTreeMap<&str, String> = BTreeMap::new();
-    for (name, value) in clear.fields() {
-        let mut salt = [0u8; 16];
-        fill_random(&mut salt)?;
-        fields.insert(name, commitment(&salt, name, &value));
-        salts.insert(name, HEXLOWER.encode(&salt));
+/// Everything of a leaf but its time, which the log gives it.
+#[derive(Debug, Clone)]
+pub struct Unsealed {
+    fields: BTreeMap<&'static str, String>,
+    salts: Salts,
+}
+
+impl Unsealed {
+    /// `open` are the fields that stand in clear.
+    pub fn new(
+        kind: &'static str,
+        open: &[(&'static str, &str)],
+        clear: &Clear,
+    ) -> Result<Self, NoRandomness> {
+        let mut salts = Salts::new();
+        let mut fields: BTreeMap<&'static str, String> = BTreeMap::new();
+        for (name, value) in clear.fields() {
+            let mut salt = [0u8; 16];
+            fill_random(&mut salt)?;
+            fields.insert(name, commitment(&salt, name, &value));
+            salts.insert(name, HEXLOWER.encode(&salt));
+        }
+        fields.extend(open.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        fields.insert("kind", kind.to_owned());
+        fields.insert("version", "1".to_owned());
+        Ok(Self { fields, salts })
     }
-    fields.extend(open.iter().map(|(name, value)| (*name, (*value).to_owned())));
-    fields.insert("kind", kind.to_owned());
-    fields.insert("time", at.rfc3339());
-    fields.insert("version", "1".to_owned());
-    let bytes = canonical(&fields).into_bytes();
-    let hash = leaf_hash(&bytes);
-    Ok(Leaf { bytes, hash, salts })
+
+    pub fn seal(&self, at: Instant) -> Leaf {
+        let mut fields = self.fields.clone();
+        fields.insert("time", at.rfc3339());
+        let text = canonical(&fields);
+        let hash = leaf_hash(text.as_bytes());
+        Leaf { text, hash, salts: self.salts.clone() }
+    }
+
+    /// Whether it is no larger than a leaf may be, whenever it is sealed: times are all of one length.
+    pub fn fits(&self) -> bool {
+        // JSON writes a byte as six at most, and what stands around the values is short.
+        let values: usize = self.fields.values().map(String::len).sum();
+        values.saturating_mul(6).saturating_add(1_024) <= MOST
+            || self.seal(Instant::from_micros(0)).text.len() <= MOST
+    }
 }
 
 fn commitment(salt: &[u8], name: &str, value: &str) -> String {
@@ -108,9 +130,9 @@ mod tests {
             ..Clear::default()
         };
         let at = Instant::from_secs(1_700_000_000);
-        let leaf =
-            seal("INTENT", at, &[("action", "server.register"), ("eventId", "evt_x")], &clear).unwrap();
-        let text = String::from_utf8(leaf.bytes.clone()).unwrap();
+        let open = [("action", "server.register"), ("eventId", "evt_x")];
+        let leaf = Unsealed::new("INTENT", &open, &clear).unwrap().seal(at);
+        let text = leaf.text;
         for hidden in ["prn_alice", "192.0.2.7", "srv_target", "web"] {
             assert!(!text.contains(hidden), "{text}");
         }
@@ -119,8 +141,7 @@ mod tests {
         let salt = HEXLOWER.decode(leaf.salts["actor"].as_bytes()).unwrap();
         assert_eq!(object["actor"], commitment(&salt, "actor", "prn_alice"));
         assert_eq!(canonical(&object), text, "keys are in order and nothing is between them");
-        let again =
-            seal("INTENT", at, &[("action", "server.register"), ("eventId", "evt_x")], &clear).unwrap();
+        let again = Unsealed::new("INTENT", &open, &clear).unwrap().seal(at);
         assert_ne!(again.hash, leaf.hash, "equal values do not show as equal");
     }
 

@@ -1,7 +1,7 @@
 //! The audit log: two leaves an operation, intent before the effect and outcome after it; append-only and in order.
 //!
-//! `leaf` is the committed form, `store` the tables, `app` the use cases, `api` the gRPC services, `journal` what the
-//! server's own commands write.
+//! `leaf` is the committed form, `store` the tables, `app` the use cases (`append` the one way in), `api` the gRPC services,
+//! `journal` what the server's own commands write.
 //! Invariant: a leaf, once written, is never changed; clear values of persons stand beside the log, not in it.
 
 mod api;
@@ -32,9 +32,10 @@ pub struct Parts {
 
 pub fn build(parts: Parts) -> Assembled {
     let Parts { db, guard, stop } = parts;
+    let log = app::append::Appender::new(db.clone());
     let intake = api::intake::Intake {
-        record_intent: app::record_intent::RecordIntent { db: db.clone() },
-        record_outcomes: app::record_outcomes::RecordOutcomes { db: db.clone() },
+        record_intent: app::record_intent::RecordIntent { log: log.clone() },
+        record_outcomes: app::record_outcomes::RecordOutcomes { log: log.clone() },
     };
     let events = api::events::Events {
         list: app::list_events::ListEvents { db: db.clone(), guard: guard.clone() },
@@ -50,6 +51,6 @@ pub fn build(parts: Parts) -> Assembled {
     let routes = tonic::service::Routes::new(readiness)
         .add_service(AuditIntakeServiceServer::new(intake))
         .add_service(AuditServiceServer::new(events));
-    let close = app::close_interrupted::CloseInterrupted { db };
+    let close = app::close_interrupted::CloseInterrupted { db, log };
     Assembled { routes, tasks: vec![Box::pin(close.run(stop))] }
 }

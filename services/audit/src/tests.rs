@@ -1,5 +1,6 @@
 //! The log on both databases: order, exactly once, nothing written over.
 
+use crate::app::append::Appender;
 use crate::app::close_interrupted::{AFTER, CloseInterrupted};
 use crate::app::record_intent::{Intent, RecordIntent};
 use crate::app::record_outcomes::{Outcome, RecordOutcomes};
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 struct Log {
     db: Db,
+    log: Appender,
     time: Arc<AtomicI64>,
     _dir: tempfile::TempDir,
 }
@@ -29,7 +31,7 @@ async fn logs() -> Vec<Log> {
         };
         let time = Arc::new(AtomicI64::new(1_700_000_000_000_000));
         let db = Db::open(&source, "audit", &crate::MIGRATIONS, Clock::Manual(time.clone())).await.unwrap();
-        logs.push(Log { db, time, _dir: dir });
+        logs.push(Log { log: Appender::new(db.clone()), db, time, _dir: dir });
     }
     logs
 }
@@ -55,11 +57,11 @@ fn outcome(event: &EventId, outcome: &'static str) -> Outcome {
 
 impl Log {
     async fn record(&self, intent: &Intent) -> i64 {
-        RecordIntent { db: self.db.clone() }.run(intent).await.unwrap()
+        RecordIntent { log: self.log.clone() }.run(intent.clone()).await.unwrap()
     }
 
     async fn end(&self, outcomes: &[Outcome]) {
-        RecordOutcomes { db: self.db.clone() }.run(outcomes).await.unwrap();
+        RecordOutcomes { log: self.log.clone() }.run(outcomes.to_vec()).await.unwrap();
     }
 
     async fn list(&self, filter: Filter) -> Vec<Event> {
@@ -110,7 +112,7 @@ async fn an_operation_that_never_ended_is_closed_and_corrected_but_never_rewritt
     for log in logs().await {
         let sent = intent("", "srv_1");
         log.record(&sent).await;
-        let close = CloseInterrupted { db: log.db.clone() };
+        let close = CloseInterrupted { db: log.db.clone(), log: log.log.clone() };
         assert_eq!(close.once().await.unwrap(), 0);
         log.time.fetch_add(i64::try_from(AFTER.as_micros()).unwrap() + 1, Ordering::SeqCst);
         assert_eq!(close.once().await.unwrap(), 1);
@@ -145,7 +147,7 @@ async fn an_entry_that_is_too_large_is_refused() {
     for log in logs().await {
         let mut sent = intent("", "srv_1");
         sent.open.comment = "x".repeat(70_000);
-        let refused = RecordIntent { db: log.db.clone() }.run(&sent).await.unwrap_err();
+        let refused = RecordIntent { log: log.log.clone() }.run(sent).await.unwrap_err();
         assert_eq!(refused.reason, Reason::ValidationFailed);
         assert!(log.leaves().await.is_empty());
     }

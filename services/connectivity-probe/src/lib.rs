@@ -25,6 +25,7 @@ use crate::adapters::prober::Prober;
 use crate::adapters::route::Routes;
 use crate::api::fleet_test::{FleetTests, FleetWorks};
 use crate::fleet::drive::Driver;
+use crate::fleet::results::Results;
 use crate::heartbeat::{Rounds, Teller};
 use crate::history::History;
 use crate::one_time::Intake;
@@ -83,12 +84,14 @@ pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
         journey: journey.clone(),
         routes: routes.clone(),
     };
+    let holder = format!("fleet-{}", RequestId::random()?);
     let driver = Driver {
         db: db.clone(),
         audit: audit.clone(),
         tester: tester.clone(),
         rounds: Rounds { db: db.clone() },
-        holder: format!("fleet-{}", RequestId::random()?),
+        results: Results::new(db.clone(), tester.clone(), holder.clone()),
+        holder,
         wake: Arc::default(),
     };
     let fleet = FleetTests {

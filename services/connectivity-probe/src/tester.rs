@@ -2,7 +2,7 @@
 //! asks: a person (`app::test_server`), a fleet test (`fleet::drive`).
 
 use crate::adapters::custody::Custody;
-use crate::adapters::directory::{Credential, Directory, Server};
+use crate::adapters::directory::{self, BoundServer, Credential, Directory, MOST_AT_ONCE, Server};
 use crate::adapters::journey::{Journey, Seen};
 use crate::adapters::known_keys::KnownKeys;
 use crate::adapters::route::Routes;
@@ -12,6 +12,7 @@ use crate::report::{CheckName, ConnectivityTest, Progress};
 use keywright_domain::caller::Caller;
 use keywright_domain::ids::{CredentialId, ServerId, TenantId, TestId};
 use keywright_domain::reason::Reason;
+use keywright_proto::credential::DirectoryTestResult;
 use keywright_runtime::clients::Outbound;
 use keywright_runtime::failure::Failure;
 use keywright_ssh::Identity;
@@ -75,6 +76,10 @@ impl Tested {
     pub fn is_bound(&self) -> bool {
         self.bound.is_some()
     }
+
+    fn told(&self) -> Option<DirectoryTestResult> {
+        directory::told(&self.test, self.bound.as_ref(), &self.server_version)
+    }
 }
 
 impl Tester {
@@ -86,30 +91,13 @@ impl Tester {
         credential: &str,
         username: &str,
     ) -> Result<Login, Failure> {
-        let binding = server.binding.as_ref();
-        let chosen = match (credential, binding) {
-            ("", None) => {
-                let message = "The server has no credential bound; bind one, or name one for this test.";
-                return Err(Failure::new(Reason::BindingNotFound, message).with("id", server.id.as_str()));
-            }
+        let chosen = match (credential, &server.binding) {
+            ("", None) => return Err(nothing_bound(server)),
             ("", Some(binding)) => binding.credential.as_str(),
             (named, _) => named,
         };
         let credential = self.directory.credential(caller, chosen).await?;
-        if credential.tenant.as_ref() != Some(&server.tenant) {
-            return Err(Failure::not_found(Reason::CredentialNotFound, chosen));
-        }
-        if credential.managed {
-            let message = "The credential belongs to an SSH access and cannot be tested by itself.";
-            return Err(Failure::new(Reason::CredentialIsManaged, message).with("credentialId", chosen));
-        }
-        let of_binding = binding.map_or("", |binding| &binding.username);
-        let names = [username, of_binding, &credential.username];
-        let name = names.into_iter().find(|name| !name.is_empty()).ok_or_else(|| {
-            Failure::violation("username", "is missing, and neither the binding nor the credential has one")
-        })?;
-        let username = login_name("username", name)?;
-        Ok(Login { key: Key::Saved(Box::new(credential)), username })
+        login_with(server, credential, username)
     }
 
     /// The nine checks. A failed one is a result; an error says that the test itself could not be made.
@@ -165,14 +153,32 @@ impl Tester {
     /// Tells credential-store, where the result shows with the server. What it does not hear is not lost: the result is
     /// kept here.
     pub async fn tell(&self, caller: &Caller, tested: &Tested) {
-        let Tested { test, bound, server_version, .. } = tested;
-        self.directory.note_mismatch_in(caller, test).await;
-        if let Err(failure) = self.directory.record(caller, test, bound.as_ref(), server_version).await {
+        self.directory.note_mismatch_in(caller, &tested.test).await;
+        let Some(told) = tested.told() else { return };
+        if let Err(failure) = self.directory.record(caller, told).await {
             tracing::warn!(
                 reason = failure.reason.as_str(),
                 server = %tested.server,
                 "a test result was not recorded with its server"
             );
+        }
+    }
+
+    /// The same of many.
+    pub async fn tell_all(&self, caller: &Caller, all: &[&Tested]) {
+        for tested in all {
+            self.directory.note_mismatch_in(caller, &tested.test).await;
+        }
+        for some in all.chunks(MOST_AT_ONCE) {
+            let told = some.iter().filter_map(|tested| tested.told()).collect();
+            if let Err(failure) = self.directory.record_all(caller, told).await {
+                let reason = failure.reason.as_str();
+                tracing::warn!(
+                    reason,
+                    results = some.len(),
+                    "test results were not recorded with their servers"
+                );
+            }
         }
     }
 
@@ -213,6 +219,39 @@ impl Tester {
             port: Arc::new(custody),
         }
     }
+}
+
+/// What is bound to the server, read together with it.
+pub fn bound_login(bound: BoundServer) -> Result<(Server, Login), Failure> {
+    let BoundServer { server, credential } = bound;
+    let Some(binding) = &server.binding else { return Err(nothing_bound(&server)) };
+    let missing = || Failure::not_found(Reason::CredentialNotFound, binding.credential.as_str());
+    let login = login_with(&server, credential.ok_or_else(missing)?, "")?;
+    Ok((server, login))
+}
+
+fn nothing_bound(server: &Server) -> Failure {
+    let message = "The server has no credential bound; bind one, or name one for this test.";
+    Failure::new(Reason::BindingNotFound, message).with("id", server.id.as_str())
+}
+
+/// As the named user, else the binding's, else the credential's.
+fn login_with(server: &Server, credential: Credential, username: &str) -> Result<Login, Failure> {
+    let chosen = credential.id.as_str();
+    if credential.tenant.as_ref() != Some(&server.tenant) {
+        return Err(Failure::not_found(Reason::CredentialNotFound, chosen));
+    }
+    if credential.managed {
+        let message = "The credential belongs to an SSH access and cannot be tested by itself.";
+        return Err(Failure::new(Reason::CredentialIsManaged, message).with("credentialId", chosen));
+    }
+    let of_binding = server.binding.as_ref().map_or("", |binding| &binding.username);
+    let names = [username, of_binding, &credential.username];
+    let name = names.into_iter().find(|name| !name.is_empty()).ok_or_else(|| {
+        Failure::violation("username", "is missing, and neither the binding nor the credential has one")
+    })?;
+    let username = login_name("username", name)?;
+    Ok(Login { key: Key::Saved(Box::new(credential)), username })
 }
 
 pub fn login_name(field: &str, text: &str) -> Result<LoginName, Failure> {

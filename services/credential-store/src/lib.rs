@@ -168,6 +168,7 @@ fn servers(parts: &Parts, shelf: &Shelf, routes: Routes) -> Routes {
         },
         references: directory::reference::HoldReferences { db: db(), audit: audit(), guard: guard() },
         route: directory::route::ResolveRoute { db: db(), guard: guard() },
+        targets: directory::targets::ResolveTargets { db: db(), guard: guard() },
         mismatch: directory::mismatch::ReportMismatch { db: db(), audit: audit(), guard: guard() },
         record: directory::record_test::RecordTestResult { db: db(), audit: audit(), guard: guard() },
     };

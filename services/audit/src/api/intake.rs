@@ -8,6 +8,7 @@ use keywright_domain::ids::EventId;
 use keywright_proto::audit as proto;
 use keywright_runtime::audit::instant;
 use keywright_runtime::failure::Failure;
+use std::collections::BTreeMap;
 use tonic::{Request, Response, Status};
 
 pub struct Intake {
@@ -22,7 +23,7 @@ impl proto::audit_intake_service_server::AuditIntakeService for Intake {
         request: Request<proto::RecordIntentRequest>,
     ) -> Result<Response<proto::RecordIntentResponse>, Status> {
         let intent = intent(request.into_inner())?;
-        let sequence = self.record_intent.run(&intent).await?;
+        let sequence = self.record_intent.run(intent).await?;
         Ok(Response::new(proto::RecordIntentResponse { sequence: sequence.to_string() }))
     }
 
@@ -35,7 +36,7 @@ impl proto::audit_intake_service_server::AuditIntakeService for Intake {
             return Err(Failure::violation("outcomes", "must be at most 100").into());
         }
         let outcomes = outcomes.into_iter().map(outcome).collect::<Result<Vec<_>, _>>()?;
-        self.record_outcomes.run(&outcomes).await?;
+        self.record_outcomes.run(outcomes).await?;
         Ok(Response::new(proto::RecordOutcomesResponse {}))
     }
 }
@@ -50,22 +51,31 @@ fn intent(request: proto::RecordIntentRequest) -> Result<Intent, Failure> {
     Ok(Intent {
         event,
         open: Open {
-            actor_kind: request.actor_kind,
-            tenant: request.tenant_id,
-            action: request.action,
-            comment: request.comment,
-            request_id: request.request_id,
-            trace_id: request.trace_id,
+            actor_kind: text(request.actor_kind),
+            tenant: text(request.tenant_id),
+            action: text(request.action),
+            comment: text(request.comment),
+            request_id: text(request.request_id),
+            trace_id: text(request.trace_id),
         },
         clear: Clear {
-            actor: request.actor,
-            source_ip: request.source_ip,
-            user_agent: request.user_agent,
-            target: request.target,
-            details: request.details,
+            actor: text(request.actor),
+            source_ip: text(request.source_ip),
+            user_agent: text(request.user_agent),
+            target: text(request.target),
+            details: details(request.details),
         },
         spooled_at,
     })
+}
+
+/// PostgreSQL holds no NUL in a text: one of them must not fail the write that others share.
+fn text(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}
+
+fn details(details: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    details.into_iter().map(|(name, value)| (text(name), text(value))).collect()
 }
 
 fn outcome(outcome: proto::Outcome) -> Result<Outcome, Failure> {
@@ -78,5 +88,10 @@ fn outcome(outcome: proto::Outcome) -> Result<Outcome, Failure> {
             return Err(Failure::violation("outcomes.outcome", "must be an outcome"));
         }
     };
-    Ok(Outcome { event: outcome.event_id, outcome: word, reason: outcome.reason, details: outcome.details })
+    Ok(Outcome {
+        event: text(outcome.event_id),
+        outcome: word,
+        reason: text(outcome.reason),
+        details: details(outcome.details),
+    })
 }

@@ -1,5 +1,6 @@
 //! Closes intents whose operation never reported its end: the process that worked on it is gone.
 
+use crate::app::append::Appender;
 use crate::app::record_outcomes::{Outcome, RecordOutcomes};
 use crate::store::event;
 use keywright_runtime::failure::Failure;
@@ -15,6 +16,7 @@ const EVERY: Duration = Duration::from_secs(60);
 
 pub struct CloseInterrupted {
     pub db: Db,
+    pub log: Appender,
 }
 
 impl CloseInterrupted {
@@ -45,9 +47,8 @@ impl CloseInterrupted {
                 details: BTreeMap::new(),
             })
             .collect();
-        if !outcomes.is_empty() {
-            RecordOutcomes { db: self.db.clone() }.run(&outcomes).await?;
-        }
-        Ok(outcomes.len())
+        let count = outcomes.len();
+        RecordOutcomes { log: self.log.clone() }.run(outcomes).await?;
+        Ok(count)
     }
 }

@@ -1,7 +1,9 @@
 //! Events: intent and outcome joined, with their clear values where these were not erased.
 
+use super::log::array;
 use keywright_domain::clock::Instant;
-use keywright_storage::{Columns, Db, Error, Tx};
+use keywright_storage::{Columns, Db, Dialect, Error, Tx};
+use serde_json::json;
 use sqlx::any::AnyRow;
 use std::collections::BTreeMap;
 
@@ -51,44 +53,102 @@ pub struct Filter {
     pub until: Option<Instant>,
 }
 
-pub async fn open(tx: &mut Tx, event: &str, seq: i64, at: Instant, open: &Open) -> Result<(), Error> {
-    sqlx::query(
-        "INSERT INTO event (event_id, seq, recorded_at, actor_kind, tenant_id, action, outcome, reason, comment_text, request_id, trace_id)
-         VALUES ($1, $2, $3, $4, $5, $6, 'pending', '', $7, $8, $9)",
-    )
-    .bind(event)
-    .bind(seq)
-    .bind(at.micros())
-    .bind(&open.actor_kind)
-    .bind(&open.tenant)
-    .bind(&open.action)
-    .bind(&open.comment)
-    .bind(&open.request_id)
-    .bind(&open.trace_id)
+/// An event that begins, at the position of its intent.
+pub struct Opened<'a> {
+    pub event: &'a str,
+    pub position: i64,
+    pub open: &'a Open,
+}
+
+pub async fn open(tx: &mut Tx, dialect: Dialect, at: Instant, opened: &[Opened<'_>]) -> Result<(), Error> {
+    if opened.is_empty() {
+        return Ok(());
+    }
+    let rows = opened.iter().map(|new| {
+        let open = new.open;
+        json!([
+            new.event,
+            new.position,
+            at.micros(),
+            open.actor_kind,
+            open.tenant,
+            open.action,
+            open.comment,
+            open.request_id,
+            open.trace_id,
+        ])
+    });
+    sqlx::query(match dialect {
+        Dialect::Sqlite => {
+            "INSERT INTO event (event_id, seq, recorded_at, actor_kind, tenant_id, action, outcome, reason, comment_text,
+                                request_id, trace_id)
+             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, 'pending', '', value ->> 6,
+                    value ->> 7, value ->> 8
+               FROM json_each($1)"
+        }
+        Dialect::Postgres => {
+            "INSERT INTO event (event_id, seq, recorded_at, actor_kind, tenant_id, action, outcome, reason, comment_text,
+                                request_id, trace_id)
+             SELECT value ->> 0, CAST(value ->> 1 AS BIGINT), CAST(value ->> 2 AS BIGINT), value ->> 3, value ->> 4,
+                    value ->> 5, 'pending', '', value ->> 6, value ->> 7, value ->> 8
+               FROM jsonb_array_elements(CAST($1 AS jsonb))"
+        }
+    })
+    .bind(array(rows))
     .execute(tx.conn())
     .await?;
     Ok(())
 }
 
-/// How the event stands: its outcome, if the event is known.
-pub async fn outcome(tx: &mut Tx, event: &str) -> Result<Option<String>, Error> {
-    let row = sqlx::query("SELECT outcome FROM event WHERE event_id = $1")
-        .bind(event)
-        .fetch_optional(tx.conn())
-        .await?;
-    row.map(|row| row.text("outcome")).transpose()
+/// How the events that are known stand: id, position of the intent, outcome.
+pub async fn standing(
+    tx: &mut Tx,
+    dialect: Dialect,
+    events: &[&str],
+) -> Result<Vec<(String, i64, String)>, Error> {
+    let rows = sqlx::query(match dialect {
+        Dialect::Sqlite => {
+            "SELECT e.event_id, e.seq, e.outcome FROM json_each($1) AS asked JOIN event e ON e.event_id = asked.value"
+        }
+        Dialect::Postgres => {
+            "SELECT e.event_id, e.seq, e.outcome
+               FROM jsonb_array_elements_text(CAST($1 AS jsonb)) AS asked(value) JOIN event e ON e.event_id = asked.value"
+        }
+    })
+    .bind(array(events.iter().map(|event| json!(event))))
+    .fetch_all(tx.conn())
+    .await?;
+    rows.iter().map(|row| Ok((row.text("event_id")?, row.int("seq")?, row.text("outcome")?))).collect()
 }
 
-pub async fn close(tx: &mut Tx, event: &str, seq: i64, outcome: &str, reason: &str) -> Result<(), Error> {
-    let now = tx.now().micros();
-    sqlx::query(
-        "UPDATE event SET outcome_seq = $2, finished_at = $3, outcome = $4, reason = $5 WHERE event_id = $1",
-    )
-    .bind(event)
-    .bind(seq)
-    .bind(now)
-    .bind(outcome)
-    .bind(reason)
+/// An event that has ended, with the position of its outcome.
+pub struct Closed<'a> {
+    pub event: &'a str,
+    pub position: i64,
+    pub outcome: &'a str,
+    pub reason: &'a str,
+}
+
+/// Of one event there is one at most.
+pub async fn close(tx: &mut Tx, dialect: Dialect, at: Instant, closed: &[Closed<'_>]) -> Result<(), Error> {
+    if closed.is_empty() {
+        return Ok(());
+    }
+    let rows =
+        closed.iter().map(|end| json!([end.event, end.position, at.micros(), end.outcome, end.reason]));
+    sqlx::query(match dialect {
+        Dialect::Sqlite => {
+            "UPDATE event SET outcome_seq = value ->> 1, finished_at = value ->> 2, outcome = value ->> 3,
+                    reason = value ->> 4
+               FROM json_each($1) WHERE event_id = value ->> 0"
+        }
+        Dialect::Postgres => {
+            "UPDATE event SET outcome_seq = CAST(value ->> 1 AS BIGINT), finished_at = CAST(value ->> 2 AS BIGINT),
+                    outcome = value ->> 3, reason = value ->> 4
+               FROM jsonb_array_elements(CAST($1 AS jsonb)) WHERE event_id = value ->> 0"
+        }
+    })
+    .bind(array(rows))
     .execute(tx.conn())
     .await?;
     Ok(())

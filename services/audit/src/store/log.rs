@@ -1,7 +1,10 @@
-//! Appending leaves: the head's row is the lock, so that positions have no gap and follow commit order.
+//! The log's tables are written a batch at a time: the head's row is the lock, so that positions have no gap and follow
+//! commit order; whatever a batch holds, it is a handful of statements.
 
 use crate::leaf::{Clear, Leaf, canonical};
-use keywright_storage::{Columns, Db, Error, Tx};
+use keywright_domain::clock::Instant;
+use keywright_storage::{Columns, Db, Dialect, Error, Tx};
+use serde_json::{Value, json};
 
 /// Which leaf of an operation it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,56 +25,85 @@ impl Kind {
     }
 }
 
-/// Takes the lock of the log: whoever appends holds it to the end of his transaction.
-pub async fn lock(tx: &mut Tx) -> Result<(), Error> {
-    sqlx::query("UPDATE head SET size = size WHERE id = 'log'").execute(tx.conn()).await?;
+/// A leaf that gets the next position.
+pub struct NewLeaf<'a> {
+    pub position: i64,
+    pub event: &'a str,
+    pub kind: Kind,
+    pub leaf: Leaf,
+    pub clear: &'a Clear,
+}
+
+/// Takes the lock of the log: whoever appends holds it to the end of his transaction. How many leaves there are.
+pub async fn lock(tx: &mut Tx) -> Result<i64, Error> {
+    let row = sqlx::query("UPDATE head SET size = size WHERE id = 'log' RETURNING size")
+        .fetch_one(tx.conn())
+        .await?;
+    row.int("size")
+}
+
+/// Appends leaves and keeps their clear values beside them; afterwards there are `size`.
+pub async fn append(
+    tx: &mut Tx,
+    dialect: Dialect,
+    at: Instant,
+    leaves: &[NewLeaf<'_>],
+    size: i64,
+) -> Result<(), Error> {
+    let rows = leaves.iter().map(|new| {
+        json!([new.position, new.event, new.kind.as_str(), new.leaf.text, new.leaf.hash, at.micros()])
+    });
+    sqlx::query(match dialect {
+        Dialect::Sqlite => {
+            "INSERT INTO leaf (seq, event_id, kind, bytes, hash, recorded_at)
+             SELECT value ->> 0, value ->> 1, value ->> 2, CAST(value ->> 3 AS BLOB), value ->> 4, value ->> 5
+               FROM json_each($1)"
+        }
+        Dialect::Postgres => {
+            "INSERT INTO leaf (seq, event_id, kind, bytes, hash, recorded_at)
+             SELECT CAST(value ->> 0 AS BIGINT), value ->> 1, value ->> 2, convert_to(value ->> 3, 'UTF8'), value ->> 4,
+                    CAST(value ->> 5 AS BIGINT)
+               FROM jsonb_array_elements(CAST($1 AS jsonb))"
+        }
+    })
+    .bind(array(rows))
+    .execute(tx.conn())
+    .await?;
+    let rows = leaves.iter().map(|new| {
+        let salts = new.leaf.salts.iter().map(|(field, salt)| (*field, salt.clone())).collect();
+        json!([
+            new.event,
+            new.kind.as_str(),
+            new.clear.actor,
+            new.clear.source_ip,
+            new.clear.user_agent,
+            new.clear.target,
+            canonical(&new.clear.details),
+            canonical::<&str>(&salts),
+        ])
+    });
+    sqlx::query(match dialect {
+        Dialect::Sqlite => {
+            "INSERT INTO clear_value (event_id, kind, actor, source_ip, user_agent, target, details, salts)
+             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7
+               FROM json_each($1)"
+        }
+        Dialect::Postgres => {
+            "INSERT INTO clear_value (event_id, kind, actor, source_ip, user_agent, target, details, salts)
+             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7
+               FROM jsonb_array_elements(CAST($1 AS jsonb))"
+        }
+    })
+    .bind(array(rows))
+    .execute(tx.conn())
+    .await?;
+    sqlx::query("UPDATE head SET size = $1 WHERE id = 'log'").bind(size).execute(tx.conn()).await?;
     Ok(())
 }
 
-/// The position of the leaf, if it is in the log already.
-pub async fn position(tx: &mut Tx, event: &str, kind: Kind) -> Result<Option<i64>, Error> {
-    let row = sqlx::query("SELECT seq FROM leaf WHERE event_id = $1 AND kind = $2")
-        .bind(event)
-        .bind(kind.as_str())
-        .fetch_optional(tx.conn())
-        .await?;
-    row.map(|row| row.int("seq")).transpose()
-}
-
-/// Appends a leaf and keeps its clear values beside it.
-pub async fn append(tx: &mut Tx, event: &str, kind: Kind, leaf: &Leaf, clear: &Clear) -> Result<i64, Error> {
-    let row = sqlx::query("UPDATE head SET size = size + 1 WHERE id = 'log' RETURNING size")
-        .fetch_one(tx.conn())
-        .await?;
-    let seq = row.int::<i64>("size")?.saturating_sub(1);
-    let now = tx.now().micros();
-    sqlx::query(
-        "INSERT INTO leaf (seq, event_id, kind, bytes, hash, recorded_at) VALUES ($1, $2, $3, $4, $5, $6)",
-    )
-    .bind(seq)
-    .bind(event)
-    .bind(kind.as_str())
-    .bind(leaf.bytes.as_slice())
-    .bind(&leaf.hash)
-    .bind(now)
-    .execute(tx.conn())
-    .await?;
-    let salts = leaf.salts.iter().map(|(field, salt)| ((*field).to_owned(), salt.clone())).collect();
-    sqlx::query(
-        "INSERT INTO clear_value (event_id, kind, actor, source_ip, user_agent, target, details, salts)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-    )
-    .bind(event)
-    .bind(kind.as_str())
-    .bind(&clear.actor)
-    .bind(&clear.source_ip)
-    .bind(&clear.user_agent)
-    .bind(&clear.target)
-    .bind(canonical(&clear.details))
-    .bind(canonical::<String>(&salts))
-    .execute(tx.conn())
-    .await?;
-    Ok(seq)
+/// The rows of one statement, as both databases take a list: one JSON text.
+pub fn array(rows: impl Iterator<Item = Value>) -> String {
+    Value::Array(rows.collect()).to_string()
 }
 
 /// How many leaves there are, and the hash of the last; empty for an empty log.

@@ -17,6 +17,9 @@ use keywright_runtime::peer::Peer;
 use keywright_ssh::{FailureCode, Target};
 use std::collections::BTreeMap;
 
+/// Servers or results of one call.
+pub const MOST_AT_ONCE: usize = 100;
+
 /// A registered server, as far as a probe needs to know it.
 pub struct Server {
     pub id: ServerId,
@@ -56,6 +59,12 @@ pub struct Credential {
     pub public_key: PublicKey,
     pub certificate: Option<Certificate>,
     pub encrypted_at_intake: bool,
+}
+
+/// A server, and the credential that is bound to it.
+pub struct BoundServer {
+    pub server: Server,
+    pub credential: Option<Credential>,
 }
 
 /// A server on the way to another one, with what is bound to it.
@@ -104,6 +113,16 @@ impl Directory {
             self.request(caller, proto::ResolveServerRequest { server_id: known.to_string() }).await?;
         let answer = self.client().resolve_server(request).await?.into_inner();
         decode_server(known, answer.server.ok_or_else(missing)?).ok_or_else(unreadable)
+    }
+
+    /// Those of these servers that there are, in no order, at most [`MOST_AT_ONCE`].
+    pub async fn targets(&self, caller: &Caller, ids: &[ServerId]) -> Result<Vec<BoundServer>, Failure> {
+        let message =
+            proto::ResolveTargetsRequest { server_ids: ids.iter().map(ToString::to_string).collect() };
+        let request = self.request(caller, message).await?;
+        let answer = self.client().resolve_targets(request).await?.into_inner();
+        let targets: Option<Vec<BoundServer>> = answer.targets.into_iter().map(decode_target).collect();
+        targets.ok_or_else(unreadable)
     }
 
     /// One page of all servers, oldest first, narrowed by tenant and group, and where the next one begins. Asked under
@@ -173,27 +192,56 @@ impl Directory {
         }
     }
 
-    /// Tells credential-store how a server's test ended; `bound` is the credential where it is the bound one.
-    pub async fn record(
-        &self,
-        caller: &Caller,
-        test: &ConnectivityTest,
-        bound: Option<&CredentialId>,
-        server_version: &str,
-    ) -> Result<(), Failure> {
-        let (Some(id), Some(server)) = (&test.id, &test.server) else { return Ok(()) };
-        let status: Status = test.report.status();
+    /// Tells credential-store how a server's test ended.
+    pub async fn record(&self, caller: &Caller, seen: proto::DirectoryTestResult) -> Result<(), Failure> {
         let message = proto::RecordTestResultRequest {
-            server_id: server.to_string(),
-            credential_id: bound.map(ToString::to_string).unwrap_or_default(),
-            test_id: id.to_string(),
-            status: status.as_str().to_owned(),
-            server_version: server_version.to_owned(),
+            server_id: seen.server_id,
+            credential_id: seen.credential_id,
+            test_id: seen.test_id,
+            status: seen.status,
+            server_version: seen.server_version,
         };
         let request = self.request(caller, message).await?;
         self.client().record_test_result(request).await?;
         Ok(())
     }
+
+    /// The same of many, at most [`MOST_AT_ONCE`].
+    pub async fn record_all(
+        &self,
+        caller: &Caller,
+        results: Vec<proto::DirectoryTestResult>,
+    ) -> Result<(), Failure> {
+        let request = self.request(caller, proto::RecordTestResultsRequest { results }).await?;
+        self.client().record_test_results(request).await?;
+        Ok(())
+    }
+}
+
+/// A result as credential-store takes it; `bound` is the credential where it is the bound one. None of a draft.
+pub fn told(
+    test: &ConnectivityTest,
+    bound: Option<&CredentialId>,
+    server_version: &str,
+) -> Option<proto::DirectoryTestResult> {
+    let status: Status = test.report.status();
+    Some(proto::DirectoryTestResult {
+        server_id: test.server.as_ref()?.to_string(),
+        credential_id: bound.map(ToString::to_string).unwrap_or_default(),
+        test_id: test.id.as_ref()?.to_string(),
+        status: status.as_str().to_owned(),
+        server_version: server_version.to_owned(),
+    })
+}
+
+fn decode_target(found: proto::DirectoryTarget) -> Option<BoundServer> {
+    let server = found.server?;
+    let server = decode_server(ServerId::parse(&server.id).ok()?, server)?;
+    let credential = match found.credential {
+        None => None,
+        Some(bound) => Some(decode_credential(CredentialId::parse(&bound.id).ok()?, bound)?),
+    };
+    Some(BoundServer { server, credential })
 }
 
 fn decode_listed(server: proto::Server) -> Option<Listed> {

@@ -5,20 +5,23 @@
 
 use super::choose::{Place, choose};
 use super::latency::Latencies;
+use super::results::{EndedTest, Results, is_passing};
 use super::{FleetTest, Origin, State, Target, TargetResult, TargetState, network_of};
-use crate::heartbeat::{Found, Rounds, keep};
+use crate::adapters::directory::{BoundServer, MOST_AT_ONCE};
+use crate::heartbeat::{Found, Rounds};
 use crate::report::Status;
-use crate::store::{self, fleet_target, fleet_test, server_state};
-use crate::tester::{Tested, Tester, refuse_inactive};
+use crate::store::{self, fleet_target, fleet_test};
+use crate::tester::{Tested, Tester, bound_login, refuse_inactive};
 use keywright_domain::caller::{Caller, ServiceName};
 use keywright_domain::clock::Instant;
-use keywright_domain::ids::{FleetTestId, TestId};
-use keywright_domain::reason::{Reason, Retry};
+use keywright_domain::ids::{FleetTestId, ServerId, TestId};
+use keywright_domain::reason::Reason;
 use keywright_runtime::audit::{Audit, Entry};
 use keywright_runtime::failure::{Error, Failure};
 use keywright_ssh::Target as Address;
 use keywright_storage::lease;
-use keywright_storage::{Db, Outcome, Tx};
+use keywright_storage::{Db, Outcome};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -59,6 +62,7 @@ pub struct Driver {
     /// The id of this replica's lease.
     pub holder: String,
     pub wake: Arc<Notify>,
+    pub results: Results,
 }
 
 /// How the targets of a wave ended.
@@ -268,12 +272,25 @@ impl Driver {
                 return;
             }
         };
+        let Ok(targets) = self.targets(&test.id, &begun).await else {
+            for position in begun {
+                self.put_off(&test.id, position).await;
+            }
+            return;
+        };
+        let mut servers = self.servers(&caller, &targets).await;
         let mut tests = JoinSet::new();
         let mut permits = permits.into_iter();
-        for position in begun {
-            let (driver, test, permit) = (self.clone(), test.clone(), permits.next());
+        for target in targets {
+            let server = match &mut servers {
+                Ok(servers) => servers
+                    .remove(&target.server)
+                    .ok_or_else(|| Failure::not_found(Reason::ServerNotFound, target.server.as_str())),
+                Err(failure) => Err(failure.clone()),
+            };
+            let (driver, test, caller, permit) = (self.clone(), test.clone(), caller.clone(), permits.next());
             tests.spawn(async move {
-                let ended = driver.one(&test, position).await;
+                let ended = driver.one(&caller, &test, target, server).await;
                 drop(permit);
                 ended
             });
@@ -308,13 +325,15 @@ impl Driver {
     }
 
     /// None where it waits for its turn again, or is another's.
-    async fn one(&self, test: &FleetTest, position: i64) -> Option<TargetResult> {
-        let caller = Caller::background(ServiceName::ConnectivityProbe, test.id.as_str());
-        let Ok(target) = self.target(&test.id, position).await else {
-            self.put_off(&test.id, position).await;
-            return None;
-        };
-        let tested = match self.test(&caller, &target).await {
+    async fn one(
+        &self,
+        caller: &Caller,
+        test: &FleetTest,
+        target: Target,
+        server: Result<BoundServer, Failure>,
+    ) -> Option<TargetResult> {
+        let position = target.position;
+        let tested = match self.test(caller, server).await {
             Err(failure) if is_passing(&failure) && target.attempts < TRIES => {
                 tracing::debug!(reason = failure.reason.as_str(), "a target waits");
                 self.put_off(&test.id, position).await;
@@ -323,62 +342,46 @@ impl Driver {
             tested => tested,
         };
         let result = tested.as_ref().map_or_else(skipped, found);
-        let kept = match self.keep(test, &target, &result, &tested).await {
-            Ok(Some(kept)) => kept,
-            Ok(None) => return None,
+        let ended =
+            EndedTest { test: test.id.clone(), origin: test.origin, target, result: result.clone(), tested };
+        match self.results.keep(ended).await {
+            Ok(kept) => kept.then_some(result),
             Err(failure) => {
                 tracing::warn!(reason = failure.reason.as_str(), "a result of a fleet test is not recorded");
                 self.put_off(&test.id, position).await;
-                return None;
+                None
             }
-        };
-        if let Ok(tested) = &tested
-            && kept
-        {
-            self.tester.tell(&caller, tested).await;
         }
-        Some(result)
     }
 
-    async fn test(&self, caller: &Caller, target: &Target) -> Result<Tested, Failure> {
-        let server = self.tester.directory.server(caller, target.server.as_str()).await?;
-        refuse_inactive(&server)?;
-        let login = self.tester.saved_login(caller, &server, "", "").await?;
+    async fn test(&self, caller: &Caller, server: Result<BoundServer, Failure>) -> Result<Tested, Failure> {
+        let bound = server?;
+        refuse_inactive(&bound.server)?;
+        let (server, login) = bound_login(bound)?;
         self.tester.measure(caller, TestId::random()?, &server, login).await
     }
 
-    async fn target(&self, test: &FleetTestId, position: i64) -> Result<Target, Failure> {
+    /// Those of a wave that are still ours.
+    async fn targets(&self, test: &FleetTestId, begun: &[i64]) -> Result<Vec<Target>, Failure> {
         let mut reader = store::reader(&self.db).await?;
-        let target = fleet_target::find(&mut reader, test, position).await?;
-        target.ok_or_else(|| Failure::new(Reason::Internal, "A target of a fleet test is missing."))
+        let mut held = fleet_target::held(&mut reader, test, &self.holder).await?;
+        held.retain(|target| begun.contains(&target.position));
+        Ok(held)
     }
 
-    /// The target's result, the server's own history and its state, together. None where it is another's meanwhile;
-    /// whether the history keeps it.
-    async fn keep(
+    /// As they are now, with what is bound to them.
+    async fn servers(
         &self,
-        test: &FleetTest,
-        target: &Target,
-        result: &TargetResult,
-        tested: &Result<Tested, Failure>,
-    ) -> Result<Option<bool>, Failure> {
-        let kept = self.db.serialized(|| async {
-            let mut tx = self.db.begin_append().await?;
-            if !fleet_target::record(&mut tx, &test.id, target.position, &self.holder, result).await? {
-                return Ok(None);
-            }
-            let kept = match (tested, test.origin) {
-                (Ok(tested), origin) => keep(&mut tx, tested, origin).await?,
-                (Err(failure), Origin::Heartbeat) => {
-                    skip(&mut tx, target, failure).await?;
-                    false
-                }
-                (Err(_), Origin::Request) => false,
-            };
-            tx.commit().await?;
-            Ok::<Option<bool>, Error>(Some(kept))
-        });
-        Ok(kept.await?)
+        caller: &Caller,
+        targets: &[Target],
+    ) -> Result<BTreeMap<ServerId, BoundServer>, Failure> {
+        let mut servers = BTreeMap::new();
+        let ids: Vec<ServerId> = targets.iter().map(|target| target.server.clone()).collect();
+        for some in ids.chunks(MOST_AT_ONCE) {
+            let found = self.tester.directory.targets(caller, some).await?;
+            servers.extend(found.into_iter().map(|bound| (bound.server.id.clone(), bound)));
+        }
+        Ok(servers)
     }
 
     async fn put_off(&self, test: &FleetTestId, position: i64) {
@@ -467,21 +470,6 @@ impl Driver {
     }
 }
 
-/// A server that is gone is forgotten, and one that takes no new work has no heartbeat any more. Where it was not the
-/// server's doing, the next round has it again.
-async fn skip(tx: &mut Tx, target: &Target, failure: &Failure) -> Result<(), Error> {
-    match failure.reason {
-        Reason::ServerNotFound => return Ok(server_state::forget(tx, &target.server).await?),
-        Reason::ServerInactive => return Ok(server_state::stop(tx, &target.server).await?),
-        _ => {}
-    }
-    if is_passing(failure) {
-        let now = tx.now();
-        server_state::set_next(tx, &target.server, now).await?;
-    }
-    Ok(server_state::skip(tx, &target.server, failure.reason.as_str()).await?)
-}
-
 /// No pause that was begun by a clock like this one lasts for longer.
 fn latest(now: Instant) -> Instant {
     now.plus(PAUSE.saturating_mul(3))
@@ -494,11 +482,6 @@ fn wave(test: &FleetTest, runs: &[Place], waiting: &[Place], room: usize) -> Vec
     let quarter = usize::try_from(test.plan.max_parallel.div_ceil(4)).unwrap_or(usize::MAX);
     let is_worth_it = runs.is_empty() || chosen.len() >= quarter.min(LEAST_WAVE).min(waiting.len());
     if is_worth_it { chosen } else { Vec::new() }
-}
-
-/// Not the server's doing: a store that is sealed, a log or database that does not answer, a key that was just replaced.
-fn is_passing(failure: &Failure) -> bool {
-    failure.reason.retry() == Retry::AfterDelay || failure.is(Reason::RevisionMismatch)
 }
 
 fn found(tested: &Tested) -> TargetResult {

@@ -7,6 +7,7 @@ pub mod choose;
 pub mod drive;
 pub mod latency;
 mod network;
+pub mod results;
 
 pub use network::network_of;
 

@@ -65,17 +65,18 @@ pub async fn page(
     rows.iter().map(read).collect()
 }
 
-pub async fn find(conn: &mut Connection, test: &FleetTestId, position: i64) -> Result<Option<Target>, Error> {
-    let row = sqlx::query(
+/// What a replica has under way.
+pub async fn held(conn: &mut Connection, test: &FleetTestId, holder: &str) -> Result<Vec<Target>, Error> {
+    let rows = sqlx::query(
         "SELECT position, server_id, tenant_id, server_name, host, port, network, state, attempts, status, failed_check,
                 reason, message, test_id, started_at, finished_at
-           FROM fleet_target WHERE fleet_test_id = $1 AND position = $2",
+           FROM fleet_target WHERE fleet_test_id = $1 AND holder = $2 AND state = 'RUNNING' ORDER BY position",
     )
     .bind(test.as_str())
-    .bind(position)
-    .fetch_optional(conn)
+    .bind(holder)
+    .fetch_all(conn)
     .await?;
-    row.as_ref().map(read).transpose()
+    rows.iter().map(read).collect()
 }
 
 /// Positions, hosts and ports of the next whose network is not known yet.

@@ -160,6 +160,37 @@ impl directory::DirectoryService for Store {
         Ok(Response::new(proto::ReportHostKeyMismatchResponse {}))
     }
 
+    async fn resolve_targets(
+        &self,
+        request: Request<proto::ResolveTargetsRequest>,
+    ) -> Result<Response<proto::ResolveTargetsResponse>, Status> {
+        self.note("ResolveTargets", &request);
+        let inner = self.inner.lock().unwrap();
+        let servers = request.get_ref().server_ids.iter().filter_map(|id| inner.servers.get(id).cloned());
+        let targets = servers.map(|server| {
+            let bound = server.credential.as_ref();
+            let credential = bound.and_then(|bound| inner.credentials.get(&bound.credential_id).cloned());
+            proto::DirectoryTarget { server: Some(server), credential }
+        });
+        Ok(Response::new(proto::ResolveTargetsResponse { targets: targets.collect() }))
+    }
+
+    async fn record_test_results(
+        &self,
+        request: Request<proto::RecordTestResultsRequest>,
+    ) -> Result<Response<proto::RecordTestResultsResponse>, Status> {
+        self.note("RecordTestResults", &request);
+        let results = request.into_inner().results.into_iter().map(|result| proto::RecordTestResultRequest {
+            server_id: result.server_id,
+            credential_id: result.credential_id,
+            test_id: result.test_id,
+            status: result.status,
+            server_version: result.server_version,
+        });
+        self.inner.lock().unwrap().recorded.extend(results);
+        Ok(Response::new(proto::RecordTestResultsResponse {}))
+    }
+
     async fn record_test_result(
         &self,
         request: Request<proto::RecordTestResultRequest>,

@@ -9,6 +9,7 @@ use crate::app::directory::read::ReadDirectory;
 use crate::app::directory::record_test::{RecordTestResult, TestResult};
 use crate::app::directory::reference::{Held, HoldReferences};
 use crate::app::directory::route::ResolveRoute;
+use crate::app::directory::targets::ResolveTargets;
 use keywright_proto::credential as proto;
 use keywright_runtime::caller;
 use tonic::{Request, Response, Status};
@@ -22,6 +23,7 @@ pub struct Directory {
     pub references: HoldReferences,
     pub record: RecordTestResult,
     pub route: ResolveRoute,
+    pub targets: ResolveTargets,
     pub mismatch: ReportMismatch,
 }
 
@@ -43,6 +45,19 @@ impl proto::directory_service_server::DirectoryService for Directory {
         let caller = caller(&request)?;
         let found = self.read.credential(&caller, &request.into_inner().credential_id).await?;
         Ok(Response::new(proto::ResolveCredentialResponse { credential: Some(credential::encode(&found)) }))
+    }
+
+    async fn resolve_targets(
+        &self,
+        request: Request<proto::ResolveTargetsRequest>,
+    ) -> Result<Response<proto::ResolveTargetsResponse>, Status> {
+        let caller = caller(&request)?;
+        let found = self.targets.run(&caller, &request.into_inner().server_ids).await?;
+        let targets = found.into_iter().map(|(server, credential)| proto::DirectoryTarget {
+            server: Some(server::encode(server)),
+            credential: credential.as_ref().map(credential::encode),
+        });
+        Ok(Response::new(proto::ResolveTargetsResponse { targets: targets.collect() }))
     }
 
     async fn resolve_route(
@@ -125,6 +140,22 @@ impl proto::directory_service_server::DirectoryService for Directory {
         };
         self.record.run(&caller, seen).await?;
         Ok(Response::new(proto::RecordTestResultResponse {}))
+    }
+
+    async fn record_test_results(
+        &self,
+        request: Request<proto::RecordTestResultsRequest>,
+    ) -> Result<Response<proto::RecordTestResultsResponse>, Status> {
+        let caller = caller(&request)?;
+        let seen = request.into_inner().results.into_iter().map(|result| TestResult {
+            server_id: result.server_id,
+            credential_id: result.credential_id,
+            test_id: result.test_id,
+            status: result.status,
+            server_version: result.server_version,
+        });
+        self.record.run_all(&caller, seen.collect()).await?;
+        Ok(Response::new(proto::RecordTestResultsResponse {}))
     }
 
     async fn forget_management_key(

@@ -116,6 +116,34 @@ pub async fn find_in(tx: &mut Tx, id: &ServerId) -> Result<Option<Server>, Error
     read(tx.conn(), id).await
 }
 
+/// Of ten at most, those that there are.
+pub async fn named(db: &Db, ids: &[ServerId]) -> Result<Vec<Server>, Error> {
+    let mut conn = db.read().acquire().await?;
+    let id = |number: usize| ids.get(number).map_or("", ServerId::as_str);
+    let rows = sqlx::query(
+        "SELECT s.id, s.tenant_id, s.name, s.host, s.port, s.group_name, s.labels, s.lifecycle,
+                s.bound_credential_id, COALESCE(s.bound_username, c.username) AS effective_username,
+                s.bound_test_status, s.bound_test_id, s.management_credential_id, s.management_username,
+                s.server_version, s.seen_at, s.jump_host_id, s.mismatch_fingerprint, s.mismatch_at, s.created_at,
+                s.revision
+           FROM server s LEFT JOIN credential c ON c.id = s.bound_credential_id
+          WHERE s.id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+    )
+    .bind(id(0))
+    .bind(id(1))
+    .bind(id(2))
+    .bind(id(3))
+    .bind(id(4))
+    .bind(id(5))
+    .bind(id(6))
+    .bind(id(7))
+    .bind(id(8))
+    .bind(id(9))
+    .fetch_all(&mut *conn)
+    .await?;
+    with_host_keys(&mut conn, &rows).await
+}
+
 /// Newest first, one row more than the page holds.
 pub async fn list(db: &Db, filter: &Filter, page: &Page) -> Result<Vec<Server>, Error> {
     let (before, before_id) = page.key();
@@ -295,14 +323,34 @@ pub async fn forget_tests_of(tx: &mut Tx, credential: &CredentialId) -> Result<(
     Ok(())
 }
 
-pub async fn record_seen(tx: &mut Tx, id: &ServerId, server_version: &str) -> Result<(), Error> {
+/// How a server's test ended, and what was seen of it: empty where nothing was. The result counts for the binding only if
+/// the credential is the bound one.
+pub async fn record_result(
+    tx: &mut Tx,
+    id: &ServerId,
+    credential: Option<&CredentialId>,
+    test: &str,
+    status: &str,
+    server_version: &str,
+) -> Result<(), Error> {
     let now = tx.now().micros();
-    sqlx::query("UPDATE server SET server_version = $2, seen_at = $3, revision = revision + 1 WHERE id = $1")
-        .bind(id.as_str())
-        .bind(server_version)
-        .bind(now)
-        .execute(tx.conn())
-        .await?;
+    sqlx::query(
+        "UPDATE server
+            SET bound_test_status = CASE WHEN bound_credential_id = $2 THEN $3 ELSE bound_test_status END,
+                bound_test_id = CASE WHEN bound_credential_id = $2 THEN $4 ELSE bound_test_id END,
+                server_version = CASE WHEN $5 = '' THEN server_version ELSE $5 END,
+                seen_at = CASE WHEN $5 = '' THEN seen_at ELSE $6 END,
+                revision = revision + 1
+          WHERE id = $1",
+    )
+    .bind(id.as_str())
+    .bind(credential.map_or("", CredentialId::as_str))
+    .bind(status)
+    .bind(test)
+    .bind(server_version)
+    .bind(now)
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 

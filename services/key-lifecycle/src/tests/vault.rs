@@ -287,6 +287,20 @@ impl proto::directory_service_server::DirectoryService for Vault {
         Ok(Response::new(proto::ReportHostKeyMismatchResponse {}))
     }
 
+    async fn resolve_targets(
+        &self,
+        _: Request<proto::ResolveTargetsRequest>,
+    ) -> Answer<proto::ResolveTargetsResponse> {
+        Err(Status::unimplemented("not called by key-lifecycle"))
+    }
+
+    async fn record_test_results(
+        &self,
+        _: Request<proto::RecordTestResultsRequest>,
+    ) -> Answer<proto::RecordTestResultsResponse> {
+        Err(Status::unimplemented("not called by key-lifecycle"))
+    }
+
     async fn record_test_result(
         &self,
         _: Request<proto::RecordTestResultRequest>,

@@ -237,6 +237,12 @@ impl From<keywright_domain::clock::NoRandomness> for Failure {
     }
 }
 
+impl From<storage::Unanswered> for Failure {
+    fn from(_: storage::Unanswered) -> Self {
+        Self::new(Reason::Internal, "A write to the database ended without an answer.")
+    }
+}
+
 impl From<storage::Error> for Failure {
     fn from(error: storage::Error) -> Self {
         Error::from(error).into_failure()

@@ -6,6 +6,7 @@
 //!
 //! Invariant: a transaction that writes for a caller is opened with the caller's audit intent; there is no other way.
 
+mod batch;
 mod columns;
 mod db;
 mod error;
@@ -16,6 +17,7 @@ pub mod outbox;
 mod shared;
 pub mod snapshot;
 
+pub use batch::{Batch, Unanswered};
 pub use columns::Columns;
 pub use db::{Db, Dialect, Retriable, Source, Tx};
 pub use error::Error;

@@ -8,3 +8,4 @@ pub mod read;
 pub mod record_test;
 pub mod reference;
 pub mod route;
+pub mod targets;

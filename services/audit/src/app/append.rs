@@ -1,0 +1,130 @@
+//! The one way into the log: whatever waits is one durable write, in the order in which it came.
+//!
+//! Invariant: an entry is answered after the commit that holds it; what is sent twice is once in the log; a leaf that is
+//! there is never changed.
+
+use crate::leaf::{Clear, Unsealed};
+use crate::store::event::{self, Closed, Open, Opened};
+use crate::store::log::{self, Kind, NewLeaf};
+use keywright_runtime::failure::{Error, Failure};
+use keywright_storage::{Batch, Db};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Entries of one write, each of some 2 KB.
+const MOST: usize = 128;
+
+/// What is to be appended, but for its position and its time.
+pub struct Entry {
+    pub event: String,
+    pub leaf: Unsealed,
+    pub clear: Clear,
+    pub of: Of,
+}
+
+/// Which half of an operation it is.
+pub enum Of {
+    Intent(Open),
+    Outcome {
+        /// `succeeded`, `failed`, `denied` or `interrupted`.
+        outcome: &'static str,
+        reason: String,
+    },
+}
+
+/// Where an entry stands; none for an outcome that the log has, or that has no intent.
+pub type Position = Option<i64>;
+
+#[derive(Clone)]
+pub struct Appender {
+    batch: Batch<Entry, Position, Failure>,
+}
+
+impl Appender {
+    pub fn new(db: Db) -> Self {
+        let batch = Batch::new(MOST, move |entries: Arc<[Entry]>| {
+            let db = db.clone();
+            async move {
+                let written: Result<Vec<Position>, Error> = db.serialized(|| write(&db, &entries)).await;
+                Ok(written?)
+            }
+        });
+        Self { batch }
+    }
+
+    pub async fn append(&self, entry: Entry) -> Result<Position, Failure> {
+        self.batch.write(entry).await
+    }
+
+    /// In a row.
+    pub async fn append_all(&self, entries: Vec<Entry>) -> Result<(), Failure> {
+        self.batch.write_all(entries).await.map(drop)
+    }
+}
+
+/// How an event stands, with what this write adds to it.
+struct Standing {
+    intent: i64,
+    outcome: String,
+}
+
+async fn write(db: &Db, entries: &[Entry]) -> Result<Vec<Position>, Error> {
+    let dialect = db.dialect();
+    let mut tx = db.begin_append().await?;
+    let mut size = log::lock(&mut tx).await?;
+    let at = tx.now();
+    let names: Vec<&str> = entries.iter().map(|entry| entry.event.as_str()).collect();
+    let known = event::standing(&mut tx, dialect, &names).await?;
+    let mut known: HashMap<String, Standing> =
+        known.into_iter().map(|(event, intent, outcome)| (event, Standing { intent, outcome })).collect();
+    let (mut leaves, mut opened, mut closed) = (Vec::new(), Vec::new(), HashMap::new());
+    let mut positions = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let event = entry.event.as_str();
+        let kind = match (&entry.of, known.get(event)) {
+            (Of::Intent(_), Some(standing)) => {
+                positions.push(Some(standing.intent));
+                continue;
+            }
+            (Of::Intent(_), None) => Kind::Intent,
+            (Of::Outcome { .. }, None) => {
+                tracing::error!(event, "an outcome without an intent");
+                positions.push(None);
+                continue;
+            }
+            (Of::Outcome { outcome, .. }, Some(standing)) => match standing.outcome.as_str() {
+                "pending" => Kind::Outcome,
+                // Closed for the time being; what really happened is appended, never written over.
+                "interrupted" if *outcome != "interrupted" => Kind::Correction,
+                _ => {
+                    positions.push(None);
+                    continue;
+                }
+            },
+        };
+        match &entry.of {
+            Of::Intent(open) => {
+                known.insert(event.to_owned(), Standing { intent: size, outcome: "pending".to_owned() });
+                opened.push(Opened { event, position: size, open });
+            }
+            Of::Outcome { outcome, reason } => {
+                if let Some(standing) = known.get_mut(event) {
+                    (*outcome).clone_into(&mut standing.outcome);
+                }
+                closed.insert(event, Closed { event, position: size, outcome, reason });
+            }
+        }
+        leaves.push(NewLeaf { position: size, event, kind, leaf: entry.leaf.seal(at), clear: &entry.clear });
+        positions.push(Some(size));
+        size = size.saturating_add(1);
+    }
+    if leaves.is_empty() {
+        return Ok(positions);
+    }
+    log::append(&mut tx, dialect, at, &leaves, size).await?;
+    event::open(&mut tx, dialect, at, &opened).await?;
+    let closed: Vec<Closed<'_>> = closed.into_values().collect();
+    event::close(&mut tx, dialect, at, &closed).await?;
+    tx.commit().await?;
+    Ok(positions)
+}
