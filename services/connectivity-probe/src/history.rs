@@ -1,6 +1,6 @@
-//! How long results are kept.
+//! How long results are kept, and that no question outlives its test.
 
-use crate::store::{self, connectivity_test, fleet_test, state_change};
+use crate::store::{self, connectivity_test, fleet_test, signature_request, state_change};
 use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::Db;
 use std::time::Duration;
@@ -58,6 +58,8 @@ impl History {
         let gone = self.db.serialized(|| async {
             let mut tx = self.db.begin_internal("old changes go").await?;
             state_change::purge(&mut tx, since).await?;
+            let now = tx.now();
+            signature_request::purge(&mut tx, now).await?;
             tx.commit().await?;
             Ok::<(), Error>(())
         });

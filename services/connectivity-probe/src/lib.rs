@@ -2,14 +2,15 @@
 //!
 //! `report` is what a test finds, `login` and `one_time` with what it logs in, `tester` how a registered server is tested,
 //! `fleet` the tests of many, `heartbeat` those again and again and what is remembered of each server, `history` how long,
-//! `app` the use cases, `adapters` the SSH journeys and the peers, `store` the results, `api` the
+//! `dialogue` the tests with a key that stays with the caller, `app` the use cases, `adapters` the SSH journeys and the peers, `store` the results, `api` the
 //! gRPC services.
 //! Invariant: no authentication is tried before the host key was found among the pinned ones, and no key leaves its
-//! place: credential-store signs, or the memory of this process for one operation.
+//! place: credential-store signs, the memory of this process for one operation, or the caller's own agent.
 
 mod adapters;
 mod api;
 mod app;
+mod dialogue;
 mod fleet;
 mod heartbeat;
 mod history;
@@ -24,6 +25,8 @@ use crate::adapters::journey::Journey;
 use crate::adapters::prober::Prober;
 use crate::adapters::route::Routes;
 use crate::api::fleet_test::{FleetTests, FleetWorks};
+use crate::app::supply_signature::SupplySignature;
+use crate::dialogue::Dialogues;
 use crate::fleet::drive::Driver;
 use crate::fleet::results::Results;
 use crate::heartbeat::{Rounds, Teller};
@@ -53,6 +56,10 @@ pub use keywright_ssh::TargetRules;
 
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
+/// How long a caller's agent is waited for: time to touch a security key, and less than the minute that the caller's exchanged
+/// token and the patience of an SSH server (LoginGraceTime) last.
+pub const SIGNATURE_WAIT: Duration = Duration::from_secs(45);
+
 /// What the service needs.
 pub struct Parts {
     pub db: Db,
@@ -65,12 +72,15 @@ pub struct Parts {
     pub rules: Arc<TargetRules>,
     /// How long results are kept.
     pub history: Duration,
+    /// How long a caller's agent is waited for.
+    pub signature_wait: Duration,
     pub stop: CancellationToken,
 }
 
 /// Routes, and the background work: fleet tests, heartbeats, and the delivery of what is owed to the audit log.
 pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
-    let Parts { db, audit, guard, outbound, idempotency, clock, rules, history, stop } = parts;
+    let Parts { db, audit, guard, outbound, idempotency, clock, rules, history, signature_wait, stop } =
+        parts;
     let directory = Directory::new(outbound.clone());
     let journey = Journey::new(rules.clone(), clock.clone());
     let prober = Prober::new(rules, clock);
@@ -137,6 +147,7 @@ pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
         holder: driver.holder.clone(),
     };
     let works = FleetWorks { check: app::check_fleet_work::CheckFleetWork { db: db.clone() } };
+    let dialogues = Dialogues::new(db.clone(), signature_wait, stop.clone());
     let tests = api::connectivity_test::ConnectivityTests {
         create: app::test_server::TestServer {
             db: db.clone(),
@@ -157,6 +168,8 @@ pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
             journey,
             routes: routes.clone(),
         },
+        dialogues: dialogues.clone(),
+        supply: SupplySignature { db: db.clone(), audit: audit.clone(), guard: guard.clone() },
     };
     let scans = api::host_key::HostKeyScans {
         assess: app::assess_server::AssessServer {
@@ -213,6 +226,7 @@ pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
     let tasks: Vec<Task> = vec![
         Box::pin(driver.run(stop.clone())),
         Box::pin(teller.run(stop.clone())),
+        Box::pin(dialogues.drained()),
         Box::pin(History { db: db.clone(), kept: history }.run(stop.clone())),
         Box::pin(idempotency::sweep(db.clone(), stop.clone())),
         Box::pin(audit.drain(db, stop)),

@@ -6,10 +6,12 @@ use crate::adapters::directory::{self, BoundServer, Credential, Directory, MOST_
 use crate::adapters::journey::{Journey, Seen};
 use crate::adapters::known_keys::KnownKeys;
 use crate::adapters::route::Routes;
+use crate::dialogue::CallersKey;
 use crate::login::{BadLoginName, LoginName};
 use crate::one_time::{GivenKey, Intake, key_facts};
 use crate::report::{CheckName, ConnectivityTest, Progress};
 use keywright_domain::caller::Caller;
+use keywright_domain::fingerprint::Fingerprint;
 use keywright_domain::ids::{CredentialId, ServerId, TenantId, TestId};
 use keywright_domain::reason::Reason;
 use keywright_proto::credential::DirectoryTestResult;
@@ -39,11 +41,34 @@ pub struct Login {
 enum Key {
     Saved(Box<Credential>),
     OneTime(GivenKey),
+    Callers(Box<CallersKey>),
 }
 
 impl Login {
     pub fn once(key: GivenKey, username: LoginName) -> Self {
         Self { key: Key::OneTime(key), username }
+    }
+
+    pub fn by_caller(key: CallersKey) -> Self {
+        let username = key.username.clone();
+        Self { key: Key::Callers(Box::new(key)), username }
+    }
+
+    /// For the audit log: the credential, or where the key is.
+    pub fn said(&self) -> &str {
+        match &self.key {
+            Key::Saved(credential) => credential.id.as_str(),
+            Key::OneTime(_) => "one-time",
+            Key::Callers(_) => CALLERS_AGENT,
+        }
+    }
+
+    /// Of a key that stays with the caller.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        match &self.key {
+            Key::Callers(key) => Some(key.public_key.fingerprint()),
+            Key::Saved(_) | Key::OneTime(_) => None,
+        }
     }
 
     pub fn username(&self) -> &LoginName {
@@ -54,10 +79,13 @@ impl Login {
     pub fn credential(&self) -> Option<&CredentialId> {
         match &self.key {
             Key::Saved(credential) => Some(&credential.id),
-            Key::OneTime(_) => None,
+            Key::OneTime(_) | Key::Callers(_) => None,
         }
     }
 }
+
+/// What the audit log calls a key that stays with the caller.
+pub const CALLERS_AGENT: &str = "caller's agent";
 
 /// What a test found, and what is told to credential-store beside it.
 pub struct Tested {
@@ -120,6 +148,10 @@ impl Tester {
             Key::OneTime(given) => {
                 refuse_mismatched(server)?;
                 self.intake.open(&mut progress, given, &login.username).await
+            }
+            Key::Callers(key) => {
+                refuse_mismatched(server)?;
+                Some(key.identity(caller, (&server.host, server.port), &mut progress))
             }
         };
         let seen = match identity {

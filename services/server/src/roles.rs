@@ -68,6 +68,7 @@ pub async fn connectivity_probe(at: &Installation, settings: &Settings) -> Resul
         clock: at.clock.clone(),
         rules: targets::rules(settings),
         history: std::time::Duration::from_secs(u64::from(settings.history_days) * 86_400),
+        signature_wait: probe::SIGNATURE_WAIT,
         stop: at.stop.clone(),
     })?;
     Ok(place(at, ServiceName::ConnectivityProbe, &own.stack, built))

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`host`] | OpenSSH and Dropbear servers with accounts of their own |
 //! | [`ssh`] | OpenSSH's own `ssh` and `ssh-keygen`, to judge our work |
+//! | [`agent`] | OpenSSH's own agent, with keys |
 //! | [`postgres`] | a fresh database per test |
 //! | [`bao`] | a fresh KV mount per test, or a private instance that can be sealed |
 //! | [`oidc`] | an OpenID Connect provider with people who sign in |
@@ -26,6 +27,7 @@
     clippy::print_stderr
 )]
 
+pub mod agent;
 pub mod bao;
 pub mod clock;
 mod daemon;
@@ -42,6 +44,7 @@ mod running;
 pub mod ssh;
 mod tools;
 
+pub use agent::HeldKeys;
 pub use bao::{BaoMount, SealedBao, bao_mount, bao_sealed};
 pub use clock::MovedClock;
 pub use disk::SmallDisk;

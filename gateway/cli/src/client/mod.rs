@@ -5,6 +5,7 @@ mod api_error;
 mod body;
 mod certificate;
 mod download;
+mod events;
 mod follow;
 mod page;
 mod sse;

@@ -9,7 +9,7 @@ use keywright_proto::credential::SignUserauthRequest;
 use keywright_proto::credential::custody_service_client::CustodyServiceClient;
 use keywright_runtime::clients::Outbound;
 use keywright_runtime::failure::Failure;
-use keywright_ssh::{PortFailure, SigningPort};
+use keywright_ssh::{HostProof, PortFailure, SigningPort};
 
 /// Signs logins to one server with one credential, on behalf of one caller.
 pub struct Custody {
@@ -43,7 +43,7 @@ impl Custody {
 
 #[async_trait]
 impl SigningPort for Custody {
-    async fn sign(&self, request: UserauthRequest) -> Result<Vec<u8>, PortFailure> {
+    async fn sign(&self, request: UserauthRequest, _: &HostProof) -> Result<Vec<u8>, PortFailure> {
         let signature =
             self.ask(&request).await.map_err(|failure| PortFailure::new(failure.reason, failure.message))?;
         // The credential may have been rotated since its public key was read: the server would reject the signature,

@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tracing::instrument;
 
-/// How long a whole test takes at most.
+/// How long a whole test takes at most, without the time that a person takes to sign.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Of its parts; what they leave belongs to the facts.
@@ -93,7 +93,7 @@ impl Journey {
         identity: &Identity,
     ) -> Result<Seen, Failure> {
         let question = Question::random()?;
-        let deadline = Instant::now() + self.limit;
+        let deadline = Instant::now() + self.limit + identity.port.patience();
         let seen = Seen { progress, server_version: String::new() };
         let mut trip = Trip { target: &way.target, known, identity, deadline, seen };
         let routed = Self { dialer: self.dialer.through(&way.route), ..self.clone() };

@@ -1,5 +1,6 @@
 //! The outside: SSH journeys and the peers.
 
+pub mod callers_agent;
 pub mod custody;
 pub mod directory;
 pub mod journey;

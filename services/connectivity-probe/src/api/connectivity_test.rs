@@ -1,8 +1,11 @@
 //! Connectivity tests.
 
+use super::dialogue::{callers_key, encode_question, refusal};
 use crate::app::list_tests::ListTests;
-use crate::app::test_draft::{self, TestDraft};
+use crate::app::supply_signature::{Given, SupplySignature};
+use crate::app::test_draft::{self, TestDraft, WantedKey};
 use crate::app::test_server::{self, OneTime, TestServer};
+use crate::dialogue::{Dialogues, Word};
 use crate::one_time::GivenKey;
 use crate::report::{Check, CheckStatus, ConnectivityTest, Status};
 use keywright_domain::ids::{CredentialId, ServerId, TestId};
@@ -10,12 +13,15 @@ use keywright_domain::secret::Secret;
 use keywright_proto::probe as proto;
 use keywright_runtime::audit::timestamp;
 use keywright_runtime::caller;
+use keywright_runtime::watch::{Snapshots, heard};
 use tonic::{Request, Response};
 
 pub struct ConnectivityTests {
     pub create: TestServer,
     pub list: ListTests,
     pub draft: TestDraft,
+    pub dialogues: Dialogues,
+    pub supply: SupplySignature,
 }
 
 #[tonic::async_trait]
@@ -57,12 +63,78 @@ impl proto::connectivity_test_service_server::ConnectivityTestService for Connec
         let wanted = test_draft::Wanted {
             host: request.host,
             port: request.port,
-            one_time: request.one_time.map(one_time),
+            key: WantedKey::OneTime(request.one_time.map(one_time)),
             expected_host_keys: request.expected_host_keys,
             jump_host: request.jump_host_id,
         };
         let test = self.draft.run(&caller, wanted).await?;
         Ok(Response::new(proto::CreateDraftConnectivityTestResponse { test: Some(encode(test)) }))
+    }
+
+    type RunConnectivityTestStream = Snapshots<proto::RunConnectivityTestResponse>;
+
+    async fn run_connectivity_test(
+        &self,
+        request: Request<proto::RunConnectivityTestRequest>,
+    ) -> Result<Response<Self::RunConnectivityTestStream>, tonic::Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let opened = self.dialogues.open()?;
+        let key = || callers_key(request.key, opened.asking.clone());
+        let begun = self.create.begin_by_caller(&caller, &request.server_id, key).await?;
+        let create = self.create.clone();
+        let words = self.dialogues.run(opened, async move { create.finish(&caller, begun).await });
+        Ok(Response::new(heard(words, |word| match word {
+            Word::Wanted(question) => proto::RunConnectivityTestResponse {
+                signature_wanted: Some(encode_question(*question)),
+                test: None,
+            },
+            Word::Ended(test) => {
+                proto::RunConnectivityTestResponse { signature_wanted: None, test: Some(encode(*test)) }
+            }
+        })))
+    }
+
+    type RunDraftConnectivityTestStream = Snapshots<proto::RunDraftConnectivityTestResponse>;
+
+    async fn run_draft_connectivity_test(
+        &self,
+        request: Request<proto::RunDraftConnectivityTestRequest>,
+    ) -> Result<Response<Self::RunDraftConnectivityTestStream>, tonic::Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let opened = self.dialogues.open()?;
+        let wanted = test_draft::Wanted {
+            host: request.host,
+            port: request.port,
+            key: WantedKey::Callers(callers_key(request.key, opened.asking.clone())),
+            expected_host_keys: request.expected_host_keys,
+            jump_host: request.jump_host_id,
+        };
+        let begun = self.draft.begin(&caller, wanted).await?;
+        let draft = self.draft.clone();
+        let words = self.dialogues.run(opened, async move { draft.finish(&caller, begun).await });
+        Ok(Response::new(heard(words, |word| match word {
+            Word::Wanted(question) => proto::RunDraftConnectivityTestResponse {
+                signature_wanted: Some(encode_question(*question)),
+                test: None,
+            },
+            Word::Ended(test) => {
+                proto::RunDraftConnectivityTestResponse { signature_wanted: None, test: Some(encode(*test)) }
+            }
+        })))
+    }
+
+    async fn supply_signature(
+        &self,
+        request: Request<proto::SupplySignatureRequest>,
+    ) -> Result<Response<proto::SupplySignatureResponse>, tonic::Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let refusal = refusal(request.refusal());
+        let given = Given { request: request.request_id, signature: request.signature, refusal };
+        self.supply.run(&caller, given).await?;
+        Ok(Response::new(proto::SupplySignatureResponse {}))
     }
 }
 

@@ -14,6 +14,7 @@ pub mod scan_server;
 pub mod scan_target;
 pub mod set_heartbeat;
 pub mod start_fleet_test;
+pub mod supply_signature;
 pub mod test_draft;
 pub mod test_server;
 

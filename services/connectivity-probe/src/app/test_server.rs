@@ -1,6 +1,8 @@
-//! Tests a registered server with its bound credential, another saved one, or a one-time key. The result is kept.
+//! Tests a registered server with its bound credential, another saved one, a one-time key, or one that stays with the caller.
+//! The result is kept.
 
 use crate::adapters::directory::Server;
+use crate::dialogue::CallersKey;
 use crate::fleet::Origin;
 use crate::heartbeat::keep;
 use crate::login::LoginName;
@@ -8,7 +10,7 @@ use crate::one_time::GivenKey;
 use crate::report::ConnectivityTest;
 use crate::tester::{Login, Tested, Tester, login_name, refuse_inactive};
 use keywright_domain::caller::Caller;
-use keywright_domain::ids::{CredentialId, TestId};
+use keywright_domain::ids::TestId;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::{Db, Intent, Outcome};
@@ -16,6 +18,7 @@ use tracing::instrument;
 
 const ACTION: &str = "connectivity_test.create";
 
+#[derive(Clone)]
 pub struct TestServer {
     pub db: Db,
     pub audit: Audit,
@@ -37,22 +40,59 @@ pub struct OneTime {
     pub username: String,
 }
 
+/// A test whose intent is in the log.
+pub struct Begun {
+    id: TestId,
+    server: Server,
+    login: Login,
+    intent: Intent,
+}
+
 impl TestServer {
     #[instrument(skip_all)]
     pub async fn run(&self, caller: &Caller, wanted: Wanted) -> Result<ConnectivityTest, Failure> {
-        let server =
-            super::server(&self.tester.directory, &self.guard, caller, ACTION, &wanted.server).await?;
-        let (tenant, target) = (&server.tenant, server.id.as_str());
+        let server = self.server(caller, &wanted.server).await?;
         let login = self.login(caller, &server, wanted).await?;
+        let begun = self.begin(caller, server, login).await?;
+        self.finish(caller, begun).await
+    }
+
+    /// With a key that stays with the caller; `key` is looked at only for who may test this server.
+    #[instrument(skip_all)]
+    pub async fn begin_by_caller(
+        &self,
+        caller: &Caller,
+        server: &str,
+        key: impl FnOnce() -> Result<CallersKey, Failure>,
+    ) -> Result<Begun, Failure> {
+        let server = self.server(caller, server).await?;
+        self.begin(caller, server, Login::by_caller(key()?)).await
+    }
+
+    async fn server(&self, caller: &Caller, id: &str) -> Result<Server, Failure> {
+        super::server(&self.tester.directory, &self.guard, caller, ACTION, id).await
+    }
+
+    async fn begin(&self, caller: &Caller, server: Server, login: Login) -> Result<Begun, Failure> {
         refuse_inactive(&server)?;
         let id = TestId::random()?;
         let entry = Entry::new(ACTION)
-            .tenant(Some(tenant))
-            .target(target)
+            .tenant(Some(&server.tenant))
+            .target(server.id.as_str())
             .detail("testId", id.as_str())
-            .detail("credential", login.credential().map_or("one-time", CredentialId::as_str))
+            .detail("credential", login.said())
             .detail("username", login.username().as_str());
+        let entry = match login.fingerprint() {
+            Some(fingerprint) => entry.detail("fingerprint", fingerprint.as_str()),
+            None => entry,
+        };
         let intent = self.audit.intend(caller, entry).await?;
+        Ok(Begun { id, server, login, intent })
+    }
+
+    #[instrument(skip_all)]
+    pub async fn finish(&self, caller: &Caller, begun: Begun) -> Result<ConnectivityTest, Failure> {
+        let Begun { id, server, login, intent } = begun;
         let result = self.perform(caller, &intent, id, &server, login).await;
         self.audit.conclude(&self.db, &intent, &result).await;
         let tested = result?;

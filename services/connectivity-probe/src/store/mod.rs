@@ -4,6 +4,7 @@ pub mod connectivity_test;
 pub mod fleet_target;
 pub mod fleet_test;
 pub mod server_state;
+pub mod signature_request;
 pub mod state_change;
 
 use keywright_storage::{Db, Error};

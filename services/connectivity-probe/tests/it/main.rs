@@ -13,6 +13,7 @@
 mod doubles;
 mod rig;
 
+mod agents;
 mod busy;
 mod causes;
 mod drafts;

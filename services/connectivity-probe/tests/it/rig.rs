@@ -1,7 +1,7 @@
 //! A probe with its doubles, and words for what the tests ask of it.
 
 use crate::doubles::{Log, Notices, Store};
-use keywright_connectivity_probe::{MIGRATIONS, Parts, TargetRules, build};
+use keywright_connectivity_probe::{MIGRATIONS, Parts, SIGNATURE_WAIT, TargetRules, build};
 use keywright_domain::caller::{Caller, Principal, Role, ServiceName};
 use keywright_domain::clock::Clock;
 use keywright_domain::ids::{CredentialId, PrincipalId, ServerId, TenantId};
@@ -40,6 +40,9 @@ pub struct World {
     pub db: Db,
     pub tenant: TenantId,
     probe: Routes,
+    outbound: Outbound,
+    source: Source,
+    stop: CancellationToken,
     _stop: DropGuard,
     dir: TempDir,
 }
@@ -72,26 +75,16 @@ impl World {
         let notices = Notices::default();
         let told = NotificationIntakeServiceServer::new(notices.clone());
         peers.set(ServiceName::KeyLifecycle, peer(Routes::new(told), None));
-        let audit = Audit::new(outbound.clone());
         let stop = CancellationToken::new();
-        let db = Db::open(&source, "probe", &MIGRATIONS, Clock::System).await.unwrap();
-        let assembled = build(Parts {
-            db: db.clone(),
-            guard: Guard::new(Policy::shipped().unwrap(), audit.clone()),
-            audit,
-            outbound,
-            idempotency: Idempotency::new(&[7; 32]),
-            clock: Clock::System,
-            rules: Arc::new(TargetRules { allow_loopback: true, ..TargetRules::default() }),
-            history: Duration::from_secs(86_400),
-            stop: stop.clone(),
-        })
-        .unwrap();
-        for task in assembled.tasks {
-            tokio::spawn(task);
-        }
+        let (db, probe) = assemble(&source, &outbound, &stop, SIGNATURE_WAIT).await;
         let tenant = TenantId::random().unwrap();
-        Self { store, log, notices, db, tenant, probe: assembled.routes, _stop: stop.drop_guard(), dir }
+        let guard = stop.clone().drop_guard();
+        Self { store, log, notices, db, tenant, probe, outbound, source, stop, _stop: guard, dir }
+    }
+
+    /// Another process of the probe on the same database; it waits so long for a signature.
+    pub async fn replica(&self, signature_wait: Duration) -> Replica {
+        Replica(assemble(&self.source, &self.outbound, &self.stop, signature_wait).await.1)
     }
 
     /// Whether a file of the database holds this text.
@@ -189,6 +182,42 @@ impl World {
         let event = self.log.intents().last().unwrap().event_id.clone();
         assert!(eventually(LIMIT, async || self.log.outcome_of(&event).is_some()).await, "no outcome");
         self.log.outcome_of(&event).unwrap()
+    }
+}
+
+async fn assemble(
+    source: &Source,
+    outbound: &Outbound,
+    stop: &CancellationToken,
+    signature_wait: Duration,
+) -> (Db, Routes) {
+    let audit = Audit::new(outbound.clone());
+    let db = Db::open(source, "probe", &MIGRATIONS, Clock::System).await.unwrap();
+    let assembled = build(Parts {
+        db: db.clone(),
+        guard: Guard::new(Policy::shipped().unwrap(), audit.clone()),
+        audit,
+        outbound: outbound.clone(),
+        idempotency: Idempotency::new(&[7; 32]),
+        clock: Clock::System,
+        rules: Arc::new(TargetRules { allow_loopback: true, ..TargetRules::default() }),
+        history: Duration::from_secs(86_400),
+        signature_wait,
+        stop: stop.clone(),
+    })
+    .unwrap();
+    for task in assembled.tasks {
+        tokio::spawn(task);
+    }
+    (db, assembled.routes)
+}
+
+/// A further process of the probe.
+pub struct Replica(Routes);
+
+impl Replica {
+    pub fn probe(&self, caller: Caller) -> Peer {
+        peer(self.0.clone(), Some(caller))
     }
 }
 

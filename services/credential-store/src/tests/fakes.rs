@@ -1,6 +1,7 @@
 //! The audit log, connectivity-probe, key-lifecycle and the exchange, as far as credential-store calls them.
 
 use keywright_proto::{audit, identity, lifecycle, probe};
+use keywright_runtime::watch::Snapshots;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -118,6 +119,31 @@ impl probe::connectivity_test_service_server::ConnectivityTestService for Prober
         &self,
         _: Request<probe::CreateDraftConnectivityTestRequest>,
     ) -> Answer<probe::CreateDraftConnectivityTestResponse> {
+        Err(Status::unimplemented("not called by credential-store"))
+    }
+
+    type RunConnectivityTestStream = Snapshots<probe::RunConnectivityTestResponse>;
+
+    async fn run_connectivity_test(
+        &self,
+        _: Request<probe::RunConnectivityTestRequest>,
+    ) -> Answer<Self::RunConnectivityTestStream> {
+        Err(Status::unimplemented("not called by credential-store"))
+    }
+
+    type RunDraftConnectivityTestStream = Snapshots<probe::RunDraftConnectivityTestResponse>;
+
+    async fn run_draft_connectivity_test(
+        &self,
+        _: Request<probe::RunDraftConnectivityTestRequest>,
+    ) -> Answer<Self::RunDraftConnectivityTestStream> {
+        Err(Status::unimplemented("not called by credential-store"))
+    }
+
+    async fn supply_signature(
+        &self,
+        _: Request<probe::SupplySignatureRequest>,
+    ) -> Answer<probe::SupplySignatureResponse> {
         Err(Status::unimplemented("not called by credential-store"))
     }
 }

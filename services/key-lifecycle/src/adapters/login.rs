@@ -11,7 +11,7 @@ use keywright_proto::credential::custody_service_client::CustodyServiceClient;
 use keywright_runtime::clients::Outbound;
 use keywright_runtime::failure::Failure;
 use keywright_ssh::{
-    Dialer, FailureCode, Identity, JumpHost, LoginError, PortFailure, Session, SigningPort, Target,
+    Dialer, FailureCode, HostProof, Identity, JumpHost, LoginError, PortFailure, Session, SigningPort, Target,
 };
 use std::sync::Arc;
 
@@ -155,7 +155,7 @@ struct StoreSigner {
 
 #[async_trait]
 impl SigningPort for StoreSigner {
-    async fn sign(&self, request: UserauthRequest) -> Result<Vec<u8>, PortFailure> {
+    async fn sign(&self, request: UserauthRequest, _: &HostProof) -> Result<Vec<u8>, PortFailure> {
         let message = proto::SignUserauthRequest {
             credential_id: self.credential.to_string(),
             version_id: String::new(),

@@ -101,6 +101,8 @@ ids! {
     TestId = "ctest_";
     /// A connectivity test of many servers.
     FleetTestId = "ftest_";
+    /// A signature that a test waits for.
+    SignatureRequestId = "sigreq_";
     /// An audit event (an intent).
     EventId = "evt_";
     /// An API token.

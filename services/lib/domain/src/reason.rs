@@ -89,6 +89,7 @@ reasons! {
     ChallengeNotFound = "CHALLENGE_NOT_FOUND", NotFound, 404, No, "Ask for a new challenge; each is good once, for 15 minutes.";
     TestNotFound = "TEST_NOT_FOUND", NotFound, 404, No, "Check the id, or ask its owner.";
     FleetTestNotFound = "FLEET_TEST_NOT_FOUND", NotFound, 404, No, "Check the id, or ask its owner.";
+    SignatureRequestNotFound = "SIGNATURE_REQUEST_NOT_FOUND", NotFound, 404, No, "Run the test again: a signature is waited for 45 seconds, and from whoever began the test.";
     ValidationFailed = "VALIDATION_FAILED", InvalidArgument, 400, No, "Correct the fields named in the violations.";
     ConfirmationRequired = "CONFIRMATION_REQUIRED", InvalidArgument, 400, No, "Send it in `confirmation`.";
     ConfirmationMismatch = "CONFIRMATION_MISMATCH", InvalidArgument, 400, No, "Copy it exactly; case counts.";
@@ -141,6 +142,7 @@ reasons! {
     HostUnreachable = "HOST_UNREACHABLE", FailedPrecondition, 409, AfterDelay, "Run a connectivity test.";
     HostEditFailed = "HOST_EDIT_FAILED", FailedPrecondition, 409, AfterDelay, "Run a connectivity test and try again.";
     TargetNotAllowed = "TARGET_NOT_ALLOWED", InvalidArgument, 400, No, "Use an address that the operator allows.";
+    SignatureNotSupplied = "SIGNATURE_NOT_SUPPLIED", FailedPrecondition, 409, No, "Run the test again, and let your agent sign when it asks (touch, PIN, confirmation).";
     AlreadyExists = "ALREADY_EXISTS", AlreadyExists, 409, No, "Use the one that exists, or another name.";
     IdempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED", AlreadyExists, 409, No, "Use a new idempotency key.";
     UsageChanged = "USAGE_CHANGED", Aborted, 409, AfterReading, "Read the usage again.";

@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use futures_util::{Stream, stream};
 use std::pin::Pin;
 use std::time::Duration;
+use tokio::sync::mpsc;
 use tonic::Status;
 
 /// How often a watched row is looked at.
@@ -13,6 +14,24 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const LONGEST_WATCH: Duration = Duration::from_secs(600);
 
 pub type Snapshots<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// What comes over a channel, until it is closed or a failure is its last word.
+pub fn heard<V, M>(
+    words: mpsc::Receiver<Result<V, Failure>>,
+    encode: impl Fn(V) -> M + Send + 'static,
+) -> Snapshots<M>
+where
+    V: Send + 'static,
+    M: Send + 'static,
+{
+    Box::pin(stream::unfold(Some((words, encode)), |state| async move {
+        let (mut words, encode) = state?;
+        match words.recv().await? {
+            Ok(word) => Some((Ok(encode(word)), Some((words, encode)))),
+            Err(failure) => Some((Err(failure.to_status()), None)),
+        }
+    }))
+}
 
 /// A snapshot at once and after every change, until it has ended or ten minutes are over: whoever wants to see more asks
 /// again, with a token that still holds. The rows are the truth: whichever process drives the

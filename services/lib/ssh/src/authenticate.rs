@@ -16,7 +16,7 @@ use crate::failure::{Failure, FailureCode, Stage};
 use crate::handshake::Handshaken;
 use crate::observer::{Ended, Notes};
 use crate::session::Session;
-use crate::signing::{Identity, PortFailure};
+use crate::signing::{HostProof, Identity, PortFailure};
 
 /// Why there was no login: the server's doing, or that of whoever holds the key.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -89,7 +89,7 @@ impl Handshaken {
     #[instrument(skip_all)]
     pub async fn authenticate(mut self, identity: &Identity) -> Result<Staged<Session>, LoginError> {
         let started = Instant::now();
-        let deadline = started + self.link.timeouts.authentication;
+        let deadline = started + self.link.timeouts.authentication + identity.port.patience();
         let outcome = timeout_at(deadline, self.log_in(identity)).await;
         let failed = |code| Failure::new(Stage::Authentication, code).after(started.elapsed());
         let late = |_| match self.link.notes.lock().signing {
@@ -164,6 +164,7 @@ impl Handshaken {
         let mut signer = Signer {
             identity: Some(identity),
             expected: self.expectation(identity, naming),
+            host: self.host_proof(),
             notes: &self.link.notes,
         };
         let (handle, hash) = (&mut self.link.handle, naming.hash());
@@ -186,7 +187,7 @@ impl Handshaken {
     }
 
     async fn offer_as(&mut self, user: &str, key: &PublicKey, naming: Naming) -> Answer {
-        let mut signer = Signer { identity: None, expected: None, notes: &self.link.notes };
+        let mut signer = Signer { identity: None, expected: None, host: None, notes: &self.link.notes };
         let key = key.as_ssh_key().clone();
         let said = self.link.handle.authenticate_publickey_with(user, key, naming.hash(), &mut signer).await;
         match said {
@@ -224,6 +225,11 @@ impl Handshaken {
             None => Some(request),
             Some(certificate) => request.certified(certificate.clone()).ok(),
         }
+    }
+
+    fn host_proof(&self) -> Option<HostProof> {
+        let binding = self.link.handle.agent_session_binding()?;
+        Some(HostProof { host_key: binding.host_key().to_vec(), signature: binding.signature().to_vec() })
     }
 
     async fn conclude(&mut self, result: AuthResult) -> Answer {
@@ -276,6 +282,7 @@ struct Signer<'a> {
     /// `None` for an offer: then nothing is signed.
     identity: Option<&'a Identity>,
     expected: Option<UserauthRequest>,
+    host: Option<HostProof>,
     notes: &'a Notes,
 }
 
@@ -304,12 +311,14 @@ impl russh::Signer for Signer<'_> {
         let Some(identity) = self.identity else { return Err(NotSigned::Offered) };
         let request =
             UserauthRequest::parse(&to_sign).ok().filter(|request| Some(request) == self.expected.as_ref());
-        let Some(request) = request else { return Err(NotSigned::Port(foreign_payload())) };
+        let (Some(request), Some(host)) = (request, &self.host) else {
+            return Err(NotSigned::Port(foreign_payload()));
+        };
         {
             let mut notes = self.notes.lock();
             (notes.signed, notes.signing) = (true, true);
         }
-        let signature = identity.port.sign(request).await.map_err(NotSigned::Port)?;
+        let signature = identity.port.sign(request, host).await.map_err(NotSigned::Port)?;
         self.notes.lock().signing = false;
         let length = u32::try_from(signature.len()).map_err(|_| NotSigned::Port(foreign_payload()))?;
         let mut signed = to_sign;

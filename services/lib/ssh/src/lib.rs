@@ -58,6 +58,6 @@ pub use proof::{ProofMethod, Receipt};
 pub use resolve::resolve;
 pub use scan::Scanned;
 pub use session::{ExecLimits, ExecOutput, Session};
-pub use signing::{Identity, OneTimeKey, PortFailure, SigningPort};
+pub use signing::{HostProof, Identity, OneTimeKey, PortFailure, SigningPort};
 pub use stream::Stream;
 pub use target::{Denied, Target, TargetRules};

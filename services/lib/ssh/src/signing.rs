@@ -3,16 +3,31 @@
 //! Invariant: a port is handed the parsed request, never bytes: there is no way to have anything else signed through it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use keywright_domain::key::{Certificate, PrivateKey, PublicKey, UserauthRequest};
 use keywright_domain::reason::Reason;
 
-/// Signs SSH user-authentication requests: credential-store over gRPC, or a key in memory.
+/// Signs SSH user-authentication requests: credential-store over gRPC, a key in memory, or a person's agent.
 #[async_trait]
 pub trait SigningPort: Send + Sync {
     /// The signature blob (string algorithm, string signature) over `request.signed_bytes()`.
-    async fn sign(&self, request: UserauthRequest) -> Result<Vec<u8>, PortFailure>;
+    async fn sign(&self, request: UserauthRequest, host: &HostProof) -> Result<Vec<u8>, PortFailure>;
+
+    /// How much longer than its stage a login may take, where a person has to answer.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// How the server proved in the key exchange which host it is: what `session-bind@openssh.com` tells an agent.
+#[derive(Debug, Clone)]
+pub struct HostProof {
+    /// The host key, or its certificate, in wire form.
+    pub host_key: Vec<u8>,
+    /// Its signature over the session identifier, in wire form.
+    pub signature: Vec<u8>,
 }
 
 /// Why a port did not sign: the reason of whoever holds the key, passed on as it is.
@@ -57,7 +72,7 @@ impl OneTimeKey {
 
 #[async_trait]
 impl SigningPort for OneTimeKey {
-    async fn sign(&self, request: UserauthRequest) -> Result<Vec<u8>, PortFailure> {
+    async fn sign(&self, request: UserauthRequest, _: &HostProof) -> Result<Vec<u8>, PortFailure> {
         if request.public_key() != self.0.public() {
             return Err(PortFailure::new(Reason::PublicKeyMismatch, "The request names another key."));
         }

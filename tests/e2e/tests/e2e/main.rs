@@ -34,6 +34,7 @@ mod attack;
 mod authorization;
 mod automatic_rotation;
 mod backup;
+mod callers_agent;
 mod campaigns;
 mod client_certificates;
 mod client_made;

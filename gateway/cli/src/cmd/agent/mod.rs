@@ -8,7 +8,7 @@ mod keys;
 mod serve;
 mod session;
 mod socket;
-mod wire;
+pub mod wire;
 
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;

@@ -4,11 +4,7 @@
 
 use keywright_domain::key::{PublicKey, SignatureAlgorithm, UserauthRequest};
 
-use super::wire::{Bind, Sign};
-
-/// The client asks for an RSA signature with SHA-256, or with SHA-512.
-const RSA_SHA2_256: u32 = 2;
-const RSA_SHA2_512: u32 = 4;
+use super::wire::{Bind, RSA_SHA2_256, RSA_SHA2_512, Sign};
 
 /// A session with a host, as the host itself signed it.
 #[derive(Debug, Clone, PartialEq, Eq)]

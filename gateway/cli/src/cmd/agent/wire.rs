@@ -1,5 +1,6 @@
 //! The messages of the agent protocol (draft-ietf-sshm-ssh-agent) that are understood here: keys, signatures, and
-//! OpenSSH's `session-bind@openssh.com`. Everything else is answered with FAILURE.
+//! OpenSSH's `session-bind@openssh.com`. Everything else is answered with FAILURE. For both sides: `keywright agent` answers,
+//! a test with the user's own agent asks.
 
 use ssh_key::encoding::{self, Decode, Encode, Reader};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -15,6 +16,10 @@ const SIGN_REQUEST: u8 = 13;
 const SIGN_RESPONSE: u8 = 14;
 const EXTENSION: u8 = 27;
 const SESSION_BIND: &str = "session-bind@openssh.com";
+
+/// An RSA signature with SHA-256 is asked for, or one with SHA-512.
+pub const RSA_SHA2_256: u32 = 2;
+pub const RSA_SHA2_512: u32 = 4;
 
 pub enum Request {
     Identities,
@@ -61,6 +66,29 @@ impl Request {
         };
         rest.finish(request)
     }
+
+    fn encode(&self) -> encoding::Result<Vec<u8>> {
+        let mut out = Vec::new();
+        match self {
+            Self::Identities => REQUEST_IDENTITIES.encode(&mut out)?,
+            Self::Sign(sign) => {
+                SIGN_REQUEST.encode(&mut out)?;
+                sign.key.encode(&mut out)?;
+                sign.data.encode(&mut out)?;
+                sign.flags.encode(&mut out)?;
+            }
+            Self::Bind(bind) => {
+                EXTENSION.encode(&mut out)?;
+                SESSION_BIND.encode(&mut out)?;
+                bind.host_key.encode(&mut out)?;
+                bind.session_id.encode(&mut out)?;
+                bind.signature.encode(&mut out)?;
+                u8::from(bind.forwarding).encode(&mut out)?;
+            }
+            Self::Other(kind) => kind.encode(&mut out)?,
+        }
+        Ok(out)
+    }
 }
 
 pub enum Answer {
@@ -73,6 +101,24 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// A message without its length. What is no answer to a request of ours is a failure.
+    pub fn parse(message: &[u8]) -> encoding::Result<Self> {
+        let mut rest = message;
+        let answer = match u8::decode(&mut rest)? {
+            SUCCESS => Self::Success,
+            IDENTITIES_ANSWER => {
+                let mut keys = Vec::new();
+                for _ in 0..u32::decode(&mut rest)? {
+                    keys.push((Decode::decode(&mut rest)?, Decode::decode(&mut rest)?));
+                }
+                Self::Identities(keys)
+            }
+            SIGN_RESPONSE => Self::Signature(Decode::decode(&mut rest)?),
+            _ => return Ok(Self::Failure),
+        };
+        rest.finish(answer)
+    }
+
     fn encode(&self) -> encoding::Result<Vec<u8>> {
         let mut out = Vec::new();
         match self {
@@ -107,7 +153,18 @@ pub async fn receive(from: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
 }
 
 pub async fn send(to: &mut (impl AsyncWrite + Unpin), answer: &Answer) -> std::io::Result<()> {
-    let message = answer.encode().map_err(std::io::Error::other)?;
+    write(to, answer.encode()).await
+}
+
+pub async fn ask(to: &mut (impl AsyncWrite + Unpin), request: &Request) -> std::io::Result<()> {
+    write(to, request.encode()).await
+}
+
+async fn write(
+    to: &mut (impl AsyncWrite + Unpin),
+    message: encoding::Result<Vec<u8>>,
+) -> std::io::Result<()> {
+    let message = message.map_err(std::io::Error::other)?;
     let length = u32::try_from(message.len()).map_err(std::io::Error::other)?;
     to.write_all(&[&length.to_be_bytes(), message.as_slice()].concat()).await?;
     to.flush().await
@@ -137,6 +194,34 @@ mod tests {
         }
         let longer = [message.as_slice(), &[0]].concat();
         assert!(Request::parse(&longer).is_err());
+    }
+
+    #[test]
+    fn what_is_asked_is_what_is_read() {
+        let Ok(read @ Request::Bind(_)) = Request::parse(&bind()) else { panic!("not read") };
+        assert_eq!(read.encode().unwrap(), bind());
+        let sign = Sign { key: b"key".to_vec(), data: b"data".to_vec(), flags: RSA_SHA2_512 };
+        let Ok(Request::Sign(read)) = Request::parse(&Request::Sign(sign).encode().unwrap()) else {
+            panic!("not read")
+        };
+        assert_eq!((read.key.as_slice(), read.data.as_slice(), read.flags), (&b"key"[..], &b"data"[..], 4));
+        assert_eq!(Request::Identities.encode().unwrap(), [REQUEST_IDENTITIES]);
+    }
+
+    #[test]
+    fn answers_are_read_and_every_cut_of_them_refused() {
+        let keys = vec![(b"one".to_vec(), "first".to_owned()), (b"two".to_vec(), String::new())];
+        let message = Answer::Identities(keys.clone()).encode().unwrap();
+        assert!(matches!(Answer::parse(&message), Ok(Answer::Identities(read)) if read == keys));
+        for cut in 0..message.len() {
+            assert!(Answer::parse(&message[..cut]).is_err(), "{cut}");
+        }
+        let signed = Answer::Signature(b"signature".to_vec()).encode().unwrap();
+        assert!(matches!(Answer::parse(&signed), Ok(Answer::Signature(read)) if read == b"signature"));
+        for refused in [&[FAILURE][..], &[28], &[0]] {
+            assert!(matches!(Answer::parse(refused), Ok(Answer::Failure)));
+        }
+        assert!(Answer::parse(&[IDENTITIES_ANSWER, 255, 255, 255, 255]).is_err());
     }
 
     #[test]

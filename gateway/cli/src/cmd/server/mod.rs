@@ -1,5 +1,6 @@
 //! `keywright server …`
 
+mod agent_test;
 mod algorithms;
 mod bind;
 mod delete;

@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::args::{PageArgs, id};
 use crate::client::{Answer, Body};
 use crate::cmd::key::{KeyArgs, WithKey};
+use crate::cmd::server::agent_test::{AgentArgs, Place};
 use crate::cmd::server::fleet::FleetArgs;
 use crate::error::{CliError, Result};
 use crate::fields;
@@ -20,10 +21,18 @@ use crate::output::view::connectivity as view;
   keywright server test --all --label env=prod --parallel 64
   keywright server test --host 192.0.2.10 --private-key-file ~/.ssh/deploy --username deploy --expect-host-key SHA256:…
   keywright server test --host 10.0.0.5 --jump-host srv_… --private-key-file ~/.ssh/deploy --username deploy
+  keywright server test srv_… --agent --username deploy
+  keywright server test --host 192.0.2.10 --agent --identity ~/.ssh/deploy.pub --username deploy --expect-host-key SHA256:…
 
 The checks, in order: key, passphrase, dns, tcp, handshake, host-key, authentication, session, runtime. A draft
 (--host) stores nothing. --all tests every active server with its bound credential, spread over all replicas, and goes on
-when you stop watching: keywright server fleet-test. Exit code 9 unless HEALTHY.")]
+when you stop watching: keywright server fleet-test. Exit code 9 unless HEALTHY.
+
+With --agent the key stays in your SSH agent (SSH_AUTH_SOCK): Keywright connects, and asks this program for the signature
+of that one login, for 45 seconds. It is made only for your user and key, on a host that proves one of the host keys that
+you expect: those of --expect-host-key, else those pinned with the server. The agent is told which host it is
+(session-bind), so that keys with destination constraints (ssh-add -h) can be used. Keywright is the client of that login:
+name only an account that it may act on for the length of the test.")]
 pub struct Test {
     /// `srv_…`
     #[arg(value_name = "SERVER_ID", value_parser = id, required_unless_present_any = ["host", "all"],
@@ -35,8 +44,8 @@ pub struct Test {
     /// With --host: the TCP port; default 22
     #[arg(long, requires = "host", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
-    /// With --host: a host key's fingerprint to expect; may be repeated. Without any, no login is tried
-    #[arg(long = "expect-host-key", value_name = "SHA256:…", requires = "host")]
+    /// With --host or --agent: a host key's fingerprint to expect; may be repeated. Without any, --host tries no login
+    #[arg(long = "expect-host-key", value_name = "SHA256:…", conflicts_with = "all")]
     expected: Vec<String>,
     /// With --host: the registered server through which it is reached, `srv_…`
     #[arg(long, value_name = "ID", value_parser = id, requires = "host", conflicts_with = "all")]
@@ -49,6 +58,8 @@ pub struct Test {
     username: Option<String>,
     #[command(flatten)]
     key: KeyArgs,
+    #[command(flatten)]
+    agent: AgentArgs,
     #[command(flatten)]
     fleet: FleetArgs,
 }
@@ -64,7 +75,7 @@ pub struct TestList {
 
 /// What says something of a draft, and of many servers. A `requires` alone does not hold where the required argument is
 /// excluded by another one.
-const OF_DRAFT: [&str; 4] = ["host", "port", "expected", "jump_host"];
+const OF_DRAFT: [&str; 3] = ["host", "port", "jump_host"];
 const OF_FLEET: [&str; 12] = [
     "all",
     "tenant",
@@ -94,7 +105,13 @@ impl Test {
         if self.fleet.all {
             return self.fleet.run(app).await;
         }
+        if self.server.is_some() && !self.expected.is_empty() && !self.agent.is_given() {
+            let what =
+                "--expect-host-key goes with --host or --agent: a registered server has its pinned host keys";
+            return Err(CliError::Usage(what.into()));
+        }
         let answer = match (&self.server, &self.host) {
+            _ if self.agent.is_given() => self.by_agent(app).await?,
             (Some(server), _) if !self.key.is_given() => {
                 let body = Body::new()
                     .text("credentialId", self.credential.as_deref())
@@ -120,6 +137,19 @@ impl Test {
         };
         app.out.answer(&answer, view::one(&answer.value));
         verdict(&answer.value)
+    }
+
+    async fn by_agent(self, app: &App<'_>) -> Result<Answer> {
+        let place = match (self.server, self.host) {
+            (Some(server), _) => Place::Server { id: server, expected: self.expected },
+            (None, host) => Place::Draft {
+                host: host.unwrap_or_default(),
+                port: self.port,
+                jump_host: self.jump_host,
+                expected: self.expected,
+            },
+        };
+        self.agent.run(app, place, self.username).await
     }
 
     async fn one_time(self, app: &App<'_>, route: &[String], rest: Body) -> Result<Answer> {

@@ -5,6 +5,7 @@
 
 use super::algorithm::SignatureAlgorithm;
 use super::certificate::Certificate;
+use super::error::KeyError;
 use super::public::PublicKey;
 use super::wire::{Reader, put_string};
 
@@ -137,6 +138,15 @@ impl UserauthRequest {
             put_string(&mut out, host_key.blob());
         }
         out
+    }
+
+    /// Whether this is a signature of the request, by its key and under its algorithm's name.
+    pub fn verify(&self, signature: &[u8]) -> Result<(), KeyError> {
+        let named = Reader::new(signature).text().map_err(|_| KeyError::SignatureInvalid)?;
+        if named != self.algorithm.as_str() {
+            return Err(KeyError::SignatureAlgorithm);
+        }
+        self.public_key.verify(&self.signed_bytes(), signature)
     }
 
     pub fn session_id(&self) -> &[u8] {

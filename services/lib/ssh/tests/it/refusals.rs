@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use keywright_domain::key::{SignatureAlgorithm, UserauthRequest};
 use keywright_domain::reason::Reason;
 use keywright_ssh::{
-    ExecLimits, FailureCode, Identity, LoginError, OneTimeKey, PortFailure, SigningPort, Stage,
+    ExecLimits, FailureCode, HostProof, Identity, LoginError, OneTimeKey, PortFailure, SigningPort, Stage,
 };
 use tokio::sync::Mutex;
 
@@ -56,10 +56,10 @@ struct Watching {
 
 #[async_trait]
 impl SigningPort for Watching {
-    async fn sign(&self, request: UserauthRequest) -> Result<Vec<u8>, PortFailure> {
+    async fn sign(&self, request: UserauthRequest, host: &HostProof) -> Result<Vec<u8>, PortFailure> {
         self.asked.lock().await.push(request.clone());
         match &self.key {
-            Some(key) => key.sign(request).await,
+            Some(key) => key.sign(request, host).await,
             None => Err(PortFailure::new(Reason::SecretStoreSealed, "The secret store is sealed.")),
         }
     }
@@ -96,7 +96,7 @@ struct Never;
 
 #[async_trait]
 impl SigningPort for Never {
-    async fn sign(&self, _: UserauthRequest) -> Result<Vec<u8>, PortFailure> {
+    async fn sign(&self, _: UserauthRequest, _: &HostProof) -> Result<Vec<u8>, PortFailure> {
         std::future::pending().await
     }
 }
