@@ -2,8 +2,8 @@
 //!
 //! `report` is what a test finds, `login` and `one_time` with what it logs in, `tester` how a registered server is tested,
 //! `fleet` the tests of many, `heartbeat` those again and again and what is remembered of each server, `history` how long,
-//! `dialogue` the tests with a key that stays with the caller, `app` the use cases, `adapters` the SSH journeys and the peers, `store` the results, `api` the
-//! gRPC services.
+//! `dialogue` the tests with a key that stays with the caller, `app` the use cases, `adapters` the SSH journeys and the peers,
+//! `store` the results, `api` the gRPC services, `sshfp` what DNS says of host keys.
 //! Invariant: no authentication is tried before the host key was found among the pinned ones, and no key leaves its
 //! place: credential-store signs, the memory of this process for one operation, or the caller's own agent.
 
@@ -17,6 +17,7 @@ mod history;
 mod login;
 mod one_time;
 mod report;
+mod sshfp;
 mod store;
 mod tester;
 
@@ -52,6 +53,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
+pub use crate::adapters::sshfp::{BadTrustAnchors, Sshfp, SshfpResolver};
 pub use keywright_ssh::TargetRules;
 
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
@@ -70,6 +72,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Which addresses may be dialled.
     pub rules: Arc<TargetRules>,
+    /// Asks DNS about host keys.
+    pub sshfp: Sshfp,
     /// How long results are kept.
     pub history: Duration,
     /// How long a caller's agent is waited for.
@@ -79,10 +83,21 @@ pub struct Parts {
 
 /// Routes, and the background work: fleet tests, heartbeats, and the delivery of what is owed to the audit log.
 pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
-    let Parts { db, audit, guard, outbound, idempotency, clock, rules, history, signature_wait, stop } =
-        parts;
+    let Parts {
+        db,
+        audit,
+        guard,
+        outbound,
+        idempotency,
+        clock,
+        rules,
+        sshfp,
+        history,
+        signature_wait,
+        stop,
+    } = parts;
     let directory = Directory::new(outbound.clone());
-    let journey = Journey::new(rules.clone(), clock.clone());
+    let journey = Journey::new(rules.clone(), clock.clone(), sshfp.clone());
     let prober = Prober::new(rules, clock);
     let routes = Routes { directory: directory.clone(), outbound: outbound.clone() };
     let intake = Intake::default();
@@ -187,6 +202,7 @@ pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
             directory: directory.clone(),
             routes: routes.clone(),
             prober: prober.clone(),
+            sshfp: sshfp.clone(),
         },
     };
     let proofs = api::proof::Proofs {
@@ -207,7 +223,7 @@ pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
             routes: routes.clone(),
             prober: prober.clone(),
         },
-        scan: app::scan_target::ScanTarget { guard, routes, prober },
+        scan: app::scan_target::ScanTarget { guard, routes, prober, sshfp },
     };
     let readiness = {
         let db = db.clone();

@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
+use keywright_connectivity_probe::SshfpResolver;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -148,7 +149,7 @@ pub struct Settings {
     )]
     pub history_days: u32,
 
-    /// Least time between two proofs on one server that it refuses a key, in seconds, beyond the first two: its defences
+    /// Least time between two offers of a key on one server, in seconds, beyond the first two: its defences
     /// (sshd's PerSourcePenalties, fail2ban) count refused keys by the address they come from. 0: none.
     #[arg(
         long,
@@ -187,6 +188,9 @@ pub struct Settings {
     pub targets: TargetSettings,
 
     #[command(flatten)]
+    pub sshfp: SshfpSettings,
+
+    #[command(flatten)]
     pub peers: PeerSettings,
 
     /// Send spans to this OTLP endpoint (gRPC), for example http://127.0.0.1:4317.
@@ -198,7 +202,7 @@ pub struct Settings {
         long,
         global = true,
         env = "KEYWRIGHT_LOG",
-        default_value = "info,sqlx=warn,russh=off,vaultrs=off,rustify=off,h2=warn,hyper=warn"
+        default_value = "info,sqlx=warn,russh=off,vaultrs=off,rustify=off,hickory=off,h2=warn,hyper=warn"
     )]
     pub log: String,
 
@@ -290,6 +294,36 @@ pub struct TargetSettings {
     /// Repeatable.
     #[arg(long, global = true, env = "KEYWRIGHT_EGRESS_ADDRESSES", value_name = "IP", value_delimiter = ',')]
     pub egress_address: Vec<IpAddr>,
+}
+
+/// Whether and where DNS is asked about host keys.
+#[derive(Debug, Clone, Args)]
+pub struct SshfpSettings {
+    /// Whom to ask what a host's DNS zone says of its keys (SSHFP records), as a hint beside scans: `system` (the name
+    /// servers of /etc/resolv.conf), `off`, or a name server's address and port.
+    #[arg(
+        long,
+        global = true,
+        env = "KEYWRIGHT_SSHFP_RESOLVER",
+        value_name = "system|off|ADDR:PORT",
+        default_value = "system",
+        value_parser = sshfp_resolver
+    )]
+    pub sshfp_resolver: SshfpResolver,
+
+    /// DNSKEY records that are trusted beside the root's, in the form of a zone file: for private zones that are signed.
+    #[arg(long, global = true, env = "KEYWRIGHT_SSHFP_TRUST_ANCHOR", value_name = "FILE")]
+    pub sshfp_trust_anchor: Option<PathBuf>,
+}
+
+fn sshfp_resolver(text: &str) -> Result<SshfpResolver, &'static str> {
+    match text {
+        "system" => Ok(SshfpResolver::System),
+        "off" => Ok(SshfpResolver::Off),
+        text => text.parse().map(SshfpResolver::At).map_err(|_| {
+            "is neither `system` nor `off` nor an address with a port, for example 127.0.0.1:53 or [::1]:53"
+        }),
+    }
 }
 
 /// Where the other services are, for a role run apart. All with the same data directory.

@@ -38,6 +38,8 @@ pub enum StartError {
     Sealed(#[from] keywright_credential_store::OpenError),
     #[error(transparent)]
     Vault(#[from] keywright_credential_store::VaultError),
+    #[error("--sshfp-trust-anchor: {0}")]
+    SshfpTrustAnchor(#[from] keywright_connectivity_probe::BadTrustAnchors),
     #[error(transparent)]
     Oidc(#[from] keywright_credential_store::OidcConfigError),
     #[error(transparent)]

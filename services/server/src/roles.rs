@@ -1,6 +1,6 @@
 //! One function a role: opens its database, builds the service, puts the stack before it.
 
-use crate::args::Settings;
+use crate::args::{Settings, SshfpSettings};
 use crate::custody;
 use crate::error::StartError;
 use crate::installation::Installation;
@@ -67,11 +67,21 @@ pub async fn connectivity_probe(at: &Installation, settings: &Settings) -> Resul
         idempotency: Idempotency::new(&keys::idempotency_key(&at.data)?),
         clock: at.clock.clone(),
         rules: targets::rules(settings),
+        sshfp: sshfp(&settings.sshfp)?,
         history: std::time::Duration::from_secs(u64::from(settings.history_days) * 86_400),
         signature_wait: probe::SIGNATURE_WAIT,
         stop: at.stop.clone(),
     })?;
     Ok(place(at, ServiceName::ConnectivityProbe, &own.stack, built))
+}
+
+fn sshfp(settings: &SshfpSettings) -> Result<probe::Sshfp, StartError> {
+    let Some(path) = &settings.sshfp_trust_anchor else {
+        return Ok(probe::Sshfp::new(settings.sshfp_resolver, "")?);
+    };
+    let anchors =
+        std::fs::read_to_string(path).map_err(|source| StartError::File { path: path.clone(), source })?;
+    Ok(probe::Sshfp::new(settings.sshfp_resolver, &anchors)?)
 }
 
 pub async fn key_lifecycle(at: &Installation, settings: &Settings) -> Result<Tasks, StartError> {

@@ -11,6 +11,7 @@
 //! | [`agent`] | OpenSSH's own agent, with keys |
 //! | [`postgres`] | a fresh database per test |
 //! | [`bao`] | a fresh KV mount per test, or a private instance that can be sealed |
+//! | [`name_server`] | a DNS server with a zone of the test's own, signed or not |
 //! | [`oidc`] | an OpenID Connect provider with people who sign in |
 //! | [`proxy`] | a TCP proxy that cuts or stalls a connection where it is told to |
 //! | [`disk`] | a disk of its own that is soon full |
@@ -35,6 +36,7 @@ pub mod disk;
 mod error;
 pub mod host;
 pub mod keywright;
+pub mod name_server;
 pub mod oidc;
 mod port;
 pub mod postgres;
@@ -51,11 +53,12 @@ pub use disk::SmallDisk;
 pub use error::KitError;
 pub use host::{HostOptions, TestHost};
 pub use keywright::{Answer, Caller, Keywright, KeywrightOptions};
+pub use name_server::NameServer;
 pub use oidc::OidcProvider;
 pub use port::{Port, free_port};
 pub use postgres::postgres_database;
 pub use process::{Output, eventually};
 pub use proxy::{Fault, Harm, Proxy, Stage};
 pub use running::Running;
-pub use ssh::{KeyPair, KeyType, keygen, keygen_commented, ssh};
+pub use ssh::{KeyPair, KeyType, keygen, keygen_commented, ssh, sshfp};
 pub use tools::{python, tools};

@@ -76,6 +76,20 @@ pub async fn keygen_commented(
     Ok(KeyPair { folder })
 }
 
+/// The SSHFP records of these public keys for a name, as `ssh-keygen -r` writes them: SHA-1 and SHA-256 of each.
+pub async fn sshfp(name: &str, public_keys: &[String]) -> Result<String, KitError> {
+    let folder = tempfile::tempdir().during("making a key folder")?;
+    let mut records = String::new();
+    for (number, line) in public_keys.iter().enumerate() {
+        let file = folder.path().join(format!("{number}.pub"));
+        std::fs::write(&file, format!("{line}\n")).during("writing a public key")?;
+        let output =
+            run_ok("ssh-keygen", Command::new("ssh-keygen").args(["-r", name, "-f"]).arg(file)).await?;
+        records.push_str(&output);
+    }
+    Ok(records)
+}
+
 /// Logs in with OpenSSH's `ssh`: this key only, the host's real keys pinned, no configuration, no questions.
 /// Exit code 255 means that `ssh` itself failed (`Permission denied` stands in `stderr`).
 pub async fn ssh(host: &TestHost, user: &str, key_file: &Path, command: &str) -> Output {

@@ -7,8 +7,10 @@ use crate::adapters::known_keys::{KnownKeys, fingerprints};
 use crate::adapters::route::Way;
 use crate::adapters::runtime::{self, Observed};
 use crate::adapters::shell::{Question, patiently};
+use crate::adapters::sshfp::Sshfp;
 use crate::one_time::key_facts;
 use crate::report::{CheckName, Facts, Fault, Progress};
+use crate::sshfp::Hint;
 use keywright_domain::clock::Clock;
 use keywright_domain::fingerprint::Fingerprint;
 use keywright_domain::key::PublicKey;
@@ -46,6 +48,7 @@ type Trouble = keywright_ssh::Failure;
 pub struct Journey {
     dialer: Dialer,
     clock: Clock,
+    sshfp: Sshfp,
     limit: Duration,
 }
 
@@ -73,8 +76,8 @@ enum Stop {
 }
 
 impl Journey {
-    pub fn new(rules: Arc<TargetRules>, clock: Clock) -> Self {
-        Self { dialer: Dialer::new(rules, STAGES).with_clock(clock.clone()), clock, limit: LIMIT }
+    pub fn new(rules: Arc<TargetRules>, clock: Clock, sshfp: Sshfp) -> Self {
+        Self { dialer: Dialer::new(rules, STAGES).with_clock(clock.clone()), clock, sshfp, limit: LIMIT }
     }
 
     /// The first address of the target, if all of its may be dialled.
@@ -208,8 +211,14 @@ impl Journey {
                 Ok(server.value)
             }
             Err(LoginError::Server(trouble)) if trouble.code == FailureCode::HostKeyUnknown => {
-                let all = self.shown(trip, resolved, presented).await;
-                Err(trip.fail(CheckName::HostKey, trouble.with("fingerprints", fingerprints(&all))))
+                let host = trip.target.host.as_str();
+                let (all, hint) = tokio::join!(self.shown(trip, resolved, presented), self.sshfp.ask(host));
+                let trouble = trouble.with("fingerprints", fingerprints(&all));
+                Err(trip.fail(CheckName::HostKey, hinted(trouble, &hint, &all)))
+            }
+            Err(LoginError::Server(trouble)) if trouble.code == FailureCode::HostKeyMismatch => {
+                let hint = self.sshfp.ask(&trip.target.host).await;
+                Err(trip.fail(CheckName::HostKey, hinted(trouble, &hint, &[presented])))
             }
             Err(error) => Err(trip.stop(CheckName::HostKey, error)),
         }
@@ -333,6 +342,15 @@ fn fault_of(trouble: &Trouble) -> Fault {
     }
 }
 
+/// A host key that is not approved, with what DNS says of it.
+fn hinted(mut trouble: Trouble, hint: &Hint, keys: &[PublicKey]) -> Trouble {
+    let advice = hint.advice(keys);
+    if !advice.is_empty() {
+        trouble.remedy = format!("{} {advice}", trouble.remedy).into();
+    }
+    trouble.with("sshfp", hint.said_of(keys)).with("sshfpDnssec", hint.dnssec().as_str())
+}
+
 /// The whole test took too long while this stage was under way.
 fn late(stage: Stage) -> Trouble {
     let code = match stage {
@@ -358,6 +376,7 @@ fn exchange_facts(exchange: &KeyExchange) -> Facts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::adapters::sshfp::SshfpResolver;
     use keywright_domain::host::KnownHost;
     use keywright_domain::key::PrivateKey;
     use keywright_domain::secret::Secret;
@@ -372,7 +391,9 @@ mod tests {
         let key = keygen(KeyType::Ed25519, "").await.unwrap();
         let key = PrivateKey::from_stored(&Secret::from_text(key.private_text())).unwrap();
         let rules = Arc::new(TargetRules { allow_loopback: true, ..TargetRules::default() });
-        let journey = Journey { limit: Duration::from_millis(200), ..Journey::new(rules, Clock::System) };
+        let sshfp = Sshfp::new(SshfpResolver::Off, "").unwrap();
+        let journey =
+            Journey { limit: Duration::from_millis(200), ..Journey::new(rules, Clock::System, sshfp) };
         let known = KnownKeys::Pinned(KnownHost::default());
         let identity = Identity::one_time("root", key);
         let way = Way { target, route: Vec::new() };

@@ -9,3 +9,4 @@ pub mod prober;
 pub mod route;
 mod runtime;
 mod shell;
+pub mod sshfp;

@@ -2,6 +2,7 @@
 
 use crate::app::assess_server::AssessServer;
 use crate::app::scan_server::ScanServer;
+use crate::sshfp::{Dnssec, Hint, Verdict};
 use keywright_domain::key::PublicKey;
 use keywright_proto::probe as proto;
 use keywright_runtime::caller;
@@ -20,9 +21,13 @@ impl proto::host_key_scan_service_server::HostKeyScanService for HostKeyScans {
         request: Request<proto::ScanHostKeysRequest>,
     ) -> Result<Response<proto::ScanHostKeysResponse>, Status> {
         let caller = caller(&request)?;
-        let keys = self.scan.run(&caller, &request.into_inner().server_id).await?;
-        let items = keys.iter().map(|scanned| encode(&scanned.key, scanned.pinned)).collect();
-        Ok(Response::new(proto::ScanHostKeysResponse { items }))
+        let scan = self.scan.run(&caller, &request.into_inner().server_id).await?;
+        let item = |key| encode(key, scan.pinned.contains(key), &scan.hint);
+        Ok(Response::new(proto::ScanHostKeysResponse {
+            items: scan.keys.iter().map(item).collect(),
+            dnssec: dnssec(&scan.hint).into(),
+            sshfp_note: scan.hint.note(&scan.keys).to_owned(),
+        }))
     }
 
     async fn assess_algorithms(
@@ -60,11 +65,26 @@ fn finding(found: Finding) -> proto::AlgorithmFinding {
     }
 }
 
-pub fn encode(key: &PublicKey, pinned: bool) -> proto::ScannedHostKey {
+pub fn encode(key: &PublicKey, pinned: bool, hint: &Hint) -> proto::ScannedHostKey {
+    let sshfp = match hint.verdict(key) {
+        Verdict::Matches => proto::SshfpVerdict::Matches,
+        Verdict::Differs => proto::SshfpVerdict::Differs,
+        Verdict::Absent => proto::SshfpVerdict::Absent,
+        Verdict::Unknown => proto::SshfpVerdict::Unknown,
+    };
     proto::ScannedHostKey {
         algorithm: key.algorithm().to_string(),
         fingerprint: key.fingerprint().to_string(),
         public_key: key.openssh(),
         pinned,
+        sshfp: sshfp.into(),
+    }
+}
+
+pub const fn dnssec(hint: &Hint) -> proto::SshfpDnssec {
+    match hint.dnssec() {
+        Dnssec::Verified => proto::SshfpDnssec::Verified,
+        Dnssec::Unverified => proto::SshfpDnssec::Unverified,
+        Dnssec::Bogus => proto::SshfpDnssec::Bogus,
     }
 }

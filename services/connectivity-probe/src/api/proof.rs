@@ -58,9 +58,12 @@ impl proto::proof_service_server::ProofService for Proofs {
     ) -> Result<Response<proto::ScanTargetResponse>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let scan = self.scan.run(&caller, &request.host, request.port, &request.jump_host_id).await?;
-        let items = scan.keys.iter().map(|key| host_key::encode(key, false)).collect();
-        Ok(Response::new(proto::ScanTargetResponse { items, server_version: scan.server_version }))
+        let (scan, hint) = self.scan.run(&caller, &request.host, request.port, &request.jump_host_id).await?;
+        Ok(Response::new(proto::ScanTargetResponse {
+            items: scan.keys.iter().map(|key| host_key::encode(key, false, &hint)).collect(),
+            server_version: scan.server_version,
+            dnssec: host_key::dnssec(&hint).into(),
+        }))
     }
 }
 

@@ -4,11 +4,12 @@ use crate::adapters::directory::{Directory, Server};
 use crate::adapters::known_keys::fingerprints;
 use crate::adapters::prober::Prober;
 use crate::adapters::route::Routes;
+use crate::adapters::sshfp::Sshfp;
+use crate::sshfp::Hint;
 use keywright_domain::caller::Caller;
 use keywright_domain::key::PublicKey;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::Failure;
-use keywright_ssh::Scanned;
 use keywright_storage::{Db, Intent, Outcome};
 use tracing::instrument;
 
@@ -21,36 +22,51 @@ pub struct ScanServer {
     pub directory: Directory,
     pub routes: Routes,
     pub prober: Prober,
+    pub sshfp: Sshfp,
 }
 
-/// A host key as the server shows it.
-pub struct ScannedKey {
-    pub key: PublicKey,
-    pub pinned: bool,
+/// The host keys as the server shows them.
+pub struct Scan {
+    pub keys: Vec<PublicKey>,
+    /// Those of them that are pinned.
+    pub pinned: Vec<PublicKey>,
+    /// What DNS says of them.
+    pub hint: Hint,
 }
 
 impl ScanServer {
     #[instrument(skip_all)]
-    pub async fn run(&self, caller: &Caller, server: &str) -> Result<Vec<ScannedKey>, Failure> {
+    pub async fn run(&self, caller: &Caller, server: &str) -> Result<Scan, Failure> {
         let server = super::server(&self.directory, &self.guard, caller, ACTION, server).await?;
         let (tenant, target) = (Some(&server.tenant), server.id.as_str());
         let intent = self.audit.intend(caller, Entry::new(ACTION).tenant(tenant).target(target)).await?;
         let result = match self.scan(caller, &server).await {
-            Ok(scan) => self.record(&intent, scan.keys).await,
+            Ok((keys, hint)) => self.record(&intent, keys, hint).await,
             Err(failure) => Err(failure),
         };
         self.audit.conclude(&self.db, &intent, &result).await;
-        let pinned = |key: PublicKey| ScannedKey { pinned: server.known.keys.contains(&key), key };
-        Ok(result?.into_iter().map(pinned).collect())
+        let (keys, hint) = result?;
+        let pinned = keys.iter().filter(|key| server.known.keys.contains(key)).cloned().collect();
+        Ok(Scan { keys, pinned, hint })
     }
 
-    async fn scan(&self, caller: &Caller, server: &Server) -> Result<Scanned, Failure> {
-        self.prober.scan(&self.routes.to(caller, server).await?).await
+    async fn scan(&self, caller: &Caller, server: &Server) -> Result<(Vec<PublicKey>, Hint), Failure> {
+        let scan = async { self.prober.scan(&self.routes.to(caller, server).await?).await };
+        let (scanned, hint) = self.sshfp.beside(server.host.as_str(), scan).await?;
+        Ok((scanned.keys, hint))
     }
 
-    async fn record(&self, intent: &Intent, keys: Vec<PublicKey>) -> Result<Vec<PublicKey>, Failure> {
-        let outcome = Outcome::succeeded().with("fingerprints", fingerprints(&keys));
+    async fn record(
+        &self,
+        intent: &Intent,
+        keys: Vec<PublicKey>,
+        hint: Hint,
+    ) -> Result<(Vec<PublicKey>, Hint), Failure> {
+        let outcome = Outcome::succeeded()
+            .with("fingerprints", fingerprints(&keys))
+            .with("sshfp", hint.said_of(&keys))
+            .with("sshfpDnssec", hint.dnssec().as_str());
         self.audit.settle(&self.db, intent, outcome).await?;
-        Ok(keys)
+        Ok((keys, hint))
     }
 }

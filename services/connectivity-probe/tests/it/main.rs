@@ -29,3 +29,4 @@ mod reach;
 mod refusals;
 mod saved;
 mod scans;
+mod sshfp;

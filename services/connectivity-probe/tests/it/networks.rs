@@ -22,12 +22,12 @@ const NETWORK: &str = "
     mount -t tmpfs tmpfs /mnt
     printf '%s\\n' '127.0.0.1 localhost' '::1 two-v4' '127.0.0.1 two-v4' '127.0.0.2 two-v6' '::1 two-v6' \
         '198.18.0.1 two-filtered' '127.0.0.1 two-filtered' '::1 two-closed' '127.0.0.2 two-closed' \
-        '169.254.169.254 two-forbidden' '127.0.0.1 two-forbidden' >/mnt/hosts
+        '169.254.169.254 two-forbidden' '127.0.0.1 two-forbidden' '127.0.0.1 web.example.test' >/mnt/hosts
     mount --bind /mnt/hosts /etc/hosts
 ";
 
 /// Begins a test once more, alone in such a network, and waits for its end. True for the one in there.
-fn is_alone(test: &str) -> bool {
+pub fn is_alone(test: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
     }

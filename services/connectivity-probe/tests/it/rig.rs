@@ -1,7 +1,9 @@
 //! A probe with its doubles, and words for what the tests ask of it.
 
 use crate::doubles::{Log, Notices, Store};
-use keywright_connectivity_probe::{MIGRATIONS, Parts, SIGNATURE_WAIT, TargetRules, build};
+use keywright_connectivity_probe::{
+    MIGRATIONS, Parts, SIGNATURE_WAIT, Sshfp, SshfpResolver, TargetRules, build,
+};
 use keywright_domain::caller::{Caller, Principal, Role, ServiceName};
 use keywright_domain::clock::Clock;
 use keywright_domain::ids::{CredentialId, PrincipalId, ServerId, TenantId};
@@ -51,14 +53,21 @@ impl World {
     pub async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let source = Source::Directory(dir.path().into());
-        Self::on(source, dir).await
+        Self::on(source, dir, no_sshfp()).await
+    }
+
+    /// With a name server to be asked about host keys.
+    pub async fn asking(sshfp: Sshfp) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let source = Source::Directory(dir.path().into());
+        Self::on(source, dir, sshfp).await
     }
 
     pub async fn on_postgres(url: &str) -> Self {
-        Self::on(Source::Postgres(url.to_owned()), tempfile::tempdir().unwrap()).await
+        Self::on(Source::Postgres(url.to_owned()), tempfile::tempdir().unwrap(), no_sshfp()).await
     }
 
-    async fn on(source: Source, dir: TempDir) -> Self {
+    async fn on(source: Source, dir: TempDir, sshfp: Sshfp) -> Self {
         keys::create_all(dir.path()).unwrap();
         let own = ServiceName::ConnectivityProbe;
         let signer = Signer::new(keys::signing_key(dir.path(), own.as_str()).unwrap(), Clock::System);
@@ -76,7 +85,7 @@ impl World {
         let told = NotificationIntakeServiceServer::new(notices.clone());
         peers.set(ServiceName::KeyLifecycle, peer(Routes::new(told), None));
         let stop = CancellationToken::new();
-        let (db, probe) = assemble(&source, &outbound, &stop, SIGNATURE_WAIT).await;
+        let (db, probe) = assemble(&source, &outbound, &stop, SIGNATURE_WAIT, sshfp).await;
         let tenant = TenantId::random().unwrap();
         let guard = stop.clone().drop_guard();
         Self { store, log, notices, db, tenant, probe, outbound, source, stop, _stop: guard, dir }
@@ -84,7 +93,7 @@ impl World {
 
     /// Another process of the probe on the same database; it waits so long for a signature.
     pub async fn replica(&self, signature_wait: Duration) -> Replica {
-        Replica(assemble(&self.source, &self.outbound, &self.stop, signature_wait).await.1)
+        Replica(assemble(&self.source, &self.outbound, &self.stop, signature_wait, no_sshfp()).await.1)
     }
 
     /// Whether a file of the database holds this text.
@@ -185,11 +194,16 @@ impl World {
     }
 }
 
+fn no_sshfp() -> Sshfp {
+    Sshfp::new(SshfpResolver::Off, "").unwrap()
+}
+
 async fn assemble(
     source: &Source,
     outbound: &Outbound,
     stop: &CancellationToken,
     signature_wait: Duration,
+    sshfp: Sshfp,
 ) -> (Db, Routes) {
     let audit = Audit::new(outbound.clone());
     let db = Db::open(source, "probe", &MIGRATIONS, Clock::System).await.unwrap();
@@ -201,6 +215,7 @@ async fn assemble(
         idempotency: Idempotency::new(&[7; 32]),
         clock: Clock::System,
         rules: Arc::new(TargetRules { allow_loopback: true, ..TargetRules::default() }),
+        sshfp,
         history: Duration::from_secs(86_400),
         signature_wait,
         stop: stop.clone(),

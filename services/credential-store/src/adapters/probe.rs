@@ -23,6 +23,13 @@ pub struct Login {
     pub message: String,
 }
 
+/// The host keys that an address shows.
+pub struct Scan {
+    pub keys: Vec<PublicKey>,
+    /// What DNS says of them, for the audit log: a hint that decides nothing.
+    pub sshfp: String,
+}
+
 #[derive(Clone)]
 pub struct Probe {
     outbound: Outbound,
@@ -40,7 +47,7 @@ impl Probe {
         host: &HostName,
         port: Port,
         jump_host: Option<&ServerId>,
-    ) -> Result<Vec<PublicKey>, Failure> {
+    ) -> Result<Scan, Failure> {
         let message = proto::ScanTargetRequest {
             host: host.to_string(),
             port: i32::from(port.get()),
@@ -48,8 +55,9 @@ impl Probe {
         };
         let request = self.outbound.request(ServiceName::ConnectivityProbe, caller, message).await?;
         let mut client = ProofServiceClient::new(self.outbound.peer(ServiceName::ConnectivityProbe));
-        let shown = client.scan_target(request).await?.into_inner().items;
-        Ok(shown.iter().filter_map(|item| PublicKey::parse_openssh(&item.public_key).ok()).collect())
+        let shown = client.scan_target(request).await?.into_inner();
+        let keys = shown.items.iter().filter_map(|item| PublicKey::parse_openssh(&item.public_key).ok());
+        Ok(Scan { keys: keys.collect(), sshfp: sshfp(&shown) })
     }
 
     /// The full test of a server with its bound credential; the test's id.
@@ -82,6 +90,23 @@ impl Probe {
         let test = client.create_connectivity_test(request).await?.into_inner().test.unwrap_or_default();
         Ok(login(&test))
     }
+}
+
+fn sshfp(shown: &proto::ScanTargetResponse) -> String {
+    let verdict = |item: &proto::ScannedHostKey| match item.sshfp() {
+        proto::SshfpVerdict::Matches => "MATCHES",
+        proto::SshfpVerdict::Differs => "DIFFERS",
+        proto::SshfpVerdict::Absent => "ABSENT",
+        proto::SshfpVerdict::Unknown | proto::SshfpVerdict::Unspecified => "UNKNOWN",
+    };
+    let dnssec = match shown.dnssec() {
+        proto::SshfpDnssec::Verified => "VERIFIED",
+        proto::SshfpDnssec::Bogus => "BOGUS",
+        proto::SshfpDnssec::Unverified | proto::SshfpDnssec::Unspecified => "UNVERIFIED",
+    };
+    let said = |item: &proto::ScannedHostKey| format!("{} {}", item.fingerprint, verdict(item));
+    let keys = shown.items.iter().map(said).collect::<Vec<_>>().join(", ");
+    format!("{keys} ({dnssec})")
 }
 
 fn login(test: &proto::ConnectivityTest) -> Login {

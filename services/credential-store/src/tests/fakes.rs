@@ -73,7 +73,7 @@ impl probe::proof_service_server::ProofService for Prober {
         let shown = self.shown.lock().unwrap().clone();
         let items =
             shown.into_iter().map(|public_key| probe::ScannedHostKey { public_key, ..Default::default() });
-        Ok(Response::new(probe::ScanTargetResponse { items: items.collect(), server_version: String::new() }))
+        Ok(Response::new(probe::ScanTargetResponse { items: items.collect(), ..Default::default() }))
     }
 }
 

@@ -87,6 +87,7 @@ mod sealed_store;
 mod secrets;
 mod sessions;
 mod single_sign_on;
+mod sshfp;
 mod switch;
 mod targets;
 mod tenant_lifecycle;

@@ -21,6 +21,14 @@ pub enum Command {
         server: String,
     },
     /// Show which host keys the server has now; nothing is pinned
+    #[command(
+        after_help = "IN DNS says what SSHFP records the DNS zone of the host's name has (ssh-keygen -r makes them):
+  this key       the zone has this key's SHA-256 fingerprint
+  ANOTHER KEY    the zone has fingerprints for keys of this algorithm, and not this one
+  no record      the zone has none that counts
+  unknown        the host is an address, or there is no answer to go by
+`verified`: DNSSEC vouches for it. A hint for whoever compares; nothing is approved by it."
+    )]
     Scan {
         /// `srv_…`
         #[arg(value_name = "SERVER_ID", value_parser = id)]
@@ -76,12 +84,12 @@ pub async fn run(command: Command, app: &App<'_>) -> Result<()> {
     match command {
         Command::List { server } => {
             let answer = pinned(app, &server).await?;
-            show(app, &answer, view::pinned(items(&answer)), "No host key is pinned.");
+            show(app, &answer, vec![view::pinned(items(&answer))], "No host key is pinned.");
             Ok(())
         }
         Command::Scan { server } => {
             let answer = scan(app, &server).await?;
-            show(app, &answer, view::scanned(items(&answer)), "The server showed no host key.");
+            show(app, &answer, view::scanned(&answer.value), "The server showed no host key.");
             Ok(())
         }
         Command::Approve(given) => update(app, given, "approve").await,
@@ -103,7 +111,7 @@ async fn trust(app: &App<'_>, given: Authorities) -> Result<()> {
     }
     let body = Body::new().put("action", "trust_authority").texts("authorities", &authorities);
     let answer = app.client.post(&["api", "servers", &given.server, "host-keys"], &body).await?;
-    show(app, &answer, view::pinned(items(&answer)), "No host key is pinned.");
+    show(app, &answer, vec![view::pinned(items(&answer))], "No host key is pinned.");
     Ok(())
 }
 
@@ -120,7 +128,7 @@ async fn update(app: &App<'_>, given: Fingerprints, action: &str) -> Result<()> 
     }
     let body = Body::new().put("action", action).texts("fingerprints", &fingerprints);
     let answer = app.client.post(&["api", "servers", &server, "host-keys"], &body).await?;
-    show(app, &answer, view::pinned(items(&answer)), "No host key is pinned any more.");
+    show(app, &answer, vec![view::pinned(items(&answer))], "No host key is pinned any more.");
     Ok(())
 }
 
@@ -137,7 +145,7 @@ async fn ask(app: &App<'_>, server: &str, action: &str) -> Result<Vec<String>> {
         (answer, "Remove all of these?")
     } else {
         let answer = scan(app, server).await?;
-        app.out.aside(&[view::scanned(items(&answer))]);
+        app.out.aside(&view::scanned(&answer.value));
         (answer, "Are these the server's keys? Compare them with its console. Pin them?")
     };
     app.prompt.agree(question, "the fingerprints").await?;
@@ -156,10 +164,10 @@ fn items(answer: &Answer) -> &[serde_json::Value] {
     fields::list(&answer.value, "/items")
 }
 
-fn show(app: &App<'_>, answer: &Answer, table: crate::output::Block, none: &str) {
+fn show(app: &App<'_>, answer: &Answer, blocks: Vec<crate::output::Block>, none: &str) {
     if items(answer).is_empty() && !app.out.is_json() {
         app.out.note(none);
     } else {
-        app.out.answer(answer, vec![table]);
+        app.out.answer(answer, blocks);
     }
 }

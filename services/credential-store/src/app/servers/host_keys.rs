@@ -108,12 +108,12 @@ impl UpdateHostKeys {
         intent: &Intent,
     ) -> Result<Vec<HostKey>, Failure> {
         // The scan stands before the transaction: no peer is awaited inside of one.
-        let approved = match change {
-            Change::Remove | Change::TrustAuthority => Vec::new(),
+        let (approved, outcome) = match change {
+            Change::Remove | Change::TrustAuthority => (Vec::new(), Outcome::succeeded()),
             Change::Approve | Change::Repin => {
                 let way = server.jump_host.as_ref();
-                let shown = self.probe.scan(caller, &server.host, server.port, way).await?;
-                select(&shown, named)?
+                let scan = self.probe.scan(caller, &server.host, server.port, way).await?;
+                (select(&scan.keys, named)?, Outcome::succeeded().with("sshfp", scan.sshfp))
             }
         };
         let changed: Result<Vec<HostKey>, Error> = self
@@ -153,7 +153,7 @@ impl UpdateHostKeys {
                 }
                 store::server::touch(&mut tx, &server.id).await?;
                 let after = find::server_in(&mut tx, &server.id).await?;
-                intent.done(&mut tx, Outcome::succeeded()).await?;
+                intent.done(&mut tx, outcome.clone()).await?;
                 tx.commit().await?;
                 Ok(after.host_keys)
             })

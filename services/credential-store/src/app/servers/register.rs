@@ -110,8 +110,11 @@ impl RegisterServer {
         if let Some(first) = first_answer(&self.db, intent, scope).await? {
             return Ok(first);
         }
+        let mut outcome = Outcome::succeeded();
         if new.accept_new {
-            new.known.keys = self.probe.scan(caller, &new.host, new.port, new.jump_host.as_ref()).await?;
+            let scan = self.probe.scan(caller, &new.host, new.port, new.jump_host.as_ref()).await?;
+            new.known.keys = scan.keys;
+            outcome = outcome.with("sshfp", scan.sshfp);
             if new.known.is_empty() {
                 return Err(Failure::new(
                     Reason::HostUnreachable,
@@ -162,9 +165,8 @@ impl RegisterServer {
                 store::server::insert(&mut tx, &server).await?;
                 let answer = answer(&server);
                 keep(&mut tx, scope, &answer).await?;
-                intent
-                    .done(&mut tx, Outcome::succeeded().with("hostKeys", server.host_keys.len().to_string()))
-                    .await?;
+                let outcome = outcome.clone().with("hostKeys", server.host_keys.len().to_string());
+                intent.done(&mut tx, outcome).await?;
                 tx.commit().await?;
                 Ok(answer)
             })
