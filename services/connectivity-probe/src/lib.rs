@@ -83,19 +83,8 @@ pub struct Parts {
 
 /// Routes, and the background work: fleet tests, heartbeats, and the delivery of what is owed to the audit log.
 pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
-    let Parts {
-        db,
-        audit,
-        guard,
-        outbound,
-        idempotency,
-        clock,
-        rules,
-        sshfp,
-        history,
-        signature_wait,
-        stop,
-    } = parts;
+    let Parts { db, audit, guard, outbound, idempotency, clock, rules, sshfp, history, signature_wait, stop } =
+        parts;
     let directory = Directory::new(outbound.clone());
     let journey = Journey::new(rules.clone(), clock.clone(), sshfp.clone());
     let prober = Prober::new(rules, clock);

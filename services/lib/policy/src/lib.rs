@@ -9,6 +9,7 @@
 mod additions;
 mod facts;
 mod fault;
+mod known;
 mod limits;
 mod set;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use cedar_policy::{Authorizer, Decision as Verdict, PolicySet};
 use facts::Facts;
 use keywright_domain::caller::{Caller, Role};
 use keywright_domain::ids::TenantId;
+use known::{Known, Question};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -55,6 +57,7 @@ struct Inner {
     all: PolicySet,
     actions: set::Actions,
     added: Vec<String>,
+    known: Known,
     /// What an object's tenant may have to be for an addition to permit something.
     tenants: Vec<String>,
 }
@@ -80,6 +83,7 @@ impl Policy {
             shipped,
             all,
             added: additions.ids(),
+            known: Known::default(),
             tenants: additions.tenants(),
         }));
         limits::check(&policy, &additions)?;
@@ -129,7 +133,14 @@ impl Inner {
     fn evaluate(&self, caller: &Caller, action: &str, tenant: &str) -> Result<(), DeniedBy> {
         let own = self.actions.inside.contains(action) || caller.principal.role == Role::Keywright;
         let set = if own { &self.shipped } else { &self.all };
-        self.judge(set, caller, action, tenant)
+        let Some(question) = Question::of(caller, action, tenant) else {
+            return self.judge(set, caller, action, tenant);
+        };
+        if !self.known.permits(&question) {
+            self.judge(set, caller, action, tenant)?;
+            self.known.permit(question);
+        }
+        Ok(())
     }
 
     fn judge(&self, set: &PolicySet, caller: &Caller, action: &str, tenant: &str) -> Result<(), DeniedBy> {

@@ -291,3 +291,27 @@ fn only_policy_files_are_read() {
     let text = Policy::text();
     assert!(["namespace Keywright", "limit-download", "operators-operate"].iter().all(|t| text.contains(t)));
 }
+
+#[test]
+fn what_is_remembered_of_a_service_is_what_the_policies_say() {
+    let policy = Policy::shipped().unwrap();
+    let tenant = TenantId::random().unwrap();
+    let service = Caller::background(ServiceName::ConnectivityProbe, "ftest_x");
+    let mut posing = service.clone();
+    posing.principal.role = Role::Auditor;
+    let mut allowed = 0;
+    for action in &policy.0.actions.all {
+        for tenant in [None, Some(&tenant)] {
+            let text = tenant.map_or("", TenantId::as_str);
+            let said = policy.0.judge(&policy.0.shipped, &service, action, text);
+            allowed += usize::from(said.is_ok());
+            let said = said.map_or_else(Decision::Deny, |()| Decision::Allow);
+            for _ in 0..2 {
+                assert_eq!(policy.decide(&service, action, tenant), said);
+            }
+            let other = policy.0.judge(&policy.0.all, &posing, action, text);
+            assert_eq!(policy.decide(&posing, action, tenant) == Decision::Allow, other.is_ok());
+        }
+    }
+    assert!(allowed > 4, "services may something: {allowed}");
+}
