@@ -26,7 +26,7 @@ pub struct Timeouts {
     pub tcp: Duration,
     /// Banner and key exchange together.
     pub handshake: Duration,
-    /// With the time that the signing port takes.
+    /// With the time that the signing port takes, unless it has to wait for a person.
     pub authentication: Duration,
     /// Opening a session and running the first command.
     pub session: Duration,

@@ -29,7 +29,7 @@ async fn pinned(world: &World) -> String {
 async fn a_server_and_a_draft_are_tested_with_a_key_that_stays_in_the_agent() {
     let world = World::embedded().await;
     let agent = HeldKeys::start().await.unwrap();
-    for (user, kind) in [("deploy", KeyType::Ed25519), ("backup", KeyType::Rsa(3072))] {
+    for (user, kind) in [("deploy", KeyType::Ed25519), ("archive", KeyType::Rsa(3072))] {
         let key = keygen(kind, "").await.unwrap();
         admit(&world, user, &key);
         agent.add(&key, &[]).await;
@@ -65,7 +65,7 @@ async fn a_key_with_destination_constraints_signs_where_it_may_and_nowhere_else(
     let world = World::embedded().await;
     let key = keygen(KeyType::Ed25519, "").await.unwrap();
     admit(&world, "deploy", &key);
-    admit(&world, "root", &key);
+    admit(&world, "metrics", &key);
     let folder = tempfile::tempdir().unwrap();
     let known = folder.path().join("known_hosts");
     let lines: Vec<String> = world.host.host_keys().iter().map(|line| format!("web {line}\n")).collect();
@@ -76,7 +76,7 @@ async fn a_key_with_destination_constraints_signs_where_it_may_and_nowhere_else(
     let allowed = test(&world, &agent, &[&world.server, "--username", "deploy"]).await;
     assert!(allowed.success().contains(r#""status":"healthy""#));
 
-    let other_user = test(&world, &agent, &[&world.server, "--username", "root"]).await;
+    let other_user = test(&world, &agent, &[&world.server, "--username", "metrics"]).await;
     assert_eq!(other_user.code, 6, "{other_user:?}");
     assert!(other_user.stderr.contains("did not sign"), "{other_user:?}");
     let failed = "/api/audit/events?action=connectivity_test.create&outcome=failed";

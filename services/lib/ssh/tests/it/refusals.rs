@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use keywright_domain::key::{SignatureAlgorithm, UserauthRequest};
+use keywright_domain::key::{PublicKey, SignatureAlgorithm, UserauthRequest};
 use keywright_domain::reason::Reason;
 use keywright_ssh::{
     ExecLimits, FailureCode, HostProof, Identity, LoginError, OneTimeKey, PortFailure, SigningPort, Stage,
@@ -57,6 +57,8 @@ struct Watching {
 #[async_trait]
 impl SigningPort for Watching {
     async fn sign(&self, request: UserauthRequest, host: &HostProof) -> Result<Vec<u8>, PortFailure> {
+        let shown = PublicKey::from_blob(&host.host_key).unwrap();
+        shown.verify(request.session_id(), &host.signature).unwrap();
         self.asked.lock().await.push(request.clone());
         match &self.key {
             Some(key) => key.sign(request, host).await,

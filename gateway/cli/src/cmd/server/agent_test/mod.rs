@@ -50,6 +50,7 @@ impl AgentArgs {
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         let login = Login { key, username, host_keys };
         let mut events = app.client.events(&path, &body).await?;
+        let mut asked = false;
         loop {
             let event = events.next().await?;
             if let Some(test) = event.pointer("/test") {
@@ -57,6 +58,11 @@ impl AgentArgs {
             }
             let wanted = event.pointer("/signatureWanted");
             let wanted = wanted.ok_or_else(|| CliError::Protocol("an unknown event of a test".into()))?;
+            if std::mem::replace(&mut asked, true) {
+                return Err(CliError::Refused(
+                    "Keywright asked for a second signature; it was refused".into(),
+                ));
+            }
             answer(app, &holder, wanted, &login).await?;
         }
     }
