@@ -148,7 +148,13 @@ pub(crate) fn assemble(
     let (db, audit, guard) = (parts.db.clone(), parts.audit.clone(), parts.guard.clone());
     let store = CredentialStore::new(parts.outbound.clone());
     let probe = Probe::new(parts.outbound.clone());
-    let refusals = Refusals { db: db.clone(), probe: probe.clone(), spacing: parts.refusal_spacing };
+    let refusals = Refusals {
+        db: db.clone(),
+        probe: probe.clone(),
+        spacing: parts.refusal_spacing,
+        #[cfg(test)]
+        clock: parts.clock.clone(),
+    };
     let custody = Custody { db: db.clone(), store: store.clone() };
     let editor = Editor { db: db.clone(), hosts: hosts.clone() };
     let groups = Groups { db: db.clone(), store: store.clone() };
@@ -169,7 +175,7 @@ pub(crate) fn assemble(
     let revoker = Revoker {
         db: db.clone(),
         audit: audit.clone(),
-        refusals,
+        refusals: refusals.clone(),
         custody: custody.clone(),
         converger: converger.clone(),
         files: files.clone(),
@@ -177,7 +183,7 @@ pub(crate) fn assemble(
     let lists =
         Lists { db: db.clone(), store: store.clone(), groups: groups.clone(), files, owner: owner.clone() };
     let krls = Krls { read: ReadKrl { db: db.clone(), audit: audit.clone(), guard: guard.clone(), groups } };
-    let rounds = Rounds { db: db.clone(), probe: probe.clone() };
+    let rounds = Rounds { db: db.clone(), refusals: refusals.clone() };
     let recover = app::recover::Recover {
         db: db.clone(),
         audit: audit.clone(),
@@ -200,7 +206,7 @@ pub(crate) fn assemble(
         store: store.clone(),
         scanner: scanner.clone(),
     };
-    let refresher = Refresher { scanner: scanner.clone(), probe: probe.clone(), audit: audit.clone() };
+    let refresher = Refresher { scanner: scanner.clone(), refusals: refusals.clone(), audit: audit.clone() };
     let watch = Watch { repairer: Repairer { scanner, audit: audit.clone() }, refresher };
     let before = Before { uses: uses.clone() };
     let settler = Settler { db: db.clone(), audit: audit.clone(), rounds, converger };
@@ -216,7 +222,7 @@ pub(crate) fn assemble(
         db: db.clone(),
         audit: audit.clone(),
         store: store.clone(),
-        probe: probe.clone(),
+        refusals: refusals.clone(),
         custody: custody.clone(),
         bootstrapper,
         owner: owner.clone(),
@@ -226,6 +232,7 @@ pub(crate) fn assemble(
         audit: audit.clone(),
         store: store.clone(),
         probe,
+        refusals,
         editor,
         bootstrap: manage.clone(),
     };

@@ -10,6 +10,8 @@ use crate::model::Receipt;
 use crate::rotation::plan;
 use crate::store;
 use keywright_domain::account::AccountName;
+#[cfg(test)]
+use keywright_domain::clock::Clock;
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::ServerId;
 use keywright_domain::key::PublicKey;
@@ -30,6 +32,8 @@ pub struct Refusals {
     pub db: Db,
     pub probe: Probe,
     pub spacing: Duration,
+    #[cfg(test)]
+    pub clock: Clock,
 }
 
 /// Who asks, and whether the turn that he was given before has come with this.
@@ -52,11 +56,39 @@ impl Refusals {
         self.probe.offer(asking.work, server, account, key).await
     }
 
+    /// The same for a work that records no turn: it is waited for here, under the lease of whoever is at it.
+    /// REQUEST_IN_PROGRESS where it would be too far away.
+    pub async fn offer_in_turn(
+        &self,
+        work: &str,
+        server: &ServerId,
+        account: &AccountName,
+        key: &PublicKey,
+    ) -> Result<Receipt, Failure> {
+        if let Err(early) = self.wait(Asking { work, has_turn: false }, server).await {
+            let Some(turn) = turn_of(&early) else { return Err(early) };
+            self.rest(turn).await?;
+        }
+        self.probe.offer(work, server, account, key).await
+    }
+
     /// The same turn, for whoever has something to do between it and the offer.
     pub async fn wait(&self, asking: Asking<'_>, server: &ServerId) -> Result<(), Failure> {
         if !asking.has_turn && !self.spacing.is_zero() {
             self.db.serialized(|| self.take_turn(server)).await?;
         }
+        Ok(())
+    }
+
+    async fn rest(&self, until: Instant) -> Result<(), Failure> {
+        // A clock that a test moves goes on by this.
+        #[cfg(test)]
+        if let Clock::Manual(micros) = &self.clock {
+            micros.fetch_max(until.micros(), std::sync::atomic::Ordering::SeqCst);
+            return Ok(());
+        }
+        let left = until.micros().saturating_sub(self.db.now().await?.micros());
+        tokio::time::sleep(Duration::from_micros(u64::try_from(left).unwrap_or(0))).await;
         Ok(())
     }
 

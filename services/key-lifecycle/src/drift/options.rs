@@ -5,9 +5,9 @@
 
 use super::scanner::Scanner;
 use crate::adapters::door::Door;
-use crate::adapters::probe::Probe;
 use crate::app::gates;
 use crate::model::{Access, LineState, Receipt, VersionState};
+use crate::refusals::Refusals;
 use crate::store;
 use crate::store::line_options::Due;
 use keywright_domain::caller::{Caller, ServiceName};
@@ -28,7 +28,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 #[derive(Clone)]
 pub struct Refresher {
     pub scanner: Scanner,
-    pub probe: Probe,
+    pub refusals: Refusals,
     pub audit: Audit,
 }
 
@@ -180,7 +180,7 @@ impl Refresher {
 
     async fn offer(&self, door: &Door, access: &Access, in_use: &InUse) -> Result<Receipt, Failure> {
         let (server, work) = (&door.server.id, &door.work);
-        self.probe.offer(work, server, &access.account, &in_use.key).await
+        self.refusals.offer_in_turn(work, server, &access.account, &in_use.key).await
     }
 
     async fn done(&self, server: &ServerId, due: &Due) -> Result<(), Failure> {

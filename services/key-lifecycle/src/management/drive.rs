@@ -10,6 +10,7 @@ use crate::adapters::probe::{KeyToProve, Probe};
 use crate::app::manage_server::ManageServer;
 use crate::model::{Management, ManagementState, ManagementStep, Notice, Receipt, VersionState};
 use crate::recovery;
+use crate::refusals::Refusals;
 use crate::store;
 use keywright_domain::caller::{Caller, ServiceName};
 use keywright_domain::ids::ManagementId;
@@ -26,6 +27,7 @@ pub struct Keys {
     pub audit: Audit,
     pub store: CredentialStore,
     pub probe: Probe,
+    pub refusals: Refusals,
     pub editor: Editor,
     pub bootstrap: ManageServer,
 }
@@ -198,7 +200,8 @@ impl Keys {
 
     /// The server's own refusal of the key.
     pub(super) async fn refused(&self, it: &Management) -> Result<Receipt, Failure> {
-        let receipt = self.probe.offer(it.id.as_str(), &it.server, &account(it)?, public_key(it)?).await?;
+        let receipt =
+            self.refusals.offer_in_turn(it.id.as_str(), &it.server, &account(it)?, public_key(it)?).await?;
         if !receipt.accepted {
             return Ok(receipt);
         }

@@ -3,8 +3,8 @@
 //! Invariant: each answer is recorded as it comes, so that a round which is cut off goes on where it was.
 
 use super::WORK;
-use crate::adapters::probe::Probe;
 use crate::model::{Answer, RecoveryLine};
+use crate::refusals::Refusals;
 use crate::store;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
@@ -19,7 +19,7 @@ const AT_ONCE: usize = 16;
 #[derive(Clone)]
 pub struct Rounds {
     pub db: Db,
-    pub probe: Probe,
+    pub refusals: Refusals,
 }
 
 impl Rounds {
@@ -68,7 +68,7 @@ impl Rounds {
 
     /// What the host says. A failure of our own services is no answer.
     pub async fn ask(&self, line: &RecoveryLine) -> Result<(Answer, String), Failure> {
-        match self.probe.offer(WORK, &line.server, &line.account, &line.public_key).await {
+        match self.refusals.offer_in_turn(WORK, &line.server, &line.account, &line.public_key).await {
             Ok(receipt) if receipt.accepted => Ok((Answer::Accepted, String::new())),
             Ok(_) => Ok((Answer::Refused, String::new())),
             Err(failure) if is_ours(&failure) => Err(failure),
@@ -90,6 +90,10 @@ impl Rounds {
 const fn is_ours(failure: &Failure) -> bool {
     matches!(
         failure.reason,
-        Reason::AuditUnavailable | Reason::StorageUnavailable | Reason::ServiceUnavailable
+        Reason::AuditUnavailable
+            | Reason::StorageUnavailable
+            | Reason::ServiceUnavailable
+            // Too many wait for a turn at the host.
+            | Reason::RequestInProgress
     )
 }

@@ -112,8 +112,11 @@ impl Settler {
         let mut proven = Vec::new();
         for line in lines {
             let put_back = line.put_back_at.is_some();
-            let receipt =
-                self.rounds.probe.offer(WORK, &line.server, &line.account, &line.public_key).await?;
+            let receipt = self
+                .rounds
+                .refusals
+                .offer_in_turn(WORK, &line.server, &line.account, &line.public_key)
+                .await?;
             if receipt.accepted != put_back {
                 let what = if put_back { "does not accept the key" } else { "still accepts the key" };
                 return Err(Failure::new(Reason::HostEditFailed, format!("The server {what}.")));

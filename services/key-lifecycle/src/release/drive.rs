@@ -238,7 +238,8 @@ impl Releaser {
             public_key.ok_or_else(|| Failure::new(Reason::Internal, "The management key is missing."))?;
         let account = AccountName::parse(&key.username)
             .map_err(|_| Failure::new(Reason::Internal, "The management account is no account's name."))?;
-        let receipt = self.probe.offer(release.id.as_str(), &release.server, &account, public_key).await?;
+        let receipt =
+            self.refusals.offer_in_turn(release.id.as_str(), &release.server, &account, public_key).await?;
         if !receipt.accepted {
             return Ok(receipt);
         }

@@ -18,8 +18,8 @@ pub use drive::Line;
 
 use crate::adapters::bootstrap::Bootstrapper;
 use crate::adapters::credential_store::CredentialStore;
-use crate::adapters::probe::Probe;
 use crate::custody::Custody;
+use crate::refusals::Refusals;
 use keywright_runtime::audit::Audit;
 use keywright_storage::Db;
 
@@ -28,7 +28,7 @@ pub struct Releaser {
     pub db: Db,
     pub audit: Audit,
     pub store: CredentialStore,
-    pub probe: Probe,
+    pub refusals: Refusals,
     pub custody: Custody,
     pub bootstrapper: Bootstrapper,
     /// Who holds the leases of this process.

@@ -48,7 +48,7 @@ impl Drive {
             false => version.state.is_live(),
         };
         for key in task.versions.iter().filter(brought).filter_map(|version| version.public_key.as_ref()) {
-            if self.probe.offer(task.work(), server, &task.access.account, key).await?.accepted {
+            if self.refusals.offer_in_turn(task.work(), server, &task.access.account, key).await?.accepted {
                 return Ok(true);
             }
         }

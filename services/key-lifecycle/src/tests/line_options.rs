@@ -1,6 +1,7 @@
 //! The options of a changed policy reach the lines that stand, proven; a host that refuses them keeps the former ones.
 
 use super::world::{World, answer, operator};
+use crate::refusals::SPACING;
 use keywright_domain::reason::Reason;
 use keywright_proto::lifecycle as proto;
 use std::time::Duration;
@@ -37,7 +38,11 @@ async fn a_changed_policy_reaches_every_host_once_and_each_is_proven() {
     world.settle().await;
     world.access_policy(&other.id, saying(&["no-pty"])).await;
     world.tenant_policy(saying(&["restrict"])).await;
+    assert_eq!(world.turns_ahead(&servers[1]).await, Duration::ZERO);
     world.refresh().await;
+    // Before and after the edit of either access; what the first host was waited for has passed at the last.
+    assert_eq!(world.range.done(&format!("offer {}", servers[1])), 4);
+    assert_eq!(world.turns_ahead(&servers[1]).await, SPACING * 2);
     for server in &servers {
         assert_eq!(options(&world, server, &access), ["restrict"]);
         assert_eq!(options(&world, server, &other), ["no-pty"], "the access says it itself");

@@ -4,6 +4,7 @@
 use super::policies::days;
 use super::world::{World, answer, operator, person, reason};
 use crate::model::{Management, ManagementKind, ManagementState, ManagementStep};
+use crate::refusals::SPACING;
 use crate::store;
 use keywright_domain::caller::Role;
 use keywright_domain::ids::{CredentialId, ManagementId, ServerId, VersionId};
@@ -115,8 +116,10 @@ async fn the_new_key_is_proven_before_it_counts_and_the_former_stays_until_a_bac
     assert!(on_host(&world, &server, &old), "the backup is older than the successor");
     assert!(!world.vault.version(old.version.as_str()).material_destroyed);
     backup(&world).await;
+    assert_eq!(world.turns_ahead(&server).await, Duration::ZERO);
     world.settle().await;
     assert!(!on_host(&world, &server, &old) && on_host(&world, &server, &new));
+    assert_eq!(world.turns_ahead(&server).await, SPACING, "the former key was offered in its turn");
     assert!(world.vault.version(old.version.as_str()).material_destroyed);
     let former = view(&world, &server).await.predecessors.remove(0);
     assert!(former.removed_at.is_some() && former.stays_for.is_empty(), "{former:?}");

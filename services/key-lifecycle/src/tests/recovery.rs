@@ -2,6 +2,7 @@
 
 use super::world::{World, answer, operator, reason};
 use crate::recovery::enter;
+use crate::refusals::SPACING;
 use keywright_domain::key::PublicKey;
 use keywright_domain::reason::Reason;
 use keywright_proto::lifecycle as proto;
@@ -183,6 +184,8 @@ async fn a_key_that_should_be_gone_is_removed_after_the_completion() {
         (finding(&recovery, 1), finding(&recovery, 2)),
         (RecoveryFinding::Unexpected, RecoveryFinding::AsRecorded)
     );
+    assert_eq!(world.turns_ahead(&server).await, SPACING * 2, "each key was offered in its turn");
+    world.pass(HOUR);
     world.range.fail("converge", 1, Reason::HostUnreachable);
     completed(&world, 1, &[]).await;
     assert!(
@@ -193,6 +196,7 @@ async fn a_key_that_should_be_gone_is_removed_after_the_completion() {
     let after = world.view(&before.id).await;
     assert_eq!(world.range.file(&server, &before.account).keys.keys().collect::<Vec<_>>(), [&blob(&after)]);
     assert_eq!(line(&after, 1), HostLineState::RemovedProven);
+    assert_ne!(world.turns_ahead(&server).await, Duration::ZERO, "the proof waited for its turn too");
 }
 
 #[tokio::test]

@@ -100,6 +100,7 @@ async fn course(host: TestHost) {
     bind(world, server, &bootstrap);
     let released = release(world, server).await.unwrap();
     assert!(released.management_key_removed && released.released_at.is_some());
+    assert_ne!(world.turns_ahead(server).await, Duration::ZERO, "the key was offered in its turn");
     assert!(!released.refused.as_ref().unwrap().accepted);
     assert!(released.other_path.as_ref().unwrap().accepted);
     let [key] = released.staying.as_slice() else { panic!("{released:?}") };

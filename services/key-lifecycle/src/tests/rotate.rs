@@ -136,6 +136,9 @@ async fn a_file_that_nobody_can_edit_needs_no_way_back_when_the_host_refuses_the
         world.settle_for(2).await;
         let ended = world.rotation(&rotation.id).await;
         assert_eq!((ended.state(), ended.reason.as_str()), (RotationState::Failed, "HOST_FILE_SYMLINK"));
+        let offered = world.range.done(&format!("offer {server}")) > 0;
+        assert_eq!(world.turns_ahead(&server).await.is_zero(), !offered, "the way back takes its turn");
+        assert!(offered || !cut_off);
         assert!(ended.message.contains(Reason::HostFileSymlink.remedy()));
     }
 }

@@ -340,6 +340,17 @@ impl World {
         self.worker.settle().await;
     }
 
+    /// How far ahead the turns at the server are taken: nothing where nobody offered it a key lately.
+    pub async fn turns_ahead(&self, server: &str) -> Duration {
+        let mut reader = crate::store::reader(&self.db).await.unwrap();
+        let server = ServerId::parse(server).unwrap();
+        let next = crate::store::offer_turn::find(&mut reader, &server).await.unwrap();
+        drop(reader);
+        let now = self.db.now().await.unwrap();
+        let ahead = next.map_or(0, |next| next.micros() - now.micros());
+        Duration::from_micros(u64::try_from(ahead).unwrap_or(0))
+    }
+
     /// The same over `span`, in steps of a second.
     pub async fn settle_for(&self, seconds: u64) {
         for _ in 0..seconds {
