@@ -72,7 +72,8 @@ struct Pair {
 impl Sshfp {
     /// The root's keys are trusted, and those of `anchors`: DNSKEY records, as in a zone's file.
     pub fn new(resolver: SshfpResolver, anchors: &str) -> Result<Self, BadTrustAnchors> {
-        let mut trusted = TrustAnchors::from_str(anchors).map_err(|_| BadTrustAnchors)?;
+        // Without the line's end the parser would pass over the beginning of a record at the text's end.
+        let mut trusted = TrustAnchors::from_str(&format!("{anchors}\n")).map_err(|_| BadTrustAnchors)?;
         let root = TrustAnchors::default();
         for key in (0..root.len()).filter_map(|at| root.get(at)) {
             trusted.insert(key);

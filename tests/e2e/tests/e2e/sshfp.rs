@@ -2,8 +2,8 @@
 //! records that `ssh-keygen -r` made.
 
 use keywright_e2e::world::{create_tenant, start_host};
-use keywright_e2e::{Sshd, audit_log, text};
-use keywright_kit::{Keywright, KeywrightOptions, NameServer, sshfp};
+use keywright_e2e::{LIMIT, Sshd, audit_log, text};
+use keywright_kit::{Keywright, KeywrightOptions, NameServer, eventually, sshfp};
 use serde_json::{Value, json};
 
 async fn register(keywright: &Keywright, tenant: &str, name: &str, port: u16, accept: bool) -> String {
@@ -16,12 +16,18 @@ fn said(scan: &Value) -> Vec<String> {
     scan["items"].as_array().unwrap().iter().map(|item| text(item, "/sshfp")).collect()
 }
 
-/// Of the last event of this kind about the server.
+/// What the outcome of this kind says of the server, once it has reached the log.
 async fn audited(keywright: &Keywright, action: &str, server: &str) -> String {
-    let events = audit_log::whole(keywright).await;
-    let about = |event: &&Value| event["action"] == action && event["target"] == server;
-    let found = events.iter().rev().filter(about).find_map(|event| event["details"]["sshfp"].as_str());
-    found.unwrap_or_else(|| panic!("{action} says nothing")).to_owned()
+    let mut said = None;
+    let reached = async || {
+        let events = audit_log::whole(keywright).await;
+        let about = |event: &&Value| event["action"] == action && event["target"] == server;
+        let mut outcomes = events.iter().filter(about).filter_map(|event| event["details"]["sshfp"].as_str());
+        said = outcomes.next().map(str::to_owned);
+        said.is_some()
+    };
+    assert!(eventually(LIMIT, reached).await, "{action} says nothing");
+    said.unwrap()
 }
 
 #[tokio::test]
