@@ -5,6 +5,7 @@ use crate::model::{Evidence, LogLines, OwnLogin, Version};
 use keywright_domain::account::AccountName;
 use keywright_domain::clock::Instant;
 use keywright_domain::fingerprint::Fingerprint;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// Between what a log says and what we noted of our own log-in.
@@ -20,6 +21,8 @@ pub struct Log {
     log_ins: Vec<LogIn>,
     /// It shows the very log-in by which it was read.
     readable: bool,
+    /// From where that one came: behind a jump host, the jump host's address as the host sees it.
+    ways: Vec<IpAddr>,
     since: Option<Instant>,
 }
 
@@ -35,18 +38,21 @@ impl Log {
     /// `user`: the account of the connection that read it. All times become ours.
     pub fn new(lines: &LogLines, user: &str) -> Self {
         let (Some(now), Some(our_time)) = (lines.host_time, lines.our_time) else {
-            return Self { log_ins: Vec::new(), readable: false, since: None };
+            return Self { log_ins: Vec::new(), readable: false, ways: Vec::new(), since: None };
         };
         let clock = HostTime { now, offset_seconds: lines.offset_seconds };
         let skew = now.micros().saturating_sub(our_time.micros());
         // The host tells whole seconds, some time after we asked.
         let skew = if skew.unsigned_abs() <= 3_000_000 { 0 } else { skew };
         let ours = |at: Instant| Instant::from_micros(at.micros().saturating_sub(skew));
-        let mut own = lines.own.iter().filter_map(|line| line::log_in(line, clock));
-        let readable = own.any(|one| one.user == user && one.at.secs().abs_diff(now.secs()) <= JUST_NOW);
+        let own = lines.own.iter().filter_map(|line| line::log_in(line, clock));
+        let own = own.filter(|one| one.user == user && one.at.secs().abs_diff(now.secs()) <= JUST_NOW);
+        let ways: Vec<IpAddr> = own.map(|one| one.address).collect();
+        let readable = !ways.is_empty();
         let since = lines.first.iter().filter_map(|line| line::any_time(line, clock)).min().map(ours);
         let log_ins = lines.keys.iter().filter_map(|line| line::log_in(line, clock));
-        Self { log_ins: log_ins.map(|one| LogIn { at: ours(one.at), ..one }).collect(), readable, since }
+        let log_ins = log_ins.map(|one| LogIn { at: ours(one.at), ..one }).collect();
+        Self { log_ins, readable, ways, since }
     }
 
     /// Before its promotion a key was in nobody's hands but ours.
@@ -57,17 +63,23 @@ impl Log {
         fingerprint: &Fingerprint,
         own: &[OwnLogin],
     ) -> Found {
-        let by_us = |one: &LogIn| {
-            own.iter().any(|ours| {
-                ours.version == version.id
-                    && ours.source_port == one.port
-                    && is_about(one.at.secs().abs_diff(ours.proven_at.secs()))
-            })
-        };
-        let last = self
+        let of_key: Vec<&LogIn> = self
             .log_ins
             .iter()
-            .filter(|one| one.user == account.as_str() && one.fingerprint == *fingerprint && !by_us(one))
+            .filter(|one| one.user == account.as_str() && one.fingerprint == *fingerprint)
+            .collect();
+        let own: Vec<&OwnLogin> = own.iter().filter(|ours| ours.version == version.id).collect();
+        let carried = self.carried(&of_key, &own);
+        let by_us = |one: &LogIn| {
+            own.iter().any(|ours| {
+                ours.source_port == one.port && is_about(one.at.secs().abs_diff(ours.proven_at.secs()))
+            })
+        };
+        let last = of_key
+            .iter()
+            .enumerate()
+            .filter(|(index, one)| !carried.contains(index) && !by_us(one))
+            .map(|(_, one)| *one)
             .filter(|one| version.promoted_at.is_none_or(|from| one.at.secs() > from.secs()))
             .max_by_key(|one| one.at);
         let evidence = match (last, self.readable) {
@@ -77,6 +89,30 @@ impl Log {
         };
         let log_since = if evidence == Evidence::Unreadable { None } else { self.since };
         Found { evidence, last: last.map(|one| (one.at, one.address)), log_since }
+    }
+
+    /// Our log-ins through a jump host, whose port only that one knows: for each at most one line, the nearest in time that
+    /// comes from there. Where others come that way too, whatever is more than our own log-ins counts.
+    fn carried(&self, of_key: &[&LogIn], own: &[&OwnLogin]) -> BTreeSet<usize> {
+        let mut pairs: Vec<(u64, usize, usize)> = Vec::new();
+        for (ours, login) in own.iter().enumerate().filter(|(_, login)| login.source_port == 0) {
+            for (index, line) in of_key.iter().enumerate() {
+                let apart = line.at.micros().abs_diff(login.proven_at.micros());
+                let on_the_way = self.ways.is_empty() || self.ways.contains(&line.address);
+                if on_the_way && line.at.secs().abs_diff(login.proven_at.secs()) <= SLACK_SECONDS {
+                    pairs.push((apart, ours, index));
+                }
+            }
+        }
+        pairs.sort_unstable();
+        let (mut told, mut found) = (BTreeSet::new(), BTreeSet::new());
+        for (_, ours, index) in pairs {
+            if !told.contains(&ours) && !found.contains(&index) {
+                told.insert(ours);
+                found.insert(index);
+            }
+        }
+        found
     }
 }
 
@@ -112,13 +148,18 @@ mod tests {
     }
 
     fn log(lines: &[(i64, &str, u16)], heard: bool, skew: i64) -> Log {
-        let line = |(at, user, port): &(i64, &str, u16)| {
+        let lines: Vec<_> = lines.iter().map(|&(at, user, port)| (at, user, "192.0.2.7", port)).collect();
+        log_from(&lines, heard, skew)
+    }
+
+    fn log_from(lines: &[(i64, &str, &str, u16)], heard: bool, skew: i64) -> Log {
+        let line = |(at, user, from, port): &(i64, &str, &str, u16)| {
             let at = at + skew;
             format!(
-                "{at}.5 web sshd[1]: Accepted publickey for {user} from 192.0.2.7 port {port} ssh2: ED25519 {KEY}"
+                "{at}.5 web sshd[1]: Accepted publickey for {user} from {from} port {port} ssh2: ED25519 {KEY}"
             )
         };
-        let own = if heard { vec![line(&(NOW - 1, "root", 9))] } else { Vec::new() };
+        let own = if heard { vec![line(&(NOW - 1, "root", "192.0.2.7", 9))] } else { Vec::new() };
         let lines = LogLines {
             keys: lines.iter().map(line).collect(),
             own,
@@ -150,6 +191,40 @@ mod tests {
         // The same port at another time is somebody else's.
         let later = OwnLogin { proven_at: Instant::from_secs(NOW - 700), ..ours };
         assert_eq!(of(&log(&lines, true, 0), &version, &[later]).last.unwrap().0.secs(), NOW - 99);
+    }
+
+    #[test]
+    fn behind_a_jump_host_each_log_in_of_ours_takes_out_one_line_that_comes_from_there() {
+        const JUMP: &str = "192.0.2.7";
+        let version = version(NOW - 10_000);
+        let ours = |at: i64| OwnLogin {
+            version: version.id.clone(),
+            source_port: 0,
+            proven_at: Instant::from_secs(at),
+        };
+        let last = |lines: &[(i64, &str, &str, u16)], own: &[OwnLogin]| {
+            let found = of(&log_from(lines, true, 0), &version, own);
+            assert_eq!(found.evidence == Evidence::Used, found.last.is_some());
+            found.last.map(|(at, _)| at.secs() - NOW)
+        };
+        let line = (NOW - 100, "alice", JUMP, 4001);
+        assert_eq!(last(&[line], &[ours(NOW - 99)]), None, "our own");
+        assert_eq!(last(&[line], &[ours(NOW - 90)]), Some(-100), "another time");
+        assert_eq!(
+            last(&[(NOW - 100, "alice", "192.0.2.8", 4001)], &[ours(NOW - 99)]),
+            Some(-100),
+            "not from there"
+        );
+        // The holder comes through the same jump host, in the same seconds.
+        let holder = (NOW - 103, "alice", JUMP, 4002);
+        assert_eq!(last(&[holder, line], &[ours(NOW - 99)]), Some(-103));
+        assert_eq!(last(&[line, holder], &[ours(NOW - 99), ours(NOW - 102)]), None, "each its own");
+        assert_eq!(last(&[line], &[ours(NOW - 99), ours(NOW - 101)]), None);
+        // One that was promoted at once: its proof does not hide who comes right after it.
+        let fresh = Version { promoted_at: Some(Instant::from_secs(NOW - 99)), ..version.clone() };
+        let lines = [line, (NOW - 97, "alice", JUMP, 4003)];
+        let found = of(&log_from(&lines, true, 0), &fresh, &[ours(NOW - 100)]);
+        assert_eq!(found.last.unwrap().0.secs(), NOW - 97);
     }
 
     #[test]

@@ -170,6 +170,7 @@ pub struct KeyUse {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnLogin {
     pub version: VersionId,
+    /// 0 through a jump host.
     pub source_port: u16,
     pub proven_at: Instant,
 }

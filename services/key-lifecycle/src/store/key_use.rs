@@ -7,14 +7,14 @@ use keywright_domain::ids::{AccessId, RotationId, ServerId, VersionId};
 use keywright_storage::{Columns, Error, Tx};
 use sqlx::any::AnyRow;
 
-/// A proof by a log-in. Offers open nothing: no log calls them accepted.
+/// A proof by a log-in. Offers and refusals open nothing: no log calls them accepted.
 pub async fn logged_in(
     tx: &mut Tx,
     server: &ServerId,
     version: &VersionId,
     receipt: &Receipt,
 ) -> Result<(), Error> {
-    if receipt.method != "LOGIN" {
+    if receipt.method != "LOGIN" || !receipt.accepted {
         return Ok(());
     }
     sqlx::query(
