@@ -36,6 +36,7 @@ use keywright_proto::identity::token_service_server::TokenServiceServer;
 use keywright_runtime::audit::{Audit, Guard};
 use keywright_runtime::clients::Outbound;
 use keywright_runtime::idempotency::{self, Idempotency};
+use keywright_runtime::notices::Notices;
 use keywright_runtime::rate::Rate;
 use keywright_runtime::serve::{Assembled, Readiness, Task};
 use keywright_runtime::token::{Signer, Verifier};
@@ -94,8 +95,13 @@ pub fn build(parts: Parts) -> Assembled {
     let drain: Task = Box::pin(parts.audit.clone().drain(parts.db.clone(), parts.stop.clone()));
     let answers: Task = Box::pin(idempotency::sweep(parts.db.clone(), parts.stop.clone()));
     let upkeep: Task = Box::pin(parts.custody.clone().upkeep(parts.stop.clone()));
+    let tell = app::servers::tell_host_keys::TellHostKeys {
+        db: parts.db.clone(),
+        notices: Notices::new(parts.outbound.clone()),
+    };
+    let tell: Task = Box::pin(tell.run(parts.stop.clone()));
     let sweep: Task = Box::pin(shelf.sweep(parts.stop));
-    Assembled { routes, tasks: vec![drain, answers, sweep, upkeep] }
+    Assembled { routes, tasks: vec![drain, answers, sweep, upkeep, tell] }
 }
 
 /// The secret store, as operators work on it.
@@ -359,7 +365,7 @@ fn identity(parts: &Parts, routes: Routes) -> Routes {
             db: db.clone(),
             audit: audit.clone(),
             guard: guard.clone(),
-            notices: keywright_runtime::notices::Notices::new(outbound),
+            notices: Notices::new(outbound),
         },
         invitations: app::identity::invitations::Invitations { db: db.clone(), audit, guard },
     };

@@ -1,6 +1,7 @@
 //! What the store keeps, as types that cannot be wrong. No tonic, no SQL, no clock.
 
 pub mod credential;
+pub mod host_key_notice;
 pub mod kek;
 pub mod login;
 pub mod server;

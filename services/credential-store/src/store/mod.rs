@@ -2,6 +2,7 @@
 
 pub mod credential;
 pub mod filter;
+pub mod host_key_notice;
 pub mod invitation;
 pub mod kek;
 mod labels;

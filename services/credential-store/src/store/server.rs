@@ -454,14 +454,13 @@ async fn names_behind(conn: &mut AnyConnection, id: &ServerId) -> Result<Vec<Str
     rows.iter().map(|row| row.text("name")).collect()
 }
 
-pub async fn record_mismatch(tx: &mut Tx, id: &ServerId, presented: &Fingerprint) -> Result<(), Error> {
-    let now = tx.now().micros();
+pub async fn record_mismatch(tx: &mut Tx, id: &ServerId, seen: &Mismatch) -> Result<(), Error> {
     sqlx::query(
         "UPDATE server SET mismatch_fingerprint = $2, mismatch_at = $3, revision = revision + 1 WHERE id = $1",
     )
     .bind(id.as_str())
-    .bind(presented.as_str())
-    .bind(now)
+    .bind(seen.presented.as_str())
+    .bind(seen.seen_at.micros())
     .execute(tx.conn())
     .await?;
     Ok(())

@@ -1,6 +1,7 @@
 //! The audit log, connectivity-probe, key-lifecycle and the exchange, as far as credential-store calls them.
 
 use keywright_proto::{audit, identity, lifecycle, probe};
+use keywright_runtime::failure::Failure;
 use keywright_runtime::watch::Snapshots;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -148,10 +149,38 @@ impl probe::connectivity_test_service_server::ConnectivityTestService for Prober
     }
 }
 
-/// Knows which (work, credential, server) are open.
+/// Knows which (work, credential, server) are open, and keeps every notice.
 #[derive(Clone, Default)]
 pub struct Lifecycle {
     pub open: Arc<Mutex<BTreeSet<(String, String, String)>>>,
+    pub told: Arc<Mutex<Vec<lifecycle::NotifyRequest>>>,
+    /// What becomes of notices.
+    pub hears: Arc<Mutex<Hears>>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Hears {
+    #[default]
+    Well,
+    /// It takes the notice, and its answer is lost.
+    ButDoesNotAnswer,
+    /// Of another version, it does not know the event.
+    ButDoesNotUnderstand,
+}
+
+#[tonic::async_trait]
+impl lifecycle::notification_intake_service_server::NotificationIntakeService for Lifecycle {
+    async fn notify(&self, request: Request<lifecycle::NotifyRequest>) -> Answer<lifecycle::NotifyResponse> {
+        let hears = *self.hears.lock().unwrap();
+        if matches!(hears, Hears::ButDoesNotUnderstand) {
+            return Err(Failure::violation("event", "is none of the contract's events").into());
+        }
+        self.told.lock().unwrap().push(request.into_inner());
+        match hears {
+            Hears::ButDoesNotAnswer => Err(Status::unavailable("down")),
+            _ => Ok(Response::new(lifecycle::NotifyResponse {})),
+        }
+    }
 }
 
 #[tonic::async_trait]

@@ -1,5 +1,6 @@
 //! How a server is reached and recognized: jump hosts, authorities, a wrong host key; and certificates of credentials.
 
+use super::fakes::Hears;
 use super::world::{World, answer, owner, reason};
 use keywright_domain::caller::{Caller, ServiceName};
 use keywright_domain::ids::TenantId;
@@ -10,7 +11,9 @@ use keywright_domain::reason::Reason;
 use keywright_proto::credential as proto;
 use keywright_proto::credential::HostKeyAction::{Approve, Remove, Repin, TrustAuthority};
 use keywright_runtime::failure::Failure;
+use std::collections::HashMap;
 use std::process::Command;
+use std::time::Duration;
 
 fn host_key() -> PublicKey {
     PrivateKey::generate(GenerateSpec::Ed25519).unwrap().public().clone()
@@ -118,6 +121,7 @@ impl Scene {
 async fn on_postgresql_the_same() {
     ways(Scene::on(World::on_postgres().await).await).await;
     mismatch(Scene::on(World::on_postgres().await).await).await;
+    told(Scene::on(World::on_postgres().await).await).await;
     certificates(Scene::on(World::on_postgres().await).await).await;
 }
 
@@ -249,6 +253,78 @@ async fn mismatch(scene: Scene) {
     *scene.world.prober.shown.lock().unwrap() = vec![wrong.openssh()];
     assert_eq!(scene.keys(&server.id, Repin, &[&wrong]).await.unwrap().len(), 1);
     assert!(scene.sign(&probe, scene.login(&server.id)).await.is_ok());
+}
+
+#[tokio::test]
+async fn people_are_told_of_each_mismatch_and_of_its_end_once_and_nothing_is_lost() {
+    told(Scene::new().await).await;
+}
+
+async fn told(scene: Scene) {
+    let jump = scene.server("jump", "").await.unwrap();
+    let server = scene.server("web", &jump.id).await.unwrap();
+    scene.server("db", &server.id).await.unwrap();
+    let pinned = PublicKey::parse_openssh(&server.host_keys[0].public_key).unwrap();
+    let (wrong, lifecycle) = (host_key(), &scene.world.lifecycle);
+    let heard = || std::mem::take(&mut *lifecycle.told.lock().unwrap());
+    for shown in [&wrong, &wrong, &host_key()] {
+        scene.report(&server.id, shown).await;
+    }
+
+    // What was heard without an answer is said again, as the same.
+    *lifecycle.hears.lock().unwrap() = Hears::ButDoesNotAnswer;
+    assert_eq!(scene.world.teller.tell().await.unwrap_err().reason, Reason::ServiceUnavailable);
+    *lifecycle.hears.lock().unwrap() = Hears::Well;
+    tokio::try_join!(scene.world.teller.tell(), scene.world.teller.tell()).unwrap();
+    scene.world.teller.tell().await.unwrap();
+    let told = heard();
+    assert_eq!(told.len(), 2);
+    assert_eq!(told[0], told[1]);
+    let (news, seen_at) = (&told[0], "2023-11-14T22:13:20.000000Z");
+    assert_eq!(
+        (news.event.as_str(), &news.subject, news.tenant_id.as_str()),
+        ("server.host_key_mismatch", &server.id, scene.tenant.as_str())
+    );
+    let (presented, good) = (wrong.fingerprint().to_string(), pinned.fingerprint().to_string());
+    let details = [
+        ("serverName", "web"),
+        ("host", "web.example:22"),
+        ("presented", &presented),
+        ("pinned", &good),
+        ("seenAt", seen_at),
+        ("seenBy", "connectivity-probe"),
+        ("jumpHost", "jump"),
+        ("leadsTo", "db"),
+    ];
+    let details: HashMap<String, String> =
+        details.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    assert_eq!(news.details.clone().into_iter().collect::<HashMap<_, _>>(), details);
+
+    // Its end, and then that it comes back.
+    *scene.world.prober.shown.lock().unwrap() = vec![pinned.openssh()];
+    scene.keys(&server.id, Approve, &[&pinned]).await.unwrap();
+    scene.keys(&server.id, Approve, &[&pinned]).await.unwrap();
+    scene.report(&server.id, &wrong).await;
+    // A replica that does not know the event: it is tried again later.
+    *lifecycle.hears.lock().unwrap() = Hears::ButDoesNotUnderstand;
+    scene.world.teller.tell().await.unwrap();
+    *lifecycle.hears.lock().unwrap() = Hears::Well;
+    scene.world.teller.tell().await.unwrap();
+    assert_eq!(heard(), []);
+    scene.world.pass(Duration::from_secs(61));
+    scene.world.teller.tell().await.unwrap();
+    let mut told = heard();
+    told.sort_by(|one, other| other.event.cmp(&one.event));
+    let events: Vec<&str> = told.iter().map(|news| news.event.as_str()).collect();
+    assert_eq!(events, ["server.host_key_resolved", "server.host_key_mismatch"]);
+    let how = |name: &str| told[0].details[name].as_str();
+    assert_eq!(
+        (how("how"), how("presented"), how("pinned"), how("resolvedBy")),
+        ("approve", presented.as_str(), good.as_str(), scene.owner.principal.id.as_str())
+    );
+    assert_ne!(told[1].dedup_id, news.dedup_id, "another mismatch");
+    scene.world.teller.tell().await.unwrap();
+    assert_eq!(heard(), []);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use super::fakes::{Exchange, Lifecycle, Log, Prober};
 use crate::adapters::custody::{Custody, Kek, SealedStore};
 use crate::app::custody::shelf::Shelf;
+use crate::app::servers::tell_host_keys::TellHostKeys;
 use crate::domain::tenant::{Particulars, State, Tenant};
 use crate::store::tenant;
 use crate::{MIGRATIONS, Parts, build};
@@ -23,6 +24,7 @@ use keywright_proto::credential::signing_service_client::SigningServiceClient;
 use keywright_proto::credential::ssh_credential_service_client::SshCredentialServiceClient;
 use keywright_proto::credential::tenant_service_client::TenantServiceClient;
 use keywright_proto::identity::exchange_service_server::ExchangeServiceServer;
+use keywright_proto::lifecycle::notification_intake_service_server::NotificationIntakeServiceServer;
 use keywright_proto::lifecycle::work_service_server::WorkServiceServer;
 use keywright_proto::probe::connectivity_test_service_server::ConnectivityTestServiceServer;
 use keywright_proto::probe::proof_service_server::ProofServiceServer;
@@ -33,6 +35,7 @@ use keywright_runtime::deadline::Deadline;
 use keywright_runtime::failure::Failure;
 use keywright_runtime::idempotency::Idempotency;
 use keywright_runtime::keys;
+use keywright_runtime::notices::Notices;
 use keywright_runtime::peer::{Peer, Peers};
 use keywright_runtime::token::{Signer, Verifier};
 use keywright_storage::{Db, Source};
@@ -51,6 +54,7 @@ pub struct World {
     pub prober: Prober,
     pub lifecycle: Lifecycle,
     pub shelf: Shelf,
+    pub teller: TellHostKeys,
     micros: Arc<AtomicI64>,
     routes: Routes,
 }
@@ -101,7 +105,9 @@ impl World {
         let peers = Peers::new();
         let set = |name, routes| peers.set(name, peer(routes, None));
         set(ServiceName::Audit, Routes::new(AuditIntakeServiceServer::new(log.clone())));
-        set(ServiceName::KeyLifecycle, Routes::new(WorkServiceServer::new(lifecycle.clone())));
+        let works = Routes::new(WorkServiceServer::new(lifecycle.clone()));
+        let intake = NotificationIntakeServiceServer::new(lifecycle.clone());
+        set(ServiceName::KeyLifecycle, works.add_service(intake));
         set(ServiceName::CredentialStore, Routes::new(ExchangeServiceServer::new(Exchange)));
         let proofs = Routes::new(ProofServiceServer::new(prober.clone()));
         set(
@@ -113,6 +119,7 @@ impl World {
         let own = ServiceName::CredentialStore;
         let outbound = Outbound::new(own, peers, signer(own.as_str()));
         let audit = Audit::new(outbound.clone());
+        let teller = TellHostKeys { db: db.clone(), notices: Notices::new(outbound.clone()) };
         let parts = Parts {
             db: db.clone(),
             audit: audit.clone(),
@@ -128,7 +135,7 @@ impl World {
         };
         let shelf = Shelf::new(db.clone(), custody);
         let routes = build(parts).routes;
-        Self { dir, db, log, prober, lifecycle, shelf, micros, routes }
+        Self { dir, db, log, prober, lifecycle, shelf, teller, micros, routes }
     }
 
     pub fn pass(&self, span: Duration) {

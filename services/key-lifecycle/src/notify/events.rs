@@ -88,6 +88,16 @@ const EVENTS: &[Event] = &[
         "A server's connectivity changed",
         "A test with the server's bound credential ended otherwise than the one before. See the server's state changes for both.",
     ),
+    important(
+        "server.host_key_mismatch",
+        "A server shows another host key",
+        "The host was set up anew, its address is another machine's now, or somebody stands between. Nothing is signed for it any more: tests, rotations and logins fail, and revocations wait. Compare the fingerprints with what the server's own console says, then approve the pinned key again or re-pin: keywright server host-key scan, approve, repin.",
+    ),
+    important(
+        "server.host_key_resolved",
+        "A server's host key is settled",
+        "A fresh scan showed the host key, and somebody approved it or re-pinned. Logins are signed again, and what waited goes on. If none of your people did that, look into the audit log.",
+    ),
     event(
         "invitation.created",
         "An operator invited somebody into your tenant",

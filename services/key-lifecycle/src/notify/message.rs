@@ -84,4 +84,26 @@ mod tests {
         assert!(letter.text.contains("about: rot_x\n"), "{}", letter.text);
         assert!(letter.text.contains("server: web  Bcc: you@example.com\n"), "{}", letter.text);
     }
+
+    #[test]
+    fn a_wrong_host_key_is_told_with_both_keys_and_what_to_do() {
+        let details = [("presented", "SHA256:wrong"), ("pinned", "SHA256:right"), ("host", "web.example:22")];
+        let notice = Untold {
+            dedup: "d".to_owned(),
+            event: "server.host_key_mismatch".to_owned(),
+            tenant: None,
+            subject: "srv_x".to_owned(),
+            details: details.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            at: Instant::from_secs(1_700_000_000),
+        };
+        let to = Recipient::Contact("ops@example.com".to_owned());
+        let letter = letter(&Delivery::new(MessageId::random().unwrap(), to, &notice, notice.at));
+        assert_eq!(letter.subject, "[Keywright] A server shows another host key");
+        for said in ["about: srv_x\n", "presented: SHA256:wrong\n", "pinned: SHA256:right\n"] {
+            assert!(letter.text.contains(said), "{}", letter.text);
+        }
+        for said in ["rotations and logins fail", "revocations wait", "host-key scan, approve, repin"] {
+            assert!(letter.text.contains(said), "{}", letter.text);
+        }
+    }
 }

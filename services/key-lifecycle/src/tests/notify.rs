@@ -156,6 +156,19 @@ impl World {
         answered.map(drop).map_err(|failure| failure.reason)
     }
 
+    /// As credential-store says it.
+    async fn host_key(&self, event: &str, occasion: &str) {
+        let asked = proto::NotifyRequest {
+            event: event.to_owned(),
+            tenant_id: self.tenant.to_string(),
+            subject: "srv_web".to_owned(),
+            dedup_id: occasion.to_owned(),
+            details: [("presented".to_owned(), "SHA256:wrong".to_owned())].into(),
+        };
+        let store = Caller::background(ServiceName::CredentialStore, "");
+        answer(self.intake(&store).notify(asked).await).unwrap();
+    }
+
     async fn invited(&self, invitation: &str) -> Result<(), Reason> {
         let asked = proto::NotifyRequest {
             event: "invitation.created".to_owned(),
@@ -430,6 +443,36 @@ async fn an_invitation_is_told_to_the_tenants_own_people_or_not_made() {
     assert_eq!(told.len(), 2, "both that want it, though one was removed before the message left");
     assert!(told.iter().all(|(_, body)| body["data"]["details"]["email"] == "new@example.com"));
     assert_eq!(world.invited("inv_2").await, Err(Reason::PolicyForbids));
+}
+
+#[tokio::test]
+async fn of_each_host_key_mismatch_the_tenant_and_the_platform_hear_once() {
+    let (world, own, platform) = (
+        World::new().await,
+        Receiver::start(Manner::Answers("200 OK")).await,
+        Receiver::start(Manner::Answers("200 OK")).await,
+    );
+    world.target(&world.owner, world.tenant.as_str(), &own.url, &["server.host_key_mismatch"]).await;
+    world.target(&operator(), "", &platform.url, &[]).await;
+    for (event, occasion) in [
+        ("server.host_key_mismatch", "evt_1"),
+        ("server.host_key_mismatch", "evt_1"),
+        ("server.host_key_resolved", "evt_2"),
+        ("server.host_key_mismatch", "evt_3"),
+        ("server.host_key_mismatch", "evt_1"),
+    ] {
+        world.host_key(event, occasion).await;
+        world.notifier.settle().await;
+    }
+    let types = |receiver: &Receiver| -> Vec<String> {
+        receiver.got().iter().map(|(_, body)| body["type"].as_str().unwrap().to_owned()).collect()
+    };
+    let (mismatch, resolved) = ("server.host_key_mismatch", "server.host_key_resolved");
+    assert_eq!(types(&own), [mismatch, mismatch]);
+    assert_eq!(types(&platform), [mismatch, resolved, mismatch]);
+    let (_, body) = own.got().remove(0);
+    assert_eq!(body["data"]["subject"], "srv_web");
+    assert_eq!(body["data"]["details"]["presented"], "SHA256:wrong");
 }
 
 #[tokio::test]

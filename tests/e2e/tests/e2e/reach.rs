@@ -1,5 +1,6 @@
 //! Servers that are reached through others, and servers that show a wrong host key.
 
+use keywright_e2e::receiver::Receiver;
 use keywright_e2e::world::{manage, start_host};
 use keywright_e2e::{Access, LIMIT, Sshd, Stores, World, audit_log, text};
 use keywright_kit::{KeyType, TestHost, eventually, keygen};
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::fleet::{at, bind, credential};
 
-async fn set_jump_host(world: &World, server: &str, jump_host: &str) {
+pub async fn set_jump_host(world: &World, server: &str, jump_host: &str) {
     let output = world.keywright.cli(&["server", "jump-host", server, jump_host]).await;
     assert_eq!(output.code, 0, "{output:?}");
 }
@@ -21,7 +22,7 @@ fn check<'a>(test: &'a Value, name: &str) -> &'a Value {
 }
 
 /// A host that lets `deploy` in, as a server: itself, its id.
-async fn jump_host(world: &World, name: &str, kind: Sshd) -> (TestHost, String) {
+pub async fn jump_host(world: &World, name: &str, kind: Sshd) -> (TestHost, String) {
     let host = start_host(kind).await;
     let key = keygen(KeyType::Ed25519, "").await.unwrap();
     host.add_user("deploy");
@@ -99,12 +100,19 @@ async fn a_server_behind_two_jump_hosts_is_tested_managed_rotated_and_revoked() 
 #[tokio::test]
 async fn a_changed_host_key_is_told_and_a_revocation_waits_for_the_re_pin() {
     let mut world = World::embedded().await;
+    let receiver = Receiver::start().await;
+    let body = json!({"tenantId": world.tenant, "kind": "webhook", "address": receiver.hook(),
+        "events": ["server.host_key_mismatch", "server.host_key_resolved"]});
+    let target = world.owner().post("/api/notification-targets", body).await.success();
+    receiver.knows(&text(&target, "/secret"));
     let access = world.provision().await;
     let id = access.id.clone();
     let (login, _) = credential(&world, &world.host).await;
     let server = world.server.clone();
     bind(&world, &server, &login).await;
     assert_eq!(test(&world, &server).await["status"], "healthy");
+    let pinned =
+        fingerprints(&world.keywright.get(&format!("/api/servers/{server}")).await.success()["hostKeys"]);
     world.host.replace_host_keys().await;
 
     let changed = test(&world, &server).await;
@@ -118,6 +126,13 @@ async fn a_changed_host_key_is_told_and_a_revocation_waits_for_the_re_pin() {
     let told =
         events.iter().filter(|it| it["action"] == "server.host_key_mismatch" && it["target"] == server);
     assert_eq!(told.count(), 1);
+    let told = receiver.waits_for(|got| got["body"]["type"] == "server.host_key_mismatch").await;
+    let (told, data) = (&told, &told["body"]["data"]);
+    assert_eq!((&told["verified"], &data["subject"]), (&json!(true), &json!(server)), "{told}");
+    let details = ["presented", "seenBy", "host"].map(|name| text(data, &format!("/details/{name}")));
+    let host = format!("{}:{}", world.host.address(), world.host.port());
+    assert_eq!(details, [text(&shown, "/fingerprint"), "connectivity-probe".to_owned(), host], "{told}");
+    assert!(pinned.iter().all(|print| text(data, "/details/pinned").contains(print)), "{told}");
 
     // Accepted at once; the host itself has to wait.
     let access = Access::new(&world, &json!({"id": id, "account": ""}));
@@ -129,14 +144,54 @@ async fn a_changed_host_key_is_told_and_a_revocation_waits_for_the_re_pin() {
     assert_eq!(waiting["hosts"][0]["state"], "REMOVAL_PENDING", "{waiting}");
 
     let scan = world.keywright.post(&format!("{path}/host-keys/scan"), json!({})).await.success();
-    let fingerprints: Vec<String> =
-        scan["items"].as_array().unwrap().iter().map(|key| text(key, "/fingerprint")).collect();
-    let body = json!({"action": "repin", "fingerprints": fingerprints});
+    let body = json!({"action": "repin", "fingerprints": fingerprints(&scan["items"])});
     world.keywright.post(&format!("{path}/host-keys"), body).await.success();
 
     assert!(flagged().await.is_null());
+    let settled = receiver.waits_for(|got| got["body"]["type"] == "server.host_key_resolved").await;
+    assert_eq!(settled["body"]["data"]["details"]["how"], "repin", "{settled}");
     assert_eq!(test(&world, &server).await["status"], "healthy");
     let ended = world.keywright.wait_for(&revocation, LIMIT, |it| it["state"] == "succeeded").await;
     assert_eq!(ended["hosts"][0]["state"], "REMOVED_PROVEN", "{ended}");
     assert!(eventually(LIMIT, async || access.show().await["status"] == "revoked").await);
+    // The revocation met the wrong key too, and nobody heard of it a second time.
+    let types: Vec<String> = receiver.got().iter().map(|got| text(got, "/body/type")).collect();
+    assert_eq!(types, ["server.host_key_mismatch", "server.host_key_resolved"]);
+}
+
+fn fingerprints(keys: &Value) -> Vec<String> {
+    keys.as_array().unwrap().iter().map(|key| text(key, "/fingerprint")).collect()
+}
+
+/// What is told outlives a kill, and of two servers one tells it.
+#[tokio::test]
+async fn a_changed_host_key_is_told_once_by_whichever_server_lives() {
+    let (mut world, other, _folder) = super::replicas::two().await;
+    let receiver = Receiver::start().await;
+    let body = json!({"kind": "webhook", "address": receiver.hook()});
+    let target = world.keywright.post("/api/notification-targets", body).await.success();
+    receiver.knows(&text(&target, "/secret"));
+    let (login, _) = credential(&world, &world.host).await;
+    let server = world.server.clone();
+    bind(&world, &server, &login).await;
+    world.host.replace_host_keys().await;
+    let path = format!("/api/servers/{server}/connectivity-tests");
+    let (here, there) = tokio::join!(world.keywright.post(&path, json!({})), other.post(&path, json!({})));
+    for changed in [here.success(), there.success()] {
+        assert_eq!(check(&changed, "host-key")["code"], "HOST_KEY_MISMATCH", "{changed}");
+    }
+
+    world.keywright.kill9().await;
+
+    let is_told = |got: &Value| got["body"]["type"] == "server.host_key_mismatch";
+    let told = receiver.waits_for(is_told).await;
+    assert_eq!((&told["verified"], &told["body"]["data"]["subject"]), (&json!(true), &json!(server)));
+    let flagged = other.get(&format!("/api/servers/{server}")).await.success();
+    assert!(flagged["hostKeyMismatch"].is_object(), "{flagged}");
+    world.keywright.restart().await.unwrap();
+    assert_eq!(test(&world, &server).await["status"], "unreachable");
+    let mut ids: Vec<String> =
+        receiver.got().iter().filter(|got| is_told(got)).map(|got| text(got, "/id")).collect();
+    ids.dedup();
+    assert_eq!(ids.len(), 1, "one message, however often it was tried");
 }

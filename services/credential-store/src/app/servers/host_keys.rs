@@ -5,6 +5,7 @@
 
 use crate::adapters::probe::Probe;
 use crate::app::find;
+use crate::domain::host_key_notice::HostKeyNotice;
 use crate::domain::server::{HostKey, Server};
 use crate::store;
 use keywright_domain::caller::Caller;
@@ -153,6 +154,11 @@ impl UpdateHostKeys {
                 }
                 store::server::touch(&mut tx, &server.id).await?;
                 let after = find::server_in(&mut tx, &server.id).await?;
+                if let (Some(seen), None) = (&now.mismatch, &after.mismatch) {
+                    let (id, how) = (intent.event(), change.as_str());
+                    let notice = HostKeyNotice::resolved(id, &after, seen, how, tx.now(), caller);
+                    store::host_key_notice::insert(&mut tx, &notice).await?;
+                }
                 intent.done(&mut tx, outcome.clone()).await?;
                 tx.commit().await?;
                 Ok(after.host_keys)

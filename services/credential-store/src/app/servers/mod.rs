@@ -8,4 +8,5 @@ pub mod jump_host;
 pub mod read;
 pub mod register;
 pub mod rename;
+pub mod tell_host_keys;
 pub mod unbind;
