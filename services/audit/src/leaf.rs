@@ -102,7 +102,7 @@ fn commitment(salt: &[u8], name: &str, value: &str) -> String {
     format!("sha256:{}", HEXLOWER.encode(context.finish().as_ref()))
 }
 
-fn leaf_hash(leaf: &[u8]) -> String {
+pub fn leaf_hash(leaf: &[u8]) -> String {
     let mut context = Context::new(&SHA256);
     context.update(&[0]);
     context.update(leaf);

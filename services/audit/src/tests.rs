@@ -108,6 +108,56 @@ async fn what_is_sent_twice_is_once_in_the_log() {
 }
 
 #[tokio::test]
+async fn what_is_sent_at_once_is_in_order_and_once_whatever_is_written_together() {
+    for log in logs().await {
+        let sent: Vec<Intent> = (0..40).map(|number| intent("ten_a", &format!("srv_{number}"))).collect();
+        // Each intent three times, from as many tasks as there are intents.
+        let tasks = sent.iter().map(|sent| {
+            let (intake, sent) = (RecordIntent { log: log.log.clone() }, sent.clone());
+            tokio::spawn(async move {
+                let (one, two) = tokio::join!(intake.run(sent.clone()), intake.run(sent.clone()));
+                [one.unwrap(), two.unwrap(), intake.run(sent).await.unwrap()]
+            })
+        });
+        let tasks: Vec<_> = tasks.collect();
+        let mut positions = Vec::new();
+        for task in tasks {
+            let [one, two, three] = task.await.unwrap();
+            assert_eq!((one, one), (two, three));
+            positions.push(one);
+        }
+        let wanted: Vec<i64> = (0..40).collect();
+        let mut sorted = positions.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, wanted);
+        // Closed, told what really happened, told again, and one that nobody began: all in one write.
+        let (first, second, nobody) = (&sent[0].event, &sent[1].event, EventId::random().unwrap());
+        log.end(&[
+            outcome(first, "interrupted"),
+            outcome(first, "succeeded"),
+            outcome(first, "failed"),
+            outcome(&nobody, "failed"),
+            outcome(second, "denied"),
+        ])
+        .await;
+        let ends: Vec<String> = log.leaves().await.into_iter().skip(40).map(|(_, kind)| kind).collect();
+        assert_eq!(ends, ["outcome", "correction", "outcome"]);
+        let of = async |event: &EventId| event::get(&log.db, event.as_str()).await.unwrap().unwrap();
+        let (first, second) = (of(first).await, of(second).await);
+        assert_eq!((first.outcome.as_str(), first.seq), ("succeeded", positions[0]));
+        assert_eq!((second.outcome.as_str(), second.outcome_seq), ("denied", Some(42)));
+        assert_eq!((second.actor.as_str(), second.target.as_str()), ("prn_a", "srv_1"));
+        // What stands in the table is what was hashed.
+        let rows = sqlx::query("SELECT bytes, hash FROM leaf").fetch_all(log.db.read()).await.unwrap();
+        assert_eq!(rows.len(), 43);
+        for row in rows {
+            let hash = row.text::<String>("hash").unwrap();
+            assert_eq!(crate::leaf::leaf_hash(&row.blob("bytes").unwrap()), hash);
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_operation_that_never_ended_is_closed_and_corrected_but_never_rewritten() {
     for log in logs().await {
         let sent = intent("", "srv_1");

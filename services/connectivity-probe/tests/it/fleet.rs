@@ -63,11 +63,38 @@ async fn every_server_is_tested_under_the_fleet_tests_own_name_on_both_databases
         let who = format!("work:{}", begun.id);
         let asked = world.store.asked();
         assert!(asked.contains(&Asked { rpc: "SignUserauth", who }), "{asked:?}");
-        assert_eq!(world.store.recorded().len(), 3);
+        assert!(eventually(LIMIT, async || world.store.recorded().len() == 3).await);
+        let rpcs: Vec<&str> = world.store.asked().iter().map(|asked| asked.rpc).collect();
+        let number = |rpc: &str| rpcs.iter().filter(|asked| **asked == rpc).count();
+        assert_eq!(number("ResolveTargets"), 2, "one a wave: {rpcs:?}");
+        assert_eq!((number("ResolveServer"), number("ResolveCredential")), (0, 0), "{rpcs:?}");
+        assert_eq!(number("RecordTestResult"), 0, "{rpcs:?}");
         let actions: Vec<String> = world.log.intents().into_iter().map(|intent| intent.action).collect();
         assert_eq!(actions, ["fleet_test.create", "fleet_test.wave", "fleet_test.wave", "fleet_test.finish"]);
         assert_eq!(world.last_outcome().await.outcome(), AuditOutcome::Succeeded);
     }
+}
+
+#[tokio::test]
+async fn a_result_that_the_database_does_not_take_holds_up_no_other() {
+    let world = World::new().await;
+    let (_host, servers) = three_servers(&world).await;
+    let refused = &servers[1].id;
+    let trigger = format!(
+        "CREATE TRIGGER refused BEFORE UPDATE OF state ON fleet_target
+           WHEN NEW.server_id = '{refused}' AND NEW.state = 'TESTED' BEGIN SELECT RAISE(ABORT, 'as wanted'); END"
+    );
+    world.run_sql(&trigger).await;
+    let begun = world.start().await;
+    let others = async || {
+        let now = world.shown(&begun.id).await;
+        now.healthy == 2 && now.state() == proto::FleetTestState::Running
+    };
+    assert!(eventually(LIMIT, others).await, "{:?}", world.shown(&begun.id).await);
+
+    world.run_sql("DROP TRIGGER refused").await;
+
+    assert_eq!(world.ends(&begun.id).await.healthy, 3, "it is tested again");
 }
 
 #[tokio::test]

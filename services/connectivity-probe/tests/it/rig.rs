@@ -103,6 +103,14 @@ impl World {
         files.filter(|path| path.is_file()).any(|path| holds(std::fs::read(path).unwrap()))
     }
 
+    /// In the file of the database.
+    pub async fn run_sql(&self, text: &str) {
+        let mut tx = self.db.begin_internal("a test's own").await.unwrap();
+        let statement = sqlx::AssertSqlSafe(text.to_owned());
+        sqlx::query(statement).execute(tx.conn()).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     /// The probe, as `caller` reaches it behind the stack.
     pub fn probe(&self, caller: Caller) -> Peer {
         peer(self.probe.clone(), Some(caller))

@@ -3,6 +3,7 @@
 use super::fakes::TEST_ID;
 use super::world::{World, answer, operator, owner, reason};
 use keywright_domain::caller::{Caller, ServiceName};
+use keywright_domain::ids::ServerId;
 use keywright_domain::key::{GenerateSpec, PrivateKey, PublicKey};
 use keywright_domain::reason::Reason;
 use keywright_proto::credential as proto;
@@ -236,6 +237,43 @@ async fn binding(world: World) {
     assert_eq!(read.capabilities.unwrap().server_version, "SSH-2.0-OpenSSH_9.2");
     let binding = read.credential.unwrap();
     assert_eq!((binding.test_status.as_str(), binding.last_test_id.as_str()), ("HEALTHY", TEST_ID));
+
+    let other = world.server(&owner, "db").await.id;
+    let gone = ServerId::random().unwrap().to_string();
+    let targets = proto::ResolveTargetsRequest { server_ids: vec![server.clone(), gone.clone(), other.clone()] };
+    let found = world.directory(&probe).resolve_targets(targets.clone()).await.unwrap().into_inner().targets;
+    let mut found: Vec<(String, Option<String>)> = found
+        .into_iter()
+        .map(|target| (target.server.unwrap().id, target.credential.map(|credential| credential.id)))
+        .collect();
+    found.sort();
+    let mut wanted = vec![(server.clone(), Some(credential.id.clone())), (other.clone(), None)];
+    wanted.sort();
+    assert_eq!(found, wanted, "those that there are, with what is bound");
+    assert_eq!(reason(world.directory(&owner).resolve_targets(targets).await), Reason::PermissionDenied);
+    let many = proto::ResolveTargetsRequest { server_ids: vec![server.clone(); 101] };
+    assert_eq!(reason(world.directory(&probe).resolve_targets(many).await), Reason::ValidationFailed);
+    let results = [(&server, &credential.id), (&other, &credential.id), (&gone, &credential.id)];
+    let results = proto::RecordTestResultsRequest {
+        results: results
+            .into_iter()
+            .map(|(server, credential)| proto::DirectoryTestResult {
+                server_id: server.clone(),
+                credential_id: credential.clone(),
+                test_id: TEST_ID.to_owned(),
+                status: "DEGRADED".to_owned(),
+                server_version: String::new(),
+            })
+            .collect(),
+    };
+    world.directory(&probe).record_test_results(results.clone()).await.unwrap();
+    assert_eq!(reason(world.directory(&owner).record_test_results(results).await), Reason::PermissionDenied);
+    let read = answer(world.servers(&owner).get_server(get.clone()).await).unwrap().server.unwrap();
+    assert_eq!(read.credential.unwrap().test_status, "DEGRADED");
+    assert_eq!(read.capabilities.unwrap().server_version, "SSH-2.0-OpenSSH_9.2", "nothing new was seen");
+    let read = proto::GetServerRequest { server_id: other };
+    let read = answer(world.servers(&owner).get_server(read).await).unwrap().server.unwrap();
+    assert!(read.credential.is_none() && read.capabilities.is_none(), "not bound there");
 
     let rotate = proto::RotateSshCredentialRequest {
         credential_id: credential.id.clone(),
