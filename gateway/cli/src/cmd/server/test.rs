@@ -38,7 +38,7 @@ pub struct Test {
     #[arg(value_name = "SERVER_ID", value_parser = id, required_unless_present_any = ["host", "all"],
           conflicts_with_all = OF_DRAFT, conflicts_with_all = OF_FLEET)]
     server: Option<String>,
-    /// Test this host, which is not registered, with a one-time key
+    /// Test this host, which is not registered, with a one-time key or one of your agent
     #[arg(long, conflicts_with_all = OF_FLEET)]
     host: Option<String>,
     /// With --host: the TCP port; default 22
