@@ -120,8 +120,11 @@ async fn a_long_answer_comes_by_tcp() {
     }
 }
 
-/// How a name server that answers each query by `reply` (None: not at all) is taken.
-async fn badly_answered(reply: fn(&[u8]) -> Option<Vec<u8>>) -> (Hint, Duration, usize) {
+/// To a query; None: nothing at all.
+type Reply = fn(&[u8]) -> Option<Vec<u8>>;
+
+/// How a name server that answers each query by `reply` is taken.
+async fn badly_answered(reply: Reply) -> (Hint, Duration, usize) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     let asked = Arc::new(AtomicUsize::new(0));
@@ -152,7 +155,7 @@ fn said_with(query: &[u8], flags: [u8; 2]) -> Vec<u8> {
 async fn no_answer_and_nonsense_are_unknown_and_end_in_time() {
     let (own, _) = two_keys().await;
     let key = PublicKey::parse_openssh(&own).unwrap();
-    let replies: [(&str, fn(&[u8]) -> Option<Vec<u8>>); 6] = [
+    let replies: [(&str, Reply); 6] = [
         ("silence", |_| None),
         ("nonsense", |query| Some([&query[..2], &[0xff; 40]].concat())),
         ("another question's answer", |query| {
