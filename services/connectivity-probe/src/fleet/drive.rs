@@ -364,7 +364,7 @@ impl Driver {
     /// Those of a wave that are still ours.
     async fn targets(&self, test: &FleetTestId, begun: &[i64]) -> Result<Vec<Target>, Failure> {
         let mut reader = store::reader(&self.db).await?;
-        let mut held = fleet_target::held(&mut reader, test, &self.holder).await?;
+        let mut held = fleet_target::held_by(&mut reader, test, &self.holder).await?;
         held.retain(|target| begun.contains(&target.position));
         Ok(held)
     }

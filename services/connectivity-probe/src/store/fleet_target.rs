@@ -66,7 +66,7 @@ pub async fn page(
 }
 
 /// What a replica has under way.
-pub async fn held(conn: &mut Connection, test: &FleetTestId, holder: &str) -> Result<Vec<Target>, Error> {
+pub async fn held_by(conn: &mut Connection, test: &FleetTestId, holder: &str) -> Result<Vec<Target>, Error> {
     let rows = sqlx::query(
         "SELECT position, server_id, tenant_id, server_name, host, port, network, state, attempts, status, failed_check,
                 reason, message, test_id, started_at, finished_at
@@ -409,8 +409,12 @@ mod tests {
             tx.commit().await.unwrap();
             assert_eq!(taken(&db, &test, None).await, 1);
             let mut reader = reader(&db).await.unwrap();
-            let target = find(&mut reader, &test, 1).await.unwrap().unwrap();
-            assert_eq!(target.state, TargetState::Cancelled);
+            assert!(held_by(&mut reader, &test, "gone").await.unwrap().is_empty());
+            let targets = page(&mut reader, &test, ("", ""), 0, 2).await.unwrap();
+            assert_eq!(
+                targets.iter().map(|target| target.state).collect::<Vec<_>>(),
+                [TargetState::Cancelled]
+            );
         }
     }
 }

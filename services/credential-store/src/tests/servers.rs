@@ -240,7 +240,8 @@ async fn binding(world: World) {
 
     let other = world.server(&owner, "db").await.id;
     let gone = ServerId::random().unwrap().to_string();
-    let targets = proto::ResolveTargetsRequest { server_ids: vec![server.clone(), gone.clone(), other.clone()] };
+    let targets =
+        proto::ResolveTargetsRequest { server_ids: vec![server.clone(), gone.clone(), other.clone()] };
     let found = world.directory(&probe).resolve_targets(targets.clone()).await.unwrap().into_inner().targets;
     let mut found: Vec<(String, Option<String>)> = found
         .into_iter()
@@ -250,7 +251,7 @@ async fn binding(world: World) {
     let mut wanted = vec![(server.clone(), Some(credential.id.clone())), (other.clone(), None)];
     wanted.sort();
     assert_eq!(found, wanted, "those that there are, with what is bound");
-    assert_eq!(reason(world.directory(&owner).resolve_targets(targets).await), Reason::PermissionDenied);
+    assert_eq!(reason(world.directory(&owner).resolve_targets(targets).await), Reason::ServerNotFound);
     let many = proto::ResolveTargetsRequest { server_ids: vec![server.clone(); 101] };
     assert_eq!(reason(world.directory(&probe).resolve_targets(many).await), Reason::ValidationFailed);
     let results = [(&server, &credential.id), (&other, &credential.id), (&gone, &credential.id)];
@@ -267,7 +268,7 @@ async fn binding(world: World) {
             .collect(),
     };
     world.directory(&probe).record_test_results(results.clone()).await.unwrap();
-    assert_eq!(reason(world.directory(&owner).record_test_results(results).await), Reason::PermissionDenied);
+    assert_eq!(reason(world.directory(&owner).record_test_results(results).await), Reason::ServerNotFound);
     let read = answer(world.servers(&owner).get_server(get.clone()).await).unwrap().server.unwrap();
     assert_eq!(read.credential.unwrap().test_status, "DEGRADED");
     assert_eq!(read.capabilities.unwrap().server_version, "SSH-2.0-OpenSSH_9.2", "nothing new was seen");
