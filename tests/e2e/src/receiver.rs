@@ -69,10 +69,11 @@ impl Receiver {
         std::fs::write(self.folder.path().join("secret"), secret).unwrap();
     }
 
-    /// Everything that came.
+    /// Everything that came and is written to its end.
     pub fn got(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.folder.path().join("got")).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// The first that is as wanted, when it has come.

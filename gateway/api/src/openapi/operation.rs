@@ -146,13 +146,27 @@ fn answer(route: &Route, schemas: &mut Schemas) -> Value {
     }
     if route.rpc.method.is_server_streaming() {
         return json!({
-            "description": "Server-sent events: `snapshot` carries this schema as JSON, `error` a Status.",
-            "content": { "text/event-stream": { "schema": schema } },
+            "description": "Server-sent events: the data of a `snapshot` is this schema as JSON, that of an `error` a Status.",
+            "content": { "text/event-stream": { "schema": event(schema) } },
         });
     }
     json!({
         "description": comments::comment(&output.parent_file(), output.path()),
         "content": { "application/json": { "schema": schema } },
+    })
+}
+
+/// One server-sent event, as a reader of them has it: its data is JSON in a text.
+fn event(snapshot: Value) -> Value {
+    json!({
+        "type": "object",
+        "description": "One event.",
+        "properties": {
+            "id": { "type": "string", "description": "Counts the snapshots of the stream." },
+            "event": { "type": "string", "enum": ["snapshot", "error"] },
+            "data": { "type": "string", "contentMediaType": "application/json", "contentSchema": snapshot },
+        },
+        "required": ["event", "data"],
     })
 }
 

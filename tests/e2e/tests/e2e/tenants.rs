@@ -75,6 +75,7 @@ async fn objects(world: &World) -> BTreeMap<&'static str, String> {
         ("campaignId", "cmp_aaaaaaaaaaaaaaaaaaaaaaaaaa".to_owned()),
         ("fleetTestId", text(&fleet, "/id")),
         ("targetId", target),
+        ("requestId", "sigreq_aaaaaaaaaaaaaaaaaaaaaaaaaa".to_owned()),
         ("group", group.to_owned()),
     ])
 }
@@ -116,12 +117,17 @@ async fn every_route_with_an_id_says_404_to_another_tenant() {
     assert_eq!(world.owner().get(&format!("/api/servers/{}", world.server)).await.status, 200);
 }
 
+/// Of RFC 7479, section 2.
+const PUBLIC_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPKSUTyz1HwHReFVvD5obVsALAgJRNarH4TRpNePnAS";
+
 /// A body that would do something, were it the caller's own object.
 fn valid_body(template: &str, objects: &BTreeMap<&str, String>) -> Value {
     let confirmation = |name: &str| json!({"confirmation": {name: objects[name]}});
     let last = template.rsplit('/').next().unwrap_or_default();
     match (template, last) {
         (_, "rename") => json!({"name": "mine now"}),
+        (_, "run") => json!({"key": {"publicKey": PUBLIC_KEY, "username": "root"}}),
+        (_, "{requestId}") => json!({"refusal": "declined"}),
         (_, "invitations") => json!({"role": "tenant_owner", "email": "eve@example.com"}),
         (_, "ssh-access") => json!({"serverIds": [objects["serverId"]]}),
         (_, "host-keys") => json!({"action": "remove", "fingerprints": ["SHA256:x"]}),
