@@ -324,7 +324,7 @@ pub async fn forget_tests_of(tx: &mut Tx, credential: &CredentialId) -> Result<(
 }
 
 /// How a server's test ended, and what was seen of it: empty where nothing was. The result counts for the binding only if
-/// the credential is the bound one.
+/// the credential is the bound one. Whether the server is there.
 pub async fn record_result(
     tx: &mut Tx,
     id: &ServerId,
@@ -332,15 +332,15 @@ pub async fn record_result(
     test: &str,
     status: &str,
     server_version: &str,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let now = tx.now().micros();
-    sqlx::query(
+    let done = sqlx::query(
         "UPDATE server
             SET bound_test_status = CASE WHEN bound_credential_id = $2 THEN $3 ELSE bound_test_status END,
                 bound_test_id = CASE WHEN bound_credential_id = $2 THEN $4 ELSE bound_test_id END,
                 server_version = CASE WHEN $5 = '' THEN server_version ELSE $5 END,
                 seen_at = CASE WHEN $5 = '' THEN seen_at ELSE $6 END,
-                revision = revision + 1
+                revision = revision + CASE WHEN $5 <> '' OR bound_credential_id = $2 THEN 1 ELSE 0 END
           WHERE id = $1",
     )
     .bind(id.as_str())
@@ -351,7 +351,7 @@ pub async fn record_result(
     .bind(now)
     .execute(tx.conn())
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
 pub async fn set_management(tx: &mut Tx, id: &ServerId, management: &Management) -> Result<(), Error> {

@@ -45,20 +45,7 @@ impl RecordTestResult {
             .target(server.id.as_str())
             .detail("test", seen.test.as_str())
             .detail("status", seen.status);
-        let intent = self.audit.intend(caller, entry).await?;
-        let recorded: Result<(), Error> = self
-            .db
-            .serialized(|| async {
-                let mut tx = self.db.begin(&intent).await?;
-                find::server_in(&mut tx, &seen.server).await?;
-                record(&mut tx, &seen).await?;
-                intent.done(&mut tx, Outcome::succeeded()).await?;
-                Ok(tx.commit().await?)
-            })
-            .await;
-        let result = recorded.map_err(Failure::from);
-        self.audit.conclude(&self.db, &intent, &result).await;
-        result
+        self.keep(caller, entry, &[seen], Gone::Fails).await
     }
 
     /// Those of a fleet test. Servers that are gone are left out.
@@ -71,13 +58,25 @@ impl RecordTestResult {
         }
         let seen = seen.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
         let entry = Entry::new(ACTION).target(work).detail("tests", seen.len().to_string());
+        self.keep(caller, entry, &seen, Gone::IsLeftOut).await
+    }
+
+    async fn keep(
+        &self,
+        caller: &Caller,
+        entry: Entry<'_>,
+        all: &[Seen<'_>],
+        gone: Gone,
+    ) -> Result<(), Failure> {
         let intent = self.audit.intend(caller, entry).await?;
         let recorded: Result<(), Error> = self
             .db
             .serialized(|| async {
                 let mut tx = self.db.begin(&intent).await?;
-                for seen in &seen {
-                    record(&mut tx, seen).await?;
+                for seen in all {
+                    if !record(&mut tx, seen).await? && gone == Gone::Fails {
+                        return Err(find::no_server(seen.server.as_str()).into());
+                    }
                 }
                 intent.done(&mut tx, Outcome::succeeded()).await?;
                 Ok(tx.commit().await?)
@@ -87,6 +86,13 @@ impl RecordTestResult {
         self.audit.conclude(&self.db, &intent, &result).await;
         result
     }
+}
+
+/// What a server means that is gone by now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gone {
+    Fails,
+    IsLeftOut,
 }
 
 /// A result that can be recorded.
@@ -113,7 +119,8 @@ fn parse(seen: &TestResult) -> Result<Seen<'_>, Failure> {
     Ok(Seen { server, credential, test, status, version: version_line(&seen.server_version) })
 }
 
-async fn record(tx: &mut Tx, seen: &Seen<'_>) -> Result<(), Error> {
+/// Whether the server is there.
+async fn record(tx: &mut Tx, seen: &Seen<'_>) -> Result<bool, Error> {
     let Seen { server, credential, test, status, version } = seen;
     Ok(store::server::record_result(tx, server, credential.as_ref(), test.as_str(), status, version).await?)
 }
