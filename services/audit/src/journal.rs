@@ -5,11 +5,11 @@
 use crate::app::append::Appender;
 use crate::app::record_intent::{Intent, RecordIntent};
 use crate::app::record_outcomes::{Outcome, RecordOutcomes};
-use crate::leaf::Clear;
 use crate::store::event::Open;
 use crate::store::log;
 use keywright_domain::caller::PrincipalKind;
 use keywright_domain::ids::EventId;
+use keywright_log::leaf::Clear;
 use keywright_runtime::failure::Failure;
 use keywright_storage::Db;
 use std::collections::BTreeMap;

@@ -7,7 +7,6 @@
 mod api;
 mod app;
 mod journal;
-mod leaf;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -4,11 +4,11 @@ use crate::app::append::Appender;
 use crate::app::close_interrupted::{AFTER, CloseInterrupted};
 use crate::app::record_intent::{Intent, RecordIntent};
 use crate::app::record_outcomes::{Outcome, RecordOutcomes};
-use crate::leaf::Clear;
 use crate::store::event::{self, Event, Filter, Open};
 use keywright_domain::clock::Clock;
 use keywright_domain::ids::EventId;
 use keywright_domain::reason::Reason;
+use keywright_log::leaf::Clear;
 use keywright_storage::{Columns, Db, Source};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -152,7 +152,7 @@ async fn what_is_sent_at_once_is_in_order_and_once_whatever_is_written_together(
         assert_eq!(rows.len(), 43);
         for row in rows {
             let hash = row.text::<String>("hash").unwrap();
-            assert_eq!(crate::leaf::leaf_hash(&row.blob("bytes").unwrap()), hash);
+            assert_eq!(keywright_log::Hash::leaf(&row.blob("bytes").unwrap()).hex(), hash);
         }
     }
 }

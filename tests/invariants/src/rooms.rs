@@ -64,7 +64,7 @@ const SERVICES: &[&str] = &[
     "keywright_server",
 ];
 /// What the command-line client may know of Keywright besides itself: the words, not the machinery.
-const KNOWN_TO_CLI: &[&str] = &["keywright_cli", "keywright_domain", "keywright_proto"];
+const KNOWN_TO_CLI: &[&str] = &["keywright_cli", "keywright_domain", "keywright_log", "keywright_proto"];
 
 /// `sqlx::migrate!()` and the type of what it makes.
 fn is_migrator(name: &Named) -> bool {

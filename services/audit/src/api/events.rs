@@ -6,6 +6,7 @@ use crate::store::event::{Event, Filter};
 use keywright_proto::audit as proto;
 use keywright_runtime::audit::{instant, timestamp};
 use keywright_runtime::caller;
+use keywright_runtime::watch::Snapshots;
 use tonic::{Request, Response, Status};
 
 pub struct Events {
@@ -43,6 +44,31 @@ impl proto::audit_service_server::AuditService for Events {
         let caller = caller(&request)?;
         let event = self.get.run(&caller, &request.into_inner().event_id).await?;
         Ok(Response::new(proto::GetAuditEventResponse { event: Some(encode(event)) }))
+    }
+
+    type WatchAuditEventsStream = Snapshots<proto::WatchAuditEventsResponse>;
+
+    async fn watch_audit_events(
+        &self,
+        _request: Request<proto::WatchAuditEventsRequest>,
+    ) -> Result<Response<Self::WatchAuditEventsStream>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    type ExportAuditLogStream = Snapshots<proto::ExportAuditLogResponse>;
+
+    async fn export_audit_log(
+        &self,
+        _request: Request<proto::ExportAuditLogRequest>,
+    ) -> Result<Response<Self::ExportAuditLogStream>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn erase_audit_subject(
+        &self,
+        _request: Request<proto::EraseAuditSubjectRequest>,
+    ) -> Result<Response<proto::EraseAuditSubjectResponse>, Status> {
+        Err(Status::unimplemented(""))
     }
 }
 

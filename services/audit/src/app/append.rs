@@ -3,13 +3,21 @@
 //! Invariant: an entry is answered after the commit that holds it; what is sent twice is once in the log; a leaf that is
 //! there is never changed.
 
-use crate::leaf::{Clear, Unsealed};
 use crate::store::event::{self, Closed, Open, Opened};
 use crate::store::log::{self, Kind, NewLeaf};
+use keywright_domain::clock::{NoRandomness, fill_random};
+use keywright_log::leaf::{Clear, NewSalts, Unsealed};
 use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::{Batch, Db};
 use std::collections::HashMap;
 use std::sync::Arc;
+
+/// Fresh salts for an entry's commitments.
+pub fn salts() -> Result<NewSalts, NoRandomness> {
+    let mut salts = NewSalts::default();
+    salts.iter_mut().try_for_each(|salt| fill_random(salt))?;
+    Ok(salts)
+}
 
 /// Entries of one write, each of some 2 KB.
 const MOST: usize = 128;
@@ -114,7 +122,13 @@ async fn write(db: &Db, entries: &[Entry]) -> Result<Vec<Position>, Error> {
                 closed.insert(event, Closed { event, position: size, outcome, reason });
             }
         }
-        leaves.push(NewLeaf { position: size, event, kind, leaf: entry.leaf.seal(at), clear: &entry.clear });
+        leaves.push(NewLeaf {
+            position: size,
+            event,
+            kind,
+            leaf: entry.leaf.seal(at.rfc3339()),
+            clear: &entry.clear,
+        });
         positions.push(Some(size));
         size = size.saturating_add(1);
     }

@@ -1,8 +1,8 @@
 //! The log's tables are written a batch at a time: the head's row is the lock, so that positions have no gap and follow
 //! commit order; whatever a batch holds, it is a handful of statements.
 
-use crate::leaf::{Clear, Leaf, canonical};
 use keywright_domain::clock::Instant;
+use keywright_log::leaf::{Clear, Leaf, canonical};
 use keywright_storage::{Columns, Db, Dialect, Error, Tx};
 use serde_json::{Value, json};
 
@@ -51,7 +51,7 @@ pub async fn append(
     size: i64,
 ) -> Result<(), Error> {
     let rows = leaves.iter().map(|new| {
-        json!([new.position, new.event, new.kind.as_str(), new.leaf.text, new.leaf.hash, at.micros()])
+        json!([new.position, new.event, new.kind.as_str(), new.leaf.text, new.leaf.hash.hex(), at.micros()])
     });
     sqlx::query(match dialect {
         Dialect::Sqlite => {

@@ -80,6 +80,10 @@ pub fn create_all(data: &Path) -> Result<(), KeyError> {
         keywright_domain::clock::fill_random(&mut secret).map_err(|_| KeyError::Generate)?;
         write_private(&dir.join(name), &secret)?;
     }
+    let checkpoints = checkpoint_keys_file(data);
+    if !checkpoints.exists() {
+        write_private(&checkpoints, new_checkpoint_key()?.as_bytes())?;
+    }
     let path = dir.join("public.json");
     let text = serde_json::to_vec_pretty(&public).map_err(|_| KeyError::Generate)?;
     std::fs::write(&path, text).map_err(file_error(&path))
@@ -124,6 +128,19 @@ pub fn public_keys(data: &Path) -> Result<PublicKeys, KeyError> {
 /// The key under which request hashes of idempotent calls are made.
 pub fn idempotency_key(data: &Path) -> Result<[u8; 32], KeyError> {
     bytes(data, "idempotency.key")
+}
+
+/// Where the keys lie that sign the log's checkpoints: one a line, the base64 of its PKCS#8; the first signs, and those
+/// after it sign too until they are taken out, so that who knows an older key can follow.
+pub fn checkpoint_keys_file(data: &Path) -> PathBuf {
+    dir(data).join("checkpoint.keys")
+}
+
+/// A line of that file.
+pub fn new_checkpoint_key() -> Result<String, KeyError> {
+    let pair = Ed25519KeyPair::generate().map_err(|_| KeyError::Generate)?;
+    let der = pair.to_pkcs8v1().map_err(|_| KeyError::Generate)?;
+    Ok(format!("{}\n", data_encoding::BASE64.encode(der.as_ref())))
 }
 
 /// The key that the secrets of webhooks are derived from.
