@@ -1,7 +1,7 @@
 //! The audit log: two leaves an operation, intent before the effect and outcome after it; append-only and in order.
 //!
-//! `leaf` is the committed form, `store` the tables, `app` the use cases (`append` the one way in), `api` the gRPC services,
-//! `journal` what the server's own commands write.
+//! The form of a leaf and of the tree is `keywright_log`'s. `store` are the tables, `app` the use cases (`append` the one way
+//! in, `sign_checkpoints` what makes it a tree), `api` the gRPC services, `journal` what the server's own commands write.
 //! Invariant: a leaf, once written, is never changed; clear values of persons stand beside the log, not in it.
 
 mod api;
@@ -11,13 +11,18 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+use app::sign_checkpoints::SignCheckpoints;
 use keywright_proto::audit::audit_intake_service_server::AuditIntakeServiceServer;
+use keywright_proto::audit::audit_log_service_server::AuditLogServiceServer;
 use keywright_proto::audit::audit_service_server::AuditServiceServer;
-use keywright_runtime::audit::Guard;
-use keywright_runtime::serve::{Assembled, Readiness};
+use keywright_runtime::audit::{Audit, Guard};
+use keywright_runtime::serve::{Assembled, Readiness, Task};
 use keywright_storage::Db;
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
+pub use app::segments::Retention;
+pub use app::sign_checkpoints::Signing;
 pub use journal::{Head, Journal};
 
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
@@ -25,12 +30,15 @@ pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 /// What the service needs.
 pub struct Parts {
     pub db: Db,
+    pub audit: Audit,
     pub guard: Guard,
+    pub signing: Signing,
+    pub retention: Retention,
     pub stop: CancellationToken,
 }
 
 pub fn build(parts: Parts) -> Assembled {
-    let Parts { db, guard, stop } = parts;
+    let Parts { db, audit, guard, signing, retention, stop } = parts;
     let log = app::append::Appender::new(db.clone());
     let intake = api::intake::Intake {
         record_intent: app::record_intent::RecordIntent { log: log.clone() },
@@ -38,7 +46,13 @@ pub fn build(parts: Parts) -> Assembled {
     };
     let events = api::events::Events {
         list: app::list_events::ListEvents { db: db.clone(), guard: guard.clone() },
-        get: app::get_event::GetEvent { db: db.clone(), guard },
+        get: app::get_event::GetEvent { db: db.clone(), guard: guard.clone() },
+        export: app::export_log::ExportLog { db: db.clone(), audit: audit.clone(), guard: guard.clone() },
+    };
+    let tree = api::log::Log {
+        read: app::read_tree::ReadTree { db: db.clone(), guard: guard.clone() },
+        prove: app::prove::Prove { db: db.clone(), guard: guard.clone() },
+        segments: app::segments::Segments { db: db.clone(), audit: audit.clone(), guard, retention },
     };
     let readiness = {
         let db = db.clone();
@@ -49,7 +63,14 @@ pub fn build(parts: Parts) -> Assembled {
     };
     let routes = tonic::service::Routes::new(readiness)
         .add_service(AuditIntakeServiceServer::new(intake))
-        .add_service(AuditServiceServer::new(events));
-    let close = app::close_interrupted::CloseInterrupted { db, log };
-    Assembled { routes, tasks: vec![Box::pin(close.run(stop))] }
+        .add_service(AuditServiceServer::new(events))
+        .add_service(AuditLogServiceServer::new(tree));
+    let sign = SignCheckpoints { db: db.clone(), journal: Arc::new(Journal::new(db.clone())), signing };
+    let close = app::close_interrupted::CloseInterrupted { db: db.clone(), log };
+    let tasks: Vec<Task> = vec![
+        Box::pin(close.run(stop.clone())),
+        Box::pin(sign.run(stop.clone())),
+        Box::pin(audit.drain(db, stop)),
+    ];
+    Assembled { routes, tasks }
 }

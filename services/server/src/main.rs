@@ -2,6 +2,7 @@
 
 mod args;
 mod backup;
+mod checkpoint_key;
 mod custody;
 mod error;
 mod installation;

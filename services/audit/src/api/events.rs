@@ -1,17 +1,20 @@
 //! The log, as people read it.
 
+use super::log::file;
+use crate::app::export_log::{Asked, ExportLog, Format};
 use crate::app::get_event::GetEvent;
 use crate::app::list_events::ListEvents;
 use crate::store::event::{Event, Filter};
 use keywright_proto::audit as proto;
 use keywright_runtime::audit::{instant, timestamp};
 use keywright_runtime::caller;
-use keywright_runtime::watch::Snapshots;
+use keywright_runtime::watch::{Snapshots, heard};
 use tonic::{Request, Response, Status};
 
 pub struct Events {
     pub list: ListEvents,
     pub get: GetEvent,
+    pub export: ExportLog,
 }
 
 #[tonic::async_trait]
@@ -59,9 +62,20 @@ impl proto::audit_service_server::AuditService for Events {
 
     async fn export_audit_log(
         &self,
-        _request: Request<proto::ExportAuditLogRequest>,
+        request: Request<proto::ExportAuditLogRequest>,
     ) -> Result<Response<Self::ExportAuditLogStream>, Status> {
-        Err(Status::unimplemented(""))
+        let (caller, asked) = (caller(&request)?, request.into_inner());
+        let (format, content_type) = match asked.format() {
+            proto::AuditExportFormat::Csv => (Format::Csv, "text/csv; charset=utf-8"),
+            proto::AuditExportFormat::Unspecified | proto::AuditExportFormat::Jsonl => {
+                (Format::Jsonl, "application/jsonl; charset=utf-8")
+            }
+        };
+        let proto::ExportAuditLogRequest { tenant_id: tenant, from, size, cuts, .. } = asked;
+        let chunks = self.export.run(&caller, Asked { format, tenant, from, size, cuts }).await?;
+        Ok(Response::new(heard(chunks, move |chunk| proto::ExportAuditLogResponse {
+            chunk: Some(file(content_type, chunk)),
+        })))
     }
 
     async fn erase_audit_subject(

@@ -2,6 +2,7 @@
 
 use super::log::array;
 use keywright_domain::clock::Instant;
+use keywright_domain::ids::TenantId;
 use keywright_storage::{Columns, Db, Dialect, Error, Tx};
 use serde_json::json;
 use sqlx::any::AnyRow;
@@ -246,4 +247,46 @@ fn read(row: &AnyRow) -> Result<Event, Error> {
 
 fn map(text: Option<String>) -> BTreeMap<String, String> {
     text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+}
+
+/// Where an event's intent stands, and whose it is.
+pub async fn position(db: &Db, event: &str) -> Result<Option<(i64, Option<TenantId>)>, Error> {
+    let row = sqlx::query("SELECT seq, tenant_id FROM event WHERE event_id = $1")
+        .bind(event)
+        .fetch_optional(db.read())
+        .await?;
+    row.map(|row| {
+        let tenant: String = row.text("tenant_id")?;
+        Ok((row.int("seq")?, TenantId::parse(&tenant).ok()))
+    })
+    .transpose()
+}
+
+/// Events whose intents stand from `from` on and before `until`, oldest first; of one tenant, or of all.
+pub async fn ascending(
+    db: &Db,
+    tenant: &str,
+    from: i64,
+    until: i64,
+    limit: i64,
+) -> Result<Vec<Event>, Error> {
+    let rows = sqlx::query(
+        "SELECT e.event_id, e.seq, e.outcome_seq, e.recorded_at, e.finished_at, e.actor_kind, e.tenant_id, e.action,
+                e.outcome, e.reason, e.comment_text, e.request_id, e.trace_id, l.hash, c.actor, c.source_ip, c.user_agent, c.target,
+                c.details, o.details AS outcome_details
+           FROM event e
+           JOIN leaf l ON l.seq = e.seq
+           LEFT JOIN clear_value c ON c.event_id = e.event_id AND c.kind = 'intent'
+           LEFT JOIN leaf ol ON ol.seq = e.outcome_seq
+           LEFT JOIN clear_value o ON o.event_id = e.event_id AND o.kind = ol.kind
+          WHERE e.seq >= $1 AND e.seq < $2 AND ($3 = '' OR e.tenant_id = $3)
+          ORDER BY e.seq LIMIT $4",
+    )
+    .bind(from)
+    .bind(until)
+    .bind(tenant)
+    .bind(limit)
+    .fetch_all(db.read())
+    .await?;
+    rows.iter().map(read).collect()
 }

@@ -1,6 +1,7 @@
 //! The log's tables are written a batch at a time: the head's row is the lock, so that positions have no gap and follow
 //! commit order; whatever a batch holds, it is a handful of statements.
 
+use super::tree::signed;
 use keywright_domain::clock::Instant;
 use keywright_log::leaf::{Clear, Leaf, canonical};
 use keywright_storage::{Columns, Db, Dialect, Error, Tx};
@@ -114,4 +115,14 @@ pub async fn head(db: &Db) -> Result<(i64, String), Error> {
     .fetch_one(db.read())
     .await?;
     Ok((row.int("size")?, row.opt_text("hash")?.unwrap_or_default()))
+}
+
+/// The leaves at these positions, in order; one that is retired is empty.
+pub async fn leaves(db: &Db, from: u64, until: u64) -> Result<Vec<Vec<u8>>, Error> {
+    let rows = sqlx::query("SELECT bytes FROM leaf WHERE seq >= $1 AND seq < $2 ORDER BY seq")
+        .bind(signed(from)?)
+        .bind(signed(until)?)
+        .fetch_all(db.read())
+        .await?;
+    rows.iter().map(|row| row.blob("bytes")).collect()
 }

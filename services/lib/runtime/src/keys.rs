@@ -60,6 +60,19 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<bool, KeyError> {
     }
 }
 
+/// Writes `bytes` over a file that only its owner can read: whole, or as it was.
+pub fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
+    let new = path.with_extension("new");
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(file_error(&new)(error)),
+        _ => {}
+    }
+    write_private(&new, bytes)?;
+    std::fs::rename(&new, path).map_err(file_error(path))?;
+    let folder = path.parent().unwrap_or(path);
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(file_error(folder))
+}
+
 /// Creates what is missing: every service's key, the issuer's, and the public file. Idempotent.
 pub fn create_all(data: &Path) -> Result<(), KeyError> {
     let dir = dir(data);
