@@ -1,5 +1,8 @@
 //! The log on both databases: order, exactly once, nothing written over.
 
+mod kills;
+mod tree;
+
 use crate::app::append::Appender;
 use crate::app::close_interrupted::{AFTER, CloseInterrupted};
 use crate::app::record_intent::{Intent, RecordIntent};

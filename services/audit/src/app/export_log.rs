@@ -338,6 +338,23 @@ fn csv_cell(text: &str) -> String {
     if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
+/// A file as it is sent.
+#[cfg(test)]
+pub async fn written(db: &Db, scope: &str, leaves: Leaves, cuts: &[u64], origin: &str) -> Vec<u8> {
+    let (out, mut chunks) = mpsc::channel(WAITING);
+    let part = Part { leaves, cuts: cuts.iter().copied().collect() };
+    let mut file =
+        File { db: db.clone(), scope: scope.to_owned(), part, out, buffer: Vec::new(), entries: 0 };
+    let origin = origin.to_owned();
+    let writing = tokio::spawn(async move { assert!(file.jsonl(origin).await.is_ok()) });
+    let mut bytes = Vec::new();
+    while let Some(chunk) = chunks.recv().await {
+        bytes.extend(chunk.unwrap());
+    }
+    writing.await.unwrap();
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
