@@ -4,6 +4,8 @@
 //! `journal` what the server's own commands write.
 //! Invariant: a leaf, once written, is never changed; clear values of persons stand beside the log, not in it.
 
+mod adapters;
+mod alerting;
 mod api;
 mod app;
 mod journal;
@@ -11,10 +13,15 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+use keywright_proto::audit::audit_alert_service_server::AuditAlertServiceServer;
 use keywright_proto::audit::audit_intake_service_server::AuditIntakeServiceServer;
 use keywright_proto::audit::audit_service_server::AuditServiceServer;
-use keywright_runtime::audit::Guard;
-use keywright_runtime::serve::{Assembled, Readiness};
+use keywright_domain::clock::NoRandomness;
+use keywright_domain::ids::RequestId;
+use keywright_runtime::audit::{Audit, Guard};
+use keywright_runtime::clients::Outbound;
+use keywright_runtime::notices::Notices;
+use keywright_runtime::serve::{Assembled, Readiness, Task};
 use keywright_storage::Db;
 use tokio_util::sync::CancellationToken;
 
@@ -25,12 +32,14 @@ pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 /// What the service needs.
 pub struct Parts {
     pub db: Db,
+    pub audit: Audit,
     pub guard: Guard,
+    pub outbound: Outbound,
     pub stop: CancellationToken,
 }
 
-pub fn build(parts: Parts) -> Assembled {
-    let Parts { db, guard, stop } = parts;
+pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
+    let Parts { db, audit, guard, outbound, stop } = parts;
     let log = app::append::Appender::new(db.clone());
     let intake = api::intake::Intake {
         record_intent: app::record_intent::RecordIntent { log: log.clone() },
@@ -38,8 +47,17 @@ pub fn build(parts: Parts) -> Assembled {
     };
     let events = api::events::Events {
         list: app::list_events::ListEvents { db: db.clone(), guard: guard.clone() },
-        get: app::get_event::GetEvent { db: db.clone(), guard },
+        get: app::get_event::GetEvent { db: db.clone(), guard: guard.clone() },
     };
+    let alerts = alerts(&db, &audit, guard);
+    let holder = format!("audit-{}", RequestId::random()?);
+    let evaluate = app::alerts::evaluate::Evaluate {
+        db: db.clone(),
+        zones: adapters::zones::Zones::new(outbound.clone()),
+        holder: holder.clone(),
+        gauges: app::alerts::evaluate::Gauges::new(),
+    };
+    let tell = app::alerts::tell::Tell { db: db.clone(), notices: Notices::new(outbound), holder };
     let readiness = {
         let db = db.clone();
         Readiness::new(move || {
@@ -49,7 +67,30 @@ pub fn build(parts: Parts) -> Assembled {
     };
     let routes = tonic::service::Routes::new(readiness)
         .add_service(AuditIntakeServiceServer::new(intake))
-        .add_service(AuditServiceServer::new(events));
+        .add_service(AuditServiceServer::new(events))
+        .add_service(AuditAlertServiceServer::new(alerts));
+    let drain = audit.drain(db.clone(), stop.clone());
     let close = app::close_interrupted::CloseInterrupted { db, log };
-    Assembled { routes, tasks: vec![Box::pin(close.run(stop))] }
+    let tasks: Vec<Task> = vec![
+        Box::pin(close.run(stop.clone())),
+        Box::pin(evaluate.run(stop.clone())),
+        Box::pin(tell.run(stop)),
+        Box::pin(drain),
+    ];
+    Ok(Assembled { routes, tasks })
+}
+
+fn alerts(db: &Db, audit: &Audit, guard: Guard) -> api::alerts::Alerts {
+    use app::alerts::{acknowledge, list, rules, set_rule};
+    api::alerts::Alerts {
+        list: list::ListAlerts { db: db.clone(), guard: guard.clone() },
+        acknowledge: acknowledge::AcknowledgeAlert {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+        },
+        rules: rules::ListRules { db: db.clone(), guard: guard.clone() },
+        set: set_rule::SetRule { db: db.clone(), audit: audit.clone(), guard: guard.clone() },
+        delete: rules::DeleteRule { db: db.clone(), audit: audit.clone(), guard },
+    }
 }
