@@ -6,6 +6,9 @@
 
 mod adapters;
 mod alerting;
+#[cfg(test)]
+#[path = "tests/alerts.rs"]
+mod alerts_tests;
 mod api;
 mod app;
 mod journal;
@@ -13,11 +16,11 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+use keywright_domain::clock::NoRandomness;
+use keywright_domain::ids::RequestId;
 use keywright_proto::audit::audit_alert_service_server::AuditAlertServiceServer;
 use keywright_proto::audit::audit_intake_service_server::AuditIntakeServiceServer;
 use keywright_proto::audit::audit_service_server::AuditServiceServer;
-use keywright_domain::clock::NoRandomness;
-use keywright_domain::ids::RequestId;
 use keywright_runtime::audit::{Audit, Guard};
 use keywright_runtime::clients::Outbound;
 use keywright_runtime::notices::Notices;

@@ -53,7 +53,13 @@ const RULES: &[BuiltIn] = &[
     BuiltIn {
         id: "night-access",
         description: "A person logged in, or used or took a key, between 02:00 and 06:00 of the tenant's day",
-        actions: &["session.login", "session.open", "access.download", "credential.sign_login", "credential.sign"],
+        actions: &[
+            "session.login",
+            "session.open",
+            "access.download",
+            "credential.sign_login",
+            "credential.sign",
+        ],
         endings: &[Ending::Succeeded],
         reasons: &[],
         subject: Subject::Actor,

@@ -41,17 +41,33 @@ pub type Key = (String, String);
 /// What was seen of one subject and led to no alert so far: fewer events than the rule's threshold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// The tenant of all of them; empty where they are of several.
-    pub tenant: String,
-    /// When, in microseconds, and how many.
-    pub seen: VecDeque<(i64, i64)>,
+    tenant: String,
+    seen: VecDeque<(i64, i64)>,
+    total: i64,
 }
 
 impl Tally {
-    fn add(&mut self, entry: &Entry, window: Duration) {
+    /// `seen`: when, in microseconds, and how many; oldest first.
+    pub fn new(tenant: String, seen: VecDeque<(i64, i64)>) -> Self {
+        let total = seen.iter().fold(0i64, |total, (_, times)| total.saturating_add(*times));
+        Self { tenant, seen, total }
+    }
+
+    /// The tenant of all of them; empty where they are of several, or of none.
+    pub fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    /// As `new` takes it.
+    pub fn seen(&self) -> impl Iterator<Item = &(i64, i64)> {
+        self.seen.iter()
+    }
+
+    /// How many there are within the window then.
+    fn add(&mut self, entry: &Entry, window: Duration) -> i64 {
         let since = entry.at.minus(window).micros();
-        while self.seen.front().is_some_and(|(at, _)| *at <= since) {
-            self.seen.pop_front();
+        while let Some((_, times)) = self.seen.pop_front_if(|(at, _)| *at <= since) {
+            self.total = self.total.saturating_sub(times);
         }
         if self.seen.is_empty() {
             self.tenant.clone_from(&entry.tenant);
@@ -62,10 +78,13 @@ impl Tally {
             Some((at, times)) if *at == entry.at.micros() => *times = times.saturating_add(entry.times),
             _ => self.seen.push_back((entry.at.micros(), entry.times)),
         }
+        self.total = self.total.saturating_add(entry.times);
+        self.total
     }
 
-    fn total(&self) -> i64 {
-        self.seen.iter().fold(0i64, |total, (_, times)| total.saturating_add(*times))
+    /// When the last of it leaves the window; long ago where nothing is in it.
+    fn until(&self, window: Duration) -> Instant {
+        self.seen.back().map_or(Instant::from_micros(0), |(at, _)| Instant::from_micros(*at).plus(window))
     }
 }
 
@@ -81,7 +100,9 @@ pub struct Kept {
 /// What is known of the subjects of one round.
 #[derive(Default)]
 pub struct Watch {
-    tallies: HashMap<Key, (Tally, Duration)>,
+    tallies: HashMap<Key, Tally>,
+    /// With when each ends.
+    changed: HashMap<Key, Instant>,
     alerts: Vec<Kept>,
     /// The newest open alert of rule, subject and tenant.
     open: HashMap<(String, String, String), usize>,
@@ -90,8 +111,7 @@ pub struct Watch {
 impl Watch {
     /// From where the round before ended; `open`: oldest first.
     pub fn new(tallies: Vec<(Key, Tally)>, open: Vec<Alert>) -> Self {
-        let mut watch = Self::default();
-        watch.tallies = tallies.into_iter().map(|(key, tally)| (key, (tally, Duration::ZERO))).collect();
+        let mut watch = Self { tallies: tallies.into_iter().collect(), ..Self::default() };
         for alert in open {
             watch.keep(Kept { alert, is_new: false, has_grown: false });
         }
@@ -107,14 +127,15 @@ impl Watch {
         if self.grow(rule, subject, entry) {
             return Ok(());
         }
-        let (tally, window) = self.tallies.entry((rule.id.clone(), subject.to_owned())).or_default();
-        *window = rule.window;
-        tally.add(entry, rule.window);
-        let times = tally.total();
-        if times < rule.threshold {
+        let key = (rule.id.clone(), subject.to_owned());
+        let tally = self.tallies.entry(key.clone()).or_default();
+        let times = tally.add(entry, rule.window);
+        let raises = times >= rule.threshold;
+        let tenant = if raises { std::mem::take(tally).tenant } else { String::new() };
+        self.changed.insert(key, tally.until(rule.window));
+        if !raises {
             return Ok(());
         }
-        let tenant = std::mem::take(tally).tenant;
         let alert = Alert {
             id: AlertId::random()?,
             number: 0,
@@ -161,15 +182,15 @@ impl Watch {
         self.alerts.push(kept);
     }
 
-    /// The tallies as they are now, each with when its last event leaves the window, and the alerts, in the order in which
-    /// they were raised. A tally without events is at its end.
+    /// The tallies that are others now, each with when the last of it leaves the window, and the alerts, in the order in
+    /// which they were raised.
     pub fn end(self) -> (Vec<(Key, Tally, Instant)>, Vec<Kept>) {
-        let tallies = self.tallies.into_iter().map(|(key, (tally, window))| {
-            let last = tally.seen.back().map_or(0, |(at, _)| *at);
-            let until = if tally.seen.is_empty() { 0 } else { Instant::from_micros(last).plus(window).micros() };
-            (key, tally, Instant::from_micros(until))
+        let Self { mut tallies, changed, alerts, .. } = self;
+        let changed = changed.into_iter().map(|(key, until)| {
+            let tally = tallies.remove(&key).unwrap_or_default();
+            (key, tally, until)
         });
-        (tallies.collect(), self.alerts)
+        (changed.collect(), alerts)
     }
 }
 

@@ -78,7 +78,8 @@ pub async fn open(tx: &mut Tx, dialect: Dialect, keys: &[Key], since: Instant) -
 
 /// How many nobody has acknowledged.
 pub async fn count_open(db: &Db) -> Result<u64, Error> {
-    let row = sqlx::query("SELECT COUNT(*) AS n FROM alert WHERE state = 'open'").fetch_one(db.read()).await?;
+    let row =
+        sqlx::query("SELECT COUNT(*) AS n FROM alert WHERE state = 'open'").fetch_one(db.read()).await?;
     let count: i64 = row.int("n")?;
     Ok(u64::try_from(count).unwrap_or(0))
 }

@@ -112,7 +112,7 @@ pub async fn tallies(tx: &mut Tx, dialect: Dialect, keys: &[Key]) -> Result<Vec<
         let seen: String = row.text("seen")?;
         let seen = serde_json::from_str(&seen).map_err(|_| Error::Corrupt("seen".to_owned()))?;
         let key = (row.text("rule_id")?, row.text("subject")?);
-        Ok((key, Tally { tenant: row.text("tenant_id")?, seen }))
+        Ok((key, Tally::new(row.text("tenant_id")?, seen)))
     };
     rows.iter().map(tally).collect()
 }
@@ -130,8 +130,8 @@ pub async fn save(
     now: Instant,
 ) -> Result<(), Error> {
     let rows = tallies.iter().map(|((rule, subject), tally, until)| {
-        let seen = Value::from_iter(tally.seen.iter().map(|(at, times)| json!([at, times]))).to_string();
-        json!([rule, subject, tally.tenant, seen, until.micros()])
+        let seen = Value::from_iter(tally.seen().map(|(at, times)| json!([at, times]))).to_string();
+        json!([rule, subject, tally.tenant(), seen, until.micros()])
     });
     sqlx::query(match dialect {
         Dialect::Sqlite => {

@@ -40,8 +40,8 @@ pub struct Gauges {
 impl Gauges {
     pub fn new() -> Self {
         Self {
-            behind: Gauge::new("keywright.audit.alerts.behind", "Entries that were not looked at yet"),
-            open: Gauge::new("keywright.audit.alerts.open", "Alerts that nobody has acknowledged"),
+            behind: Gauge::new("keywright_audit_alerts_behind", "Entries that were not looked at yet"),
+            open: Gauge::new("keywright_audit_alerts_open", "Alerts that nobody has acknowledged"),
         }
     }
 }
@@ -94,7 +94,10 @@ impl Evaluate {
         // Asked before the transaction: nothing is waited for inside.
         let zones = self.zones.of(matched.tenants()).await;
         let next = entries.last().map_or(size, |entry| entry.seq.saturating_add(1));
-        self.db.serialized(|| self.count(&rules, &matched, &zones, from, next)).await.map_err(Failure::from)?;
+        self.db
+            .serialized(|| self.count(&rules, &matched, &zones, from, next))
+            .await
+            .map_err(Failure::from)?;
         Ok(true)
     }
 
@@ -119,7 +122,8 @@ impl Evaluate {
             let mut seen = Watch::new(tallies, open);
             let platform = Zone::utc(true);
             for (entry, rule) in &matched.0 {
-                seen.see(rule, entry, zones.get(&entry.tenant).unwrap_or(&platform)).map_err(Failure::from)?;
+                seen.see(rule, entry, zones.get(&entry.tenant).unwrap_or(&platform))
+                    .map_err(Failure::from)?;
             }
             let (tallies, alerts) = seen.end();
             for kept in &alerts {

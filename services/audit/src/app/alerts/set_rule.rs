@@ -5,8 +5,8 @@
 use crate::alerting::built_in;
 use crate::alerting::hours::Hours;
 use crate::alerting::rule::{
-    Actors, DEFAULT_WINDOW, Ending, LONGEST_WINDOW, MOST_ACTIONS, MOST_RULES, MOST_TIMES, Rule, Subject, is_id,
-    is_pattern, is_reason,
+    Actors, DEFAULT_WINDOW, Ending, LONGEST_WINDOW, MOST_ACTIONS, MOST_RULES, MOST_TIMES, Rule, Subject,
+    is_id, is_pattern, is_reason,
 };
 use crate::store::{alert_rule, watch};
 use keywright_domain::caller::Caller;
@@ -69,7 +69,9 @@ impl SetRule {
             Some(before) if !before.counts_as(rule) => watch::forget(&mut tx, &rule.id).await?,
             Some(_) => {}
             None if alert_rule::count_own(&mut tx).await? >= MOST_RULES => {
-                return Err(Failure::violation("ruleId", "is one too many: delete one of the 100 rules").into());
+                return Err(
+                    Failure::violation("ruleId", "is one too many: delete one of the 100 rules").into()
+                );
             }
             None => {}
         }
@@ -82,7 +84,11 @@ impl SetRule {
 /// A rule that Keywright brings. What is fixed may be sent as the list shows it.
 fn changed(known: Rule, wanted: &Wanted) -> Result<Rule, Failure> {
     let fixed = |field: &str, same: bool| {
-        if same { Ok(()) } else { Err(Failure::violation(field, "is fixed for a rule that Keywright brings")) }
+        if same {
+            Ok(())
+        } else {
+            Err(Failure::violation(field, "is fixed for a rule that Keywright brings"))
+        }
     };
     let hours = known.hours.map(|hours| hours.to_string()).unwrap_or_default();
     let is = |given: &str, own: &str| given.is_empty() || given == own;

@@ -98,8 +98,7 @@ fn details(alert: &Alert) -> BTreeMap<String, String> {
         ("eventId", alert.event.clone()),
         ("raisedAt", alert.raised_at.rfc3339()),
     ];
-    let shown =
-        |text: &str| text.chars().filter(|c| !c.is_control()).take(LONGEST).collect::<String>();
+    let shown = |text: &str| text.chars().filter(|c| !c.is_control()).take(LONGEST).collect::<String>();
     let shown = all.iter().map(|(name, value)| ((*name).to_owned(), shown(value)));
     shown.filter(|(_, value)| !value.is_empty()).collect()
 }
