@@ -16,7 +16,7 @@ use tokio::time::Instant;
 /// How long a zone is taken for what it was.
 const KNOWN_FOR: Duration = Duration::from_secs(300);
 /// How long UTC stands for one that could not be read.
-const UNKNOWN_FOR: Duration = Duration::from_secs(30);
+const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 /// Alerts do not wait for longer.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Tenants of one question.
