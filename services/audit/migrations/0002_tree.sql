@@ -58,6 +58,8 @@ CREATE TABLE reader (
     next_seq BIGINT NOT NULL,
     updated_at BIGINT NOT NULL
 );
+-- What was logged before there were alerts raises none.
+INSERT INTO reader (name, next_seq, updated_at) SELECT 'alerts', size, 0 FROM head WHERE id = 'log';
 
 -- What the log is watched for, where an operator made it or changed it.
 CREATE TABLE alert_rule (
@@ -87,6 +89,19 @@ CREATE TABLE alert (
 CREATE INDEX alert_by_rule ON alert (rule_id, subject, number);
 CREATE INDEX alert_by_tenant ON alert (tenant_id, number);
 CREATE INDEX alert_by_state ON alert (state, number);
+CREATE INDEX alert_untold ON alert (number) WHERE told_at IS NULL;
+
+-- What was seen of one subject and led to no alert so far: when (microseconds) and how many, as JSON. It ends when the last
+-- of it leaves the rule's window.
+CREATE TABLE alert_tally (
+    rule_id TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    tenant_id TEXT NOT NULL,
+    seen TEXT NOT NULL,
+    until_at BIGINT NOT NULL,
+    PRIMARY KEY (rule_id, subject)
+);
+CREATE INDEX alert_tally_by_end ON alert_tally (until_at);
 
 -- Segments that were exported or retired; a complete one that was neither has no row.
 CREATE TABLE segment (

@@ -4,6 +4,11 @@
 //! in, `sign_checkpoints` what makes it a tree), `api` the gRPC services, `journal` what the server's own commands write.
 //! Invariant: a leaf, once written, is never changed; clear values of persons stand beside the log, not in it.
 
+mod adapters;
+mod alerting;
+#[cfg(test)]
+#[path = "tests/alerts.rs"]
+mod alerts_tests;
 mod api;
 mod app;
 mod journal;
@@ -12,10 +17,15 @@ mod store;
 mod tests;
 
 use app::sign_checkpoints::SignCheckpoints;
+use keywright_domain::clock::NoRandomness;
+use keywright_domain::ids::RequestId;
+use keywright_proto::audit::audit_alert_service_server::AuditAlertServiceServer;
 use keywright_proto::audit::audit_intake_service_server::AuditIntakeServiceServer;
 use keywright_proto::audit::audit_log_service_server::AuditLogServiceServer;
 use keywright_proto::audit::audit_service_server::AuditServiceServer;
 use keywright_runtime::audit::{Audit, Guard};
+use keywright_runtime::clients::Outbound;
+use keywright_runtime::notices::Notices;
 use keywright_runtime::serve::{Assembled, Readiness, Task};
 use keywright_storage::Db;
 use std::sync::Arc;
@@ -32,13 +42,14 @@ pub struct Parts {
     pub db: Db,
     pub audit: Audit,
     pub guard: Guard,
+    pub outbound: Outbound,
     pub signing: Signing,
     pub retention: Retention,
     pub stop: CancellationToken,
 }
 
-pub fn build(parts: Parts) -> Assembled {
-    let Parts { db, audit, guard, signing, retention, stop } = parts;
+pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
+    let Parts { db, audit, guard, outbound, signing, retention, stop } = parts;
     let log = app::append::Appender::new(db.clone());
     let intake = api::intake::Intake {
         record_intent: app::record_intent::RecordIntent { log: log.clone() },
@@ -52,8 +63,22 @@ pub fn build(parts: Parts) -> Assembled {
     let tree = api::log::Log {
         read: app::read_tree::ReadTree { db: db.clone(), guard: guard.clone() },
         prove: app::prove::Prove { db: db.clone(), guard: guard.clone() },
-        segments: app::segments::Segments { db: db.clone(), audit: audit.clone(), guard, retention },
+        segments: app::segments::Segments {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            retention,
+        },
     };
+    let alerts = alerts(&db, &audit, guard);
+    let holder = format!("audit-{}", RequestId::random()?);
+    let evaluate = app::alerts::evaluate::Evaluate {
+        db: db.clone(),
+        zones: adapters::zones::Zones::new(outbound.clone()),
+        holder: holder.clone(),
+        gauges: app::alerts::evaluate::Gauges::new(),
+    };
+    let tell = app::alerts::tell::Tell { db: db.clone(), notices: Notices::new(outbound), holder };
     let readiness = {
         let db = db.clone();
         Readiness::new(move || {
@@ -64,13 +89,31 @@ pub fn build(parts: Parts) -> Assembled {
     let routes = tonic::service::Routes::new(readiness)
         .add_service(AuditIntakeServiceServer::new(intake))
         .add_service(AuditServiceServer::new(events))
-        .add_service(AuditLogServiceServer::new(tree));
+        .add_service(AuditLogServiceServer::new(tree))
+        .add_service(AuditAlertServiceServer::new(alerts));
     let sign = SignCheckpoints { db: db.clone(), journal: Arc::new(Journal::new(db.clone())), signing };
     let close = app::close_interrupted::CloseInterrupted { db: db.clone(), log };
     let tasks: Vec<Task> = vec![
         Box::pin(close.run(stop.clone())),
         Box::pin(sign.run(stop.clone())),
+        Box::pin(evaluate.run(stop.clone())),
+        Box::pin(tell.run(stop.clone())),
         Box::pin(audit.drain(db, stop)),
     ];
-    Assembled { routes, tasks }
+    Ok(Assembled { routes, tasks })
+}
+
+fn alerts(db: &Db, audit: &Audit, guard: Guard) -> api::alerts::Alerts {
+    use app::alerts::{acknowledge, list, rules, set_rule};
+    api::alerts::Alerts {
+        list: list::ListAlerts { db: db.clone(), guard: guard.clone() },
+        acknowledge: acknowledge::AcknowledgeAlert {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+        },
+        rules: rules::ListRules { db: db.clone(), guard: guard.clone() },
+        set: set_rule::SetRule { db: db.clone(), audit: audit.clone(), guard: guard.clone() },
+        delete: rules::DeleteRule { db: db.clone(), audit: audit.clone(), guard },
+    }
 }

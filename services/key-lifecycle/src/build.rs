@@ -194,6 +194,7 @@ pub(crate) fn assemble(
     };
     let scanner = Scanner {
         db: db.clone(),
+        audit: audit.clone(),
         converger: converger.clone(),
         owner: owner.clone(),
         every: parts.key_scan_interval,

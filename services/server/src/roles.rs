@@ -32,10 +32,11 @@ pub async fn audit(at: &Installation, settings: &Settings) -> Result<Tasks, Star
         db,
         audit: own.audit,
         guard: own.guard,
+        outbound: own.outbound,
         signing: signing(at, settings),
         retention: audit::Retention(kept),
         stop: at.stop.clone(),
-    });
+    })?;
     Ok(place(at, ServiceName::Audit, &own.stack, built))
 }
 

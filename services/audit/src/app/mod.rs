@@ -1,5 +1,6 @@
 //! The use cases of the log.
 
+pub mod alerts;
 pub mod append;
 pub mod close_interrupted;
 pub mod export_log;

@@ -1,8 +1,11 @@
 //! The tables of the log.
 
+pub mod alert;
+pub mod alert_rule;
 pub mod checkpoint;
 pub mod event;
 pub mod export;
 pub mod log;
 pub mod segment;
 pub mod tree;
+pub mod watch;

@@ -1,0 +1,3 @@
+//! Other services.
+
+pub mod zones;
