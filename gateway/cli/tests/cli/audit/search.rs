@@ -13,7 +13,8 @@ fn gateway(hangs: u32) -> Gateway {
         if page == hangs {
             std::thread::sleep(Duration::from_secs(60));
         }
-        let items: Vec<Value> = (page % 5 == 0)
+        let items: Vec<Value> = page
+            .is_multiple_of(5)
             .then(|| json!({"id": format!("evt_{page}"), "outcome": "denied"}))
             .into_iter()
             .collect();
