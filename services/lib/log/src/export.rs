@@ -6,7 +6,7 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::hash::Hash;
-use crate::leaf::{self, Shown};
+use crate::leaf::{self, Pairs, Shown, Text, Values};
 use crate::tree::Frontier;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -62,6 +62,22 @@ pub enum Line {
     Hidden(Hidden),
 }
 
+/// `Line`, as it is read: an entry has a leaf, a hidden subtree a height.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Read<'a> {
+    index: u64,
+    #[serde(borrow)]
+    hash: Text<'a>,
+    height: Option<u8>,
+    #[serde(borrow)]
+    leaf: Option<Text<'a>>,
+    #[serde(borrow)]
+    clear: Option<Values<'a>>,
+    #[serde(borrow)]
+    salts: Option<Pairs<'a>>,
+}
+
 /// What is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExportError {
@@ -115,6 +131,8 @@ pub struct Verifier {
     tree: Frontier,
     lines: u64,
     report: Option<Report>,
+    /// Used again for each line.
+    memory: Vec<u8>,
 }
 
 impl Verifier {
@@ -125,8 +143,14 @@ impl Verifier {
         }
         let mut checkpoints = vec![newest];
         checkpoints.extend(older);
-        let mut verifier =
-            Self { checkpoints, roots: BTreeMap::new(), tree: Frontier::default(), lines: 0, report: None };
+        let mut verifier = Self {
+            checkpoints,
+            roots: BTreeMap::new(),
+            tree: Frontier::default(),
+            lines: 0,
+            report: None,
+            memory: Vec::new(),
+        };
         verifier.note_root();
         Ok(verifier)
     }
@@ -138,27 +162,26 @@ impl Verifier {
             self.report = Some(header(text, &self.checkpoints)?);
             return Ok(());
         };
-        let line: Line = serde_json::from_str(text).map_err(|_| ExportError::Line(self.lines))?;
-        let expected = self.tree.size();
-        let found = match &line {
-            Line::Entry(entry) => entry.index,
-            Line::Hidden(hidden) => hidden.index,
+        let neither = ExportError::Line(self.lines);
+        let Ok(Read { index, hash, height, leaf, clear, salts }) = serde_json::from_str(text) else {
+            return Err(neither);
         };
-        if found != expected {
-            return Err(ExportError::Order { line: self.lines, expected, found });
+        let expected = self.tree.size();
+        if index != expected {
+            return Err(ExportError::Order { line: self.lines, expected, found: index });
         }
         let covered = self.checkpoints.first().is_some_and(|newest| expected < newest.size);
-        match line {
-            Line::Entry(entry) => {
-                let wrong = |what: String| ExportError::Entry { index: expected, what };
-                leaf::check(&entry.leaf, &entry.clear, &entry.salts)
+        match (height, leaf, clear, salts) {
+            (None, Some(leaf), Some(clear), Some(salts)) => {
+                let wrong = |what: String| ExportError::Entry { index, what };
+                leaf::check_read(&leaf.0, clear, &salts, &mut self.memory)
                     .map_err(|error| wrong(error.to_string()))?;
-                let hash = Hash::leaf(entry.leaf.as_bytes());
-                if entry.hash != hash.hex() {
+                let found = Hash::leaf(leaf.0.as_bytes());
+                if !found.is_hex(&hash.0) {
                     return Err(wrong("its leaf does not have the hash that stands beside it".to_owned()));
                 }
-                self.tree.push(0, hash).map_err(|_| ExportError::Misplaced(expected))?;
-                let is_erased = entry.salts.len() < leaf::COMMITTED.len();
+                self.tree.push(0, found).map_err(|_| ExportError::Misplaced(index))?;
+                let is_erased = salts.len() < leaf::COMMITTED.len();
                 if covered {
                     report.entries = report.entries.saturating_add(1);
                     report.erased = report.erased.saturating_add(u64::from(is_erased));
@@ -166,19 +189,19 @@ impl Verifier {
                     report.beyond = report.beyond.saturating_add(1);
                 }
             }
-            Line::Hidden(hidden) => {
-                let misplaced = ExportError::Misplaced(expected);
-                let hash = Hash::from_hex(&hidden.hash).ok_or(misplaced.clone())?;
-                self.tree.push(hidden.height, hash).map_err(|_| misplaced)?;
+            (Some(height), None, None, None) => {
+                let hash = Hash::from_hex(&hash.0).ok_or(ExportError::Misplaced(index))?;
+                self.tree.push(height, hash).map_err(|_| ExportError::Misplaced(index))?;
                 let end = self.tree.size();
-                let crossed = self.checkpoints.iter().find(|it| expected < it.size && it.size < end);
+                let crossed = self.checkpoints.iter().find(|it| index < it.size && it.size < end);
                 if let Some(Checkpoint { size, .. }) = crossed {
-                    return Err(ExportError::Crosses { index: expected, size: *size });
+                    return Err(ExportError::Crosses { index, size: *size });
                 }
-                let leaves = end.saturating_sub(expected);
+                let leaves = end.saturating_sub(index);
                 let counted = if covered { &mut report.hidden } else { &mut report.beyond };
                 *counted = counted.saturating_add(leaves);
             }
+            _ => return Err(neither),
         }
         self.note_root();
         Ok(())

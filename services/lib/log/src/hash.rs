@@ -49,6 +49,13 @@ impl Hash {
         HEXLOWER.encode(&self.0)
     }
 
+    /// Whether that is how the hash is written in hexadecimal.
+    pub fn is_hex(&self, text: &str) -> bool {
+        let mut written = [0; 64];
+        HEXLOWER.encode_mut(&self.0, &mut written);
+        text.as_bytes() == written
+    }
+
     /// 64 lower-case digits.
     pub fn from_hex(text: &str) -> Option<Self> {
         Self::from_bytes(&HEXLOWER.decode(text.as_bytes()).ok()?)

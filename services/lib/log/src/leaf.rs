@@ -6,16 +6,25 @@
 //! that of RFC 6962: SHA-256 of `0x00 ‖ leaf`.
 
 use crate::hash::Hash;
-use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::digest::{Context, Digest, SHA256};
 use data_encoding::HEXLOWER;
-use serde::{Deserialize, Serialize};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// The largest leaf, in bytes.
 pub const MOST: usize = 65_535;
 
 /// The fields that stand as commitments.
-pub const COMMITTED: [&str; 5] = ["actor", "sourceIp", "userAgent", "target", "details"];
+pub const COMMITTED: [&str; 5] = ["actor", "sourceIp", "userAgent", "target", DETAILS];
+
+/// The last of them, whose value is canonical JSON.
+const DETAILS: &str = "details";
+
+/// How a commitment begins.
+const COMMITMENT: &str = "sha256:";
 
 /// The length of a salt, in bytes.
 pub const SALT: usize = 16;
@@ -109,14 +118,6 @@ pub struct Shown {
     pub details: Option<BTreeMap<String, String>>,
 }
 
-impl Shown {
-    /// In the order of `COMMITTED`.
-    fn values(&self) -> [Option<String>; COMMITTED.len()] {
-        let Self { actor, source_ip, user_agent, target, details } = self.clone();
-        [actor, source_ip, user_agent, target, details.map(|details| canonical(&details))]
-    }
-}
-
 /// What is wrong with a leaf, or with the values that are shown beside it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LeafError {
@@ -130,32 +131,172 @@ pub enum LeafError {
 
 /// Whether the leaf is well formed and the values shown are those that it commits to.
 pub fn check(text: &str, shown: &Shown, salts: &BTreeMap<String, String>) -> Result<(), LeafError> {
-    let fields: BTreeMap<String, String> = serde_json::from_str(text).map_err(|_| LeafError::NotCanonical)?;
-    if canonical(&fields) != text || salts.keys().any(|name| !COMMITTED.contains(&name.as_str())) {
+    let Shown { actor, source_ip, user_agent, target, details } = shown;
+    let values = Values {
+        actor: actor.as_deref().map(Text::of),
+        source_ip: source_ip.as_deref().map(Text::of),
+        user_agent: user_agent.as_deref().map(Text::of),
+        target: target.as_deref().map(Text::of),
+        details: details.as_ref().map(Pairs::of),
+    };
+    check_read(text, values, &Pairs::of(salts), &mut Vec::new())
+}
+
+/// A text of a line, borrowed from it where JSON has written it as it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub(crate) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
+
+impl<'a> Text<'a> {
+    const fn of(text: &'a str) -> Self {
+        Self(Cow::Borrowed(text))
+    }
+}
+
+/// An object of texts, in the order in which it is written.
+#[derive(Debug, Default)]
+pub(crate) struct Pairs<'a>(Vec<(Text<'a>, Text<'a>)>);
+
+impl<'a> Pairs<'a> {
+    fn of(map: &'a BTreeMap<String, String>) -> Self {
+        Self(map.iter().map(|(name, value)| (Text::of(name), Text::of(value))).collect())
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key.0 == name).map(|(_, value)| &*value.0)
+    }
+
+    /// Whether each key is larger than the one before it.
+    fn is_in_order(&self) -> bool {
+        self.0.is_sorted_by(|(left, _), (right, _)| left < right)
+    }
+
+    /// As `canonical` writes it, if it is in order.
+    fn write(&self, to: &mut Vec<u8>) -> serde_json::Result<()> {
+        to.clear();
+        for (name, value) in &self.0 {
+            to.push(if to.is_empty() { b'{' } else { b',' });
+            serde_json::to_writer(&mut *to, &*name.0)?;
+            to.push(b':');
+            serde_json::to_writer(&mut *to, &*value.0)?;
+        }
+        if to.is_empty() {
+            to.push(b'{');
+        }
+        to.push(b'}');
+        Ok(())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(PairsVisitor)
+    }
+}
+
+struct PairsVisitor;
+
+impl<'de> Visitor<'de> for PairsVisitor {
+    type Value = Pairs<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of texts")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+        let mut pairs = Vec::with_capacity(16);
+        while let Some(pair) = map.next_entry()? {
+            pairs.push(pair);
+        }
+        Ok(Pairs(pairs))
+    }
+}
+
+/// `Shown`, as it is read from a line.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Values<'a> {
+    #[serde(borrow)]
+    actor: Option<Text<'a>>,
+    #[serde(borrow)]
+    source_ip: Option<Text<'a>>,
+    #[serde(borrow)]
+    user_agent: Option<Text<'a>>,
+    #[serde(borrow)]
+    target: Option<Text<'a>>,
+    #[serde(borrow)]
+    details: Option<Pairs<'a>>,
+}
+
+/// `check`, without copies of what is read; `memory` is used again and again.
+pub(crate) fn check_read(
+    text: &str,
+    shown: Values<'_>,
+    salts: &Pairs<'_>,
+    memory: &mut Vec<u8>,
+) -> Result<(), LeafError> {
+    let fields: Pairs<'_> = serde_json::from_str(text).map_err(|_| LeafError::NotCanonical)?;
+    fields.write(memory).map_err(|_| LeafError::NotCanonical)?;
+    if !fields.is_in_order() || memory != text.as_bytes() {
         return Err(LeafError::NotCanonical);
     }
-    for (name, value) in COMMITTED.into_iter().zip(shown.values()) {
-        let committed = fields.get(name).ok_or(LeafError::NotCanonical)?;
-        match (value, salts.get(name)) {
-            (None, None) => {}
-            (Some(value), Some(salt)) => {
-                let salt = HEXLOWER.decode(salt.as_bytes()).map_err(|_| LeafError::OtherValue(name))?;
-                if salt.len() != SALT || *committed != commitment(&salt, name, &value) {
-                    return Err(LeafError::OtherValue(name));
-                }
-            }
-            _ => return Err(LeafError::Half(name)),
-        }
+    let Values { actor, source_ip, user_agent, target, details } = shown;
+    let mut opened = 0usize;
+    for (name, value) in COMMITTED.into_iter().zip([actor, source_ip, user_agent, target]) {
+        let value = value.as_ref().map(|value| value.0.as_bytes());
+        opened = opened.saturating_add(open(&fields, name, value, salts)?);
     }
-    Ok(())
+    let details = match details {
+        None => None,
+        Some(mut details) => {
+            details.0.sort_unstable();
+            let is_written = details.is_in_order() && details.write(memory).is_ok();
+            Some(memory.as_slice()).filter(|_| is_written).ok_or(LeafError::OtherValue(DETAILS)).map(Some)?
+        }
+    };
+    opened = opened.saturating_add(open(&fields, DETAILS, details, salts)?);
+    // A salt of a name that there is not, or two of one.
+    if opened == salts.len() { Ok(()) } else { Err(LeafError::NotCanonical) }
+}
+
+/// Whether the value is what the leaf commits to; answers the number of salts that it took.
+fn open(
+    fields: &Pairs<'_>,
+    name: &'static str,
+    value: Option<&[u8]>,
+    salts: &Pairs<'_>,
+) -> Result<usize, LeafError> {
+    let committed = fields.get(name).ok_or(LeafError::NotCanonical)?;
+    match (value, salts.get(name)) {
+        (None, None) => Ok(0),
+        (Some(value), Some(salt)) if commits(committed, salt, name, value) => Ok(1),
+        (Some(_), Some(_)) => Err(LeafError::OtherValue(name)),
+        _ => Err(LeafError::Half(name)),
+    }
+}
+
+fn commits(committed: &str, salt: &str, name: &str, value: &[u8]) -> bool {
+    let mut bytes = [0; SALT];
+    let is_salt = salt.len() == SALT * 2 && HEXLOWER.decode_mut(salt.as_bytes(), &mut bytes).is_ok();
+    let mut written = [0; 64];
+    HEXLOWER.encode_mut(committed_digest(&bytes, name, value).as_ref(), &mut written);
+    is_salt && committed.strip_prefix(COMMITMENT).is_some_and(|hex| hex.as_bytes() == written)
 }
 
 fn commitment(salt: &[u8], name: &str, value: &str) -> String {
+    let digest = committed_digest(salt, name, value.as_bytes());
+    format!("{COMMITMENT}{}", HEXLOWER.encode(digest.as_ref()))
+}
+
+fn committed_digest(salt: &[u8], name: &str, value: &[u8]) -> Digest {
     let mut context = Context::new(&SHA256);
-    for part in [salt, name.as_bytes(), &[0], value.as_bytes()] {
+    for part in [salt, name.as_bytes(), &[0], value] {
         context.update(part);
     }
-    format!("sha256:{}", HEXLOWER.encode(context.finish().as_ref()))
+    context.finish()
 }
 
 /// Canonical JSON of a map of texts.
@@ -231,6 +372,23 @@ mod tests {
         for text in [leaf.text.replace(',', ", "), leaf.text.replace("actor", "actos"), "[]".to_owned()] {
             assert_eq!(check(&text, &all, &salts), Err(LeafError::NotCanonical), "{text}");
         }
+    }
+
+    #[test]
+    fn a_value_or_a_salt_that_is_written_twice_is_refused() {
+        let (all, salts) = shown();
+        let read = |shown: &str, salts: &str| {
+            let values: Values<'_> = serde_json::from_str(shown).unwrap();
+            check_read(&leaf().text, values, &serde_json::from_str(salts).unwrap(), &mut Vec::new())
+        };
+        let (all, salts) = (serde_json::to_string(&all).unwrap(), serde_json::to_string(&salts).unwrap());
+        assert_eq!(read(&all, &salts), Ok(()));
+        let twice = all.replace("\"name\":", "\"name\":\"another\",\"name\":");
+        assert_eq!(read(&twice, &salts), Err(LeafError::OtherValue("details")));
+        let twice = salts.replace("\"actor\":", "\"actor\":\"00\",\"actor\":");
+        assert_eq!(read(&all, &twice), Err(LeafError::OtherValue("actor")));
+        let more = salts.replace("\"actor\":", "\"actos\":\"00\",\"actor\":");
+        assert_eq!(read(&all, &more), Err(LeafError::NotCanonical));
     }
 
     #[test]
