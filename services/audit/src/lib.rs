@@ -1,11 +1,16 @@
 //! The audit log: two leaves an operation, intent before the effect and outcome after it; append-only and in order.
 //!
 //! `leaf` is the committed form, `store` the tables, `app` the use cases (`append` the one way in), `api` the gRPC services,
-//! `journal` what the server's own commands write.
+//! `adapters` where it is handed on to, `journal` what the server's own commands write.
 //! Invariant: a leaf, once written, is never changed; clear values of persons stand beside the log, not in it.
 
+mod adapters;
 mod api;
 mod app;
+mod forwarding;
+#[cfg(test)]
+#[path = "tests/forwarding.rs"]
+mod forwarding_tests;
 mod journal;
 mod store;
 #[cfg(test)]
@@ -18,6 +23,7 @@ use keywright_runtime::serve::{Assembled, Readiness};
 use keywright_storage::Db;
 use tokio_util::sync::CancellationToken;
 
+pub use forwarding::{Forwarding, ForwardingError, ForwardingSettings};
 pub use journal::{Head, Journal};
 
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
@@ -26,11 +32,12 @@ pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 pub struct Parts {
     pub db: Db,
     pub guard: Guard,
+    pub forwarding: Forwarding,
     pub stop: CancellationToken,
 }
 
 pub fn build(parts: Parts) -> Assembled {
-    let Parts { db, guard, stop } = parts;
+    let Parts { db, guard, forwarding, stop } = parts;
     let log = app::append::Appender::new(db.clone());
     let intake = api::intake::Intake {
         record_intent: app::record_intent::RecordIntent { log: log.clone() },
@@ -50,6 +57,8 @@ pub fn build(parts: Parts) -> Assembled {
     let routes = tonic::service::Routes::new(readiness)
         .add_service(AuditIntakeServiceServer::new(intake))
         .add_service(AuditServiceServer::new(events));
+    let mut tasks = forwarding.tasks(&db, &stop);
     let close = app::close_interrupted::CloseInterrupted { db, log };
-    Assembled { routes, tasks: vec![Box::pin(close.run(stop))] }
+    tasks.push(Box::pin(close.run(stop)));
+    Assembled { routes, tasks }
 }

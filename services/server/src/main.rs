@@ -4,6 +4,7 @@ mod args;
 mod backup;
 mod custody;
 mod error;
+mod forwarding;
 mod installation;
 mod listen;
 mod mail;

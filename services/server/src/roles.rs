@@ -3,6 +3,7 @@
 use crate::args::{Settings, SshfpSettings};
 use crate::custody;
 use crate::error::StartError;
+use crate::forwarding;
 use crate::installation::Installation;
 use crate::mail;
 use crate::targets;
@@ -23,10 +24,11 @@ use std::sync::Arc;
 /// A running service's background work; its peer has taken its place.
 pub type Tasks = Vec<Task>;
 
-pub async fn audit(at: &Installation) -> Result<Tasks, StartError> {
+pub async fn audit(at: &Installation, settings: &Settings) -> Result<Tasks, StartError> {
     let own = at.own(ServiceName::Audit)?;
+    let forwarding = forwarding::forwarding(settings)?;
     let db = at.database("audit", &audit::MIGRATIONS).await?;
-    let built = audit::build(audit::Parts { db, guard: own.guard, stop: at.stop.clone() });
+    let built = audit::build(audit::Parts { db, guard: own.guard, forwarding, stop: at.stop.clone() });
     Ok(place(at, ServiceName::Audit, &own.stack, built))
 }
 

@@ -42,7 +42,7 @@ pub async fn run(cli: Cli) -> Result<(), StartError> {
         }
         Role::All => all(&at, &settings).await,
         Role::Gateway => gateway(&at, &settings).await,
-        Role::Audit => apart(&at, &settings, ServiceName::Audit, roles::audit(&at).await?).await,
+        Role::Audit => apart(&at, &settings, ServiceName::Audit, roles::audit(&at, &settings).await?).await,
         Role::CredentialStore => {
             let db = roles::store_database(&at).await?;
             let tasks = roles::credential_store(&at, &settings, db).await?;
@@ -91,7 +91,7 @@ async fn all(at: &Installation, settings: &Settings) -> Result<(), StartError> {
     let db = roles::store_database(at).await?;
     let token = operator::default_file(&at.data);
     let first = operator::ensure(at, &db, &token).await?;
-    let mut tasks = roles::audit(at).await?;
+    let mut tasks = roles::audit(at, settings).await?;
     tasks.extend(roles::credential_store(at, settings, db).await?);
     tasks.extend(roles::connectivity_probe(at, settings).await?);
     tasks.extend(roles::key_lifecycle(at, settings).await?);

@@ -50,8 +50,7 @@ impl Lines {
     /// Certificates of these authorities (PEM) are trusted too.
     pub fn trusting(self, file: &Path) -> Result<Self, LineError> {
         let failed = || LineError::Authority(file.to_owned());
-        let found: Result<Vec<_>, _> =
-            CertificateDer::pem_file_iter(file).map_err(|_| failed())?.collect();
+        let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file).map_err(|_| failed())?.collect();
         let found = found.ok().filter(|found| !found.is_empty()).ok_or_else(failed)?;
         Ok(Self { authorities: Arc::from(found), ..self })
     }
