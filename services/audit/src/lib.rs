@@ -1,7 +1,8 @@
 //! The audit log: two leaves an operation, intent before the effect and outcome after it; append-only and in order.
 //!
 //! The form of a leaf and of the tree is `keywright_log`'s. `store` are the tables, `app` the use cases (`append` the one way
-//! in, `sign_checkpoints` what makes it a tree), `api` the gRPC services, `journal` what the server's own commands write.
+//! in, `sign_checkpoints` what makes it a tree), `api` the gRPC services, `adapters` other services and where the log is handed
+//! on to, `journal` what the server's own commands write.
 //! Invariant: a leaf, once written, is never changed; clear values of persons stand beside the log, not in it.
 
 mod adapters;
@@ -11,6 +12,10 @@ mod alerting;
 mod alerts_tests;
 mod api;
 mod app;
+mod forwarding;
+#[cfg(test)]
+#[path = "tests/forwarding.rs"]
+mod forwarding_tests;
 mod journal;
 mod store;
 #[cfg(test)]
@@ -33,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use app::segments::Retention;
 pub use app::sign_checkpoints::Signing;
+pub use forwarding::{Forwarding, ForwardingError, ForwardingSettings};
 pub use journal::{Head, Journal};
 
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
@@ -45,11 +51,12 @@ pub struct Parts {
     pub outbound: Outbound,
     pub signing: Signing,
     pub retention: Retention,
+    pub forwarding: Forwarding,
     pub stop: CancellationToken,
 }
 
 pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
-    let Parts { db, audit, guard, outbound, signing, retention, stop } = parts;
+    let Parts { db, audit, guard, outbound, signing, retention, forwarding, stop } = parts;
     let log = app::append::Appender::new(db.clone());
     let intake = api::intake::Intake {
         record_intent: app::record_intent::RecordIntent { log: log.clone() },
@@ -93,13 +100,15 @@ pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
         .add_service(AuditAlertServiceServer::new(alerts));
     let sign = SignCheckpoints { db: db.clone(), journal: Arc::new(Journal::new(db.clone())), signing };
     let close = app::close_interrupted::CloseInterrupted { db: db.clone(), log };
-    let tasks: Vec<Task> = vec![
+    let mut tasks = forwarding.tasks(&db, &stop);
+    let own: [Task; 5] = [
         Box::pin(close.run(stop.clone())),
         Box::pin(sign.run(stop.clone())),
         Box::pin(evaluate.run(stop.clone())),
         Box::pin(tell.run(stop.clone())),
         Box::pin(audit.drain(db, stop)),
     ];
+    tasks.extend(own);
     Ok(Assembled { routes, tasks })
 }
 

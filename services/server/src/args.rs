@@ -200,6 +200,9 @@ pub struct Settings {
     pub mail: MailSettings,
 
     #[command(flatten)]
+    pub forwarding: ForwardingSettings,
+
+    #[command(flatten)]
     pub targets: TargetSettings,
 
     #[command(flatten)]
@@ -288,6 +291,45 @@ pub struct MailSettings {
     /// A file whose first line is the password of the mail server's user.
     #[arg(long, global = true, env = "KEYWRIGHT_SMTP_PASSWORD_FILE", value_name = "FILE")]
     pub smtp_password_file: Option<PathBuf>,
+}
+
+/// Where the audit log is handed on to.
+#[derive(Debug, Clone, Args)]
+pub struct ForwardingSettings {
+    /// Forward every event of the audit log: syslog+tcp://, syslog+tls:// or syslog+udp://host:port, otlp:// or
+    /// otlps://host:port (gRPC), or an https:// webhook. Repeatable.
+    #[arg(
+        long,
+        global = true,
+        env = "KEYWRIGHT_AUDIT_FORWARD",
+        value_name = "URL",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    pub audit_forward: Vec<String>,
+
+    /// A file whose first line is the secret that signs what is posted to webhooks: whsec_ and the base64 of 24 to 64
+    /// bytes.
+    #[arg(long, global = true, env = "KEYWRIGHT_AUDIT_FORWARD_SECRET_FILE", value_name = "FILE")]
+    pub audit_forward_secret_file: Option<PathBuf>,
+
+    /// Whose certificates are trusted at these places besides those that this machine trusts (PEM).
+    #[arg(long, global = true, env = "KEYWRIGHT_AUDIT_FORWARD_CA", value_name = "FILE")]
+    pub audit_forward_ca: Option<PathBuf>,
+
+    /// Keep the newest signed checkpoint of the audit log in this file, and every one in FILE.history.
+    #[arg(long, global = true, env = "KEYWRIGHT_AUDIT_CHECKPOINT_FILE", value_name = "FILE")]
+    pub audit_checkpoint_file: Option<PathBuf>,
+
+    /// Post every signed checkpoint of the audit log to this webhook.
+    #[arg(
+        long,
+        global = true,
+        env = "KEYWRIGHT_AUDIT_CHECKPOINT_WEBHOOK",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub audit_checkpoint_webhook: Option<String>,
 }
 
 /// Which addresses may be dialled. Link-local, cloud metadata and multicast never are.

@@ -5,6 +5,7 @@ mod backup;
 mod checkpoint_key;
 mod custody;
 mod error;
+mod forwarding;
 mod installation;
 mod listen;
 mod mail;

@@ -3,6 +3,7 @@
 use crate::args::{Settings, SshfpSettings};
 use crate::custody;
 use crate::error::StartError;
+use crate::forwarding;
 use crate::installation::Installation;
 use crate::mail;
 use crate::targets;
@@ -25,6 +26,7 @@ pub type Tasks = Vec<Task>;
 
 pub async fn audit(at: &Installation, settings: &Settings) -> Result<Tasks, StartError> {
     let own = at.own(ServiceName::Audit)?;
+    let forwarding = forwarding::forwarding(settings)?;
     let db = at.database("audit", &audit::MIGRATIONS).await?;
     let kept = settings.log_settings.audit_retention_days;
     let kept = kept.map(|days| std::time::Duration::from_secs(u64::from(days) * 86_400));
@@ -35,6 +37,7 @@ pub async fn audit(at: &Installation, settings: &Settings) -> Result<Tasks, Star
         outbound: own.outbound,
         signing: signing(at, settings),
         retention: audit::Retention(kept),
+        forwarding,
         stop: at.stop.clone(),
     })?;
     Ok(place(at, ServiceName::Audit, &own.stack, built))
