@@ -3,7 +3,7 @@
 //! Invariant: under its own name stands a whole export or what stood there before; what has arrived of another is in
 //! `FILE.part`, for its owner alone, and is never thrown away unless the user says so.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ impl Part {
         let mut options = OpenOptions::new();
         let opened = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = opened.map_err(|source| failed("opened", &path, source))?;
-        if file.try_lock().is_err() {
+        if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
             return Err(CliError::Usage(format!("another export is writing {}", path.display())));
         }
         Ok(Self { path, file })
@@ -105,7 +105,10 @@ impl Part {
         (&self.file).take(length.saturating_sub(tail_from)).read_to_end(&mut tail).map_err(unreadable)?;
         let complete = tail.iter().rposition(|byte| *byte == b'\n');
         let Some(complete) = complete else {
-            self.cut(tail_from)?;
+            if tail_from > first_length {
+                return Err(self.is_no_export());
+            }
+            self.cut(first_length)?;
             let next = header.from;
             return Ok(Some(Place { header, next }));
         };
