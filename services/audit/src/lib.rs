@@ -13,7 +13,7 @@ mod tests;
 
 use keywright_proto::audit::audit_intake_service_server::AuditIntakeServiceServer;
 use keywright_proto::audit::audit_service_server::AuditServiceServer;
-use keywright_runtime::audit::Guard;
+use keywright_runtime::audit::{Audit, Guard};
 use keywright_runtime::serve::{Assembled, Readiness};
 use keywright_storage::Db;
 use tokio_util::sync::CancellationToken;
@@ -25,12 +25,13 @@ pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 /// What the service needs.
 pub struct Parts {
     pub db: Db,
+    pub audit: Audit,
     pub guard: Guard,
     pub stop: CancellationToken,
 }
 
 pub fn build(parts: Parts) -> Assembled {
-    let Parts { db, guard, stop } = parts;
+    let Parts { db, audit, guard, stop } = parts;
     let log = app::append::Appender::new(db.clone());
     let intake = api::intake::Intake {
         record_intent: app::record_intent::RecordIntent { log: log.clone() },
@@ -38,7 +39,9 @@ pub fn build(parts: Parts) -> Assembled {
     };
     let events = api::events::Events {
         list: app::list_events::ListEvents { db: db.clone(), guard: guard.clone() },
-        get: app::get_event::GetEvent { db: db.clone(), guard },
+        get: app::get_event::GetEvent { db: db.clone(), guard: guard.clone() },
+        watch: app::watch_events::WatchEvents { db: db.clone(), guard: guard.clone() },
+        erase: app::erase_subject::EraseSubject { db: db.clone(), audit: audit.clone(), guard },
     };
     let readiness = {
         let db = db.clone();
@@ -50,6 +53,7 @@ pub fn build(parts: Parts) -> Assembled {
     let routes = tonic::service::Routes::new(readiness)
         .add_service(AuditIntakeServiceServer::new(intake))
         .add_service(AuditServiceServer::new(events));
-    let close = app::close_interrupted::CloseInterrupted { db, log };
-    Assembled { routes, tasks: vec![Box::pin(close.run(stop))] }
+    let close = app::close_interrupted::CloseInterrupted { db: db.clone(), log };
+    let drain = audit.drain(db, stop.clone());
+    Assembled { routes, tasks: vec![Box::pin(close.run(stop)), Box::pin(drain)] }
 }

@@ -26,7 +26,7 @@ pub type Tasks = Vec<Task>;
 pub async fn audit(at: &Installation) -> Result<Tasks, StartError> {
     let own = at.own(ServiceName::Audit)?;
     let db = at.database("audit", &audit::MIGRATIONS).await?;
-    let built = audit::build(audit::Parts { db, guard: own.guard, stop: at.stop.clone() });
+    let built = audit::build(audit::Parts { db, audit: own.audit, guard: own.guard, stop: at.stop.clone() });
     Ok(place(at, ServiceName::Audit, &own.stack, built))
 }
 
