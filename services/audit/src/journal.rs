@@ -17,7 +17,7 @@ use keywright_storage::Db;
 use std::collections::BTreeMap;
 
 /// Who acted: whoever may run the program on this machine.
-const ACTOR: &str = "keywright-server";
+pub(crate) const ACTOR: &str = "keywright-server";
 
 pub struct Journal {
     db: Db,

@@ -66,6 +66,12 @@ pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
         list: app::list_events::ListEvents { db: db.clone(), guard: guard.clone() },
         get: app::get_event::GetEvent { db: db.clone(), guard: guard.clone() },
         export: app::export_log::ExportLog { db: db.clone(), audit: audit.clone(), guard: guard.clone() },
+        watch: app::watch_events::WatchEvents { db: db.clone(), guard: guard.clone() },
+        erase: app::erase_subject::EraseSubject {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+        },
     };
     let tree = api::log::Log {
         read: app::read_tree::ReadTree { db: db.clone(), guard: guard.clone() },

@@ -1,10 +1,16 @@
 //! The log on both databases: order, exactly once, nothing written over.
 
+mod erasure;
 mod kills;
+mod plans;
+mod queries;
 mod tree;
+mod watch;
+mod world;
 
 use crate::app::append::Appender;
 use crate::app::close_interrupted::{AFTER, CloseInterrupted};
+use crate::app::list_events::newest;
 use crate::app::record_intent::{Intent, RecordIntent};
 use crate::app::record_outcomes::{Outcome, RecordOutcomes};
 use crate::store::event::{self, Event, Filter, Open};
@@ -17,7 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-struct Log {
+pub struct Log {
     db: Db,
     log: Appender,
     time: Arc<AtomicI64>,
@@ -68,7 +74,7 @@ impl Log {
     }
 
     async fn list(&self, filter: Filter) -> Vec<Event> {
-        event::list(&self.db, &filter, i64::MAX, 100).await.unwrap()
+        newest(&self.db, &filter, i64::MAX, 100).await.unwrap().0
     }
 
     async fn leaves(&self) -> Vec<(i64, String)> {

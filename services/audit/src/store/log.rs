@@ -71,16 +71,20 @@ pub async fn append(
     .execute(tx.conn())
     .await?;
     let rows = leaves.iter().map(|new| {
-        let salts = new.leaf.salts.iter().map(|(field, salt)| (*field, salt.clone())).collect();
+        let salts = &new.leaf.salts;
+        // What has no salt is not kept either: see `erasure`.
+        let kept = |field: &str, value: &str| {
+            if salts.contains_key(field) { value.to_owned() } else { String::new() }
+        };
         json!([
             new.event,
             new.kind.as_str(),
-            new.clear.actor,
-            new.clear.source_ip,
-            new.clear.user_agent,
-            new.clear.target,
-            canonical(&new.clear.details),
-            canonical::<&str>(&salts),
+            kept("actor", &new.clear.actor),
+            kept("sourceIp", &new.clear.source_ip),
+            kept("userAgent", &new.clear.user_agent),
+            kept("target", &new.clear.target),
+            kept("details", &canonical(&new.clear.details)),
+            canonical(salts),
         ])
     });
     sqlx::query(match dialect {
