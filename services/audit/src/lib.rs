@@ -62,10 +62,16 @@ pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
         record_intent: app::record_intent::RecordIntent { log: log.clone() },
         record_outcomes: app::record_outcomes::RecordOutcomes { log: log.clone() },
     };
+    let sign = SignCheckpoints { db: db.clone(), journal: Arc::new(Journal::new(db.clone())), signing };
     let events = api::events::Events {
         list: app::list_events::ListEvents { db: db.clone(), guard: guard.clone() },
         get: app::get_event::GetEvent { db: db.clone(), guard: guard.clone() },
-        export: app::export_log::ExportLog { db: db.clone(), audit: audit.clone(), guard: guard.clone() },
+        export: app::export_log::ExportLog {
+            db: db.clone(),
+            audit: audit.clone(),
+            guard: guard.clone(),
+            sign: sign.clone(),
+        },
         watch: app::watch_events::WatchEvents { db: db.clone(), guard: guard.clone() },
         erase: app::erase_subject::EraseSubject {
             db: db.clone(),
@@ -104,7 +110,6 @@ pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
         .add_service(AuditServiceServer::new(events))
         .add_service(AuditLogServiceServer::new(tree))
         .add_service(AuditAlertServiceServer::new(alerts));
-    let sign = SignCheckpoints { db: db.clone(), journal: Arc::new(Journal::new(db.clone())), signing };
     let close = app::close_interrupted::CloseInterrupted { db: db.clone(), log };
     let mut tasks = forwarding.tasks(&db, &stop);
     let own: [Task; 5] = [

@@ -1,9 +1,11 @@
 //! Exports the log as a file that is made while it is sent: however long the log, little of it is held.
 //!
-//! Invariant: an export covers what the newest checkpoint covers, so that the file verifies. Of what is not shown (another
+//! Invariant: an export covers what a checkpoint covers, so that the file verifies; unless it is told where to end, one is
+//! signed of all that is there. Of what is not shown (another
 //! tenant's, retired) it has the roots of subtrees, none of which crosses the end of the file or a cut.
 
 use super::read_tree::newest;
+use super::sign_checkpoints::SignCheckpoints;
 use crate::store::event::{self, Event};
 use crate::store::export::{self, Row};
 use crate::store::{checkpoint, segment, tree};
@@ -56,6 +58,7 @@ pub struct ExportLog {
     pub db: Db,
     pub audit: Audit,
     pub guard: Guard,
+    pub sign: SignCheckpoints,
 }
 
 impl ExportLog {
@@ -67,6 +70,12 @@ impl ExportLog {
         };
         let scope = tenant.as_ref().map(ToString::to_string).unwrap_or_default();
         self.guard.allow(caller, ACTION, tenant.as_ref(), &scope, Reason::TenantNotFound).await?;
+        if asked.size == 0
+            && let Err(failure) = self.sign.once().await
+        {
+            // What is signed already can be taken away all the same.
+            tracing::warn!(reason = failure.reason.as_str(), "an export ends at the last checkpoint");
+        }
         let newest = newest(&self.db).await?.size;
         let part = parse(&asked, newest)?;
         let origin = checkpoint::origin(&self.db).await?.map(|origin| origin.name).unwrap_or_default();

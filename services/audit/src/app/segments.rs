@@ -1,5 +1,6 @@
 //! Segments of the log: which there are, and the end of one that was taken away and is old enough.
 
+use crate::store::cursor;
 use crate::store::segment::{self, LEAVES, Segment};
 use keywright_domain::caller::Caller;
 use keywright_domain::clock::Instant;
@@ -15,6 +16,9 @@ const RETIRE: &str = "audit.retire";
 
 /// Leaves that are forgotten in one transaction: appends wait for it.
 const AT_ONCE: i64 = 2_048;
+
+/// A destination of the log that has taken nothing for so long is waited for no more.
+const ABANDONED: Duration = Duration::from_secs(7 * 86_400);
 
 /// How long entries are kept at least; none: for ever.
 #[derive(Debug, Clone, Copy, Default)]
@@ -96,6 +100,10 @@ impl Segments {
         }
         if self.db.now().await? < due {
             return refused(format!("The segment is kept until {}.", due.rfc3339()));
+        }
+        let since = self.db.now().await?.minus(ABANDONED);
+        if let Some(reader) = cursor::behind(&self.db, segment.until(), since).await? {
+            return refused(format!("{reader} has not read all of it yet."));
         }
         let before = segment::list(&self.db, segment.number, 1).await?;
         match before.first() {

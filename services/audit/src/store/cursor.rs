@@ -1,5 +1,6 @@
 //! How far each reader of the log has come. A reader is one of a kind: whoever holds the lease of its name moves it.
 
+use keywright_domain::clock::Instant;
 use keywright_storage::lease::{self, Lease};
 use keywright_storage::{Columns, Db, Error};
 
@@ -48,4 +49,18 @@ pub async fn advance(db: &Db, lease: &Lease, to: &[(String, i64)]) -> Result<boo
     }
     tx.commit().await?;
     Ok(true)
+}
+
+/// A reader that has yet to read what stands before `until`, if there is one that has moved since `since`: one that nobody
+/// drives any more holds up nothing.
+pub async fn behind(db: &Db, until: i64, since: Instant) -> Result<Option<String>, Error> {
+    let row = sqlx::query(
+        "SELECT name FROM reader WHERE next_seq < $1 AND updated_at >= $2 AND name NOT LIKE 'checkpoint:%'
+          ORDER BY next_seq LIMIT 1",
+    )
+    .bind(until)
+    .bind(since.micros())
+    .fetch_optional(db.read())
+    .await?;
+    row.map(|row| row.text("name")).transpose()
 }

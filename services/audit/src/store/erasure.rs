@@ -144,6 +144,7 @@ async fn forget(tx: &mut Tx, dialect: Dialect, mentions: Vec<Value>) -> Result<(
 /// Alerts keep that there was something, not whom it was about, nor who acknowledged it.
 pub async fn erase_alerts(tx: &mut Tx, subject: &str) -> Result<(), Error> {
     sqlx::query("UPDATE alert SET subject = '' WHERE subject = $1").bind(subject).execute(tx.conn()).await?;
+    sqlx::query("DELETE FROM alert_tally WHERE subject = $1").bind(subject).execute(tx.conn()).await?;
     sqlx::query("UPDATE alert SET acknowledged_by = '' WHERE acknowledged_by = $1")
         .bind(subject)
         .execute(tx.conn())

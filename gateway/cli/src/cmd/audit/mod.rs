@@ -5,6 +5,7 @@ mod checkpoint;
 mod erase;
 mod export;
 mod filter;
+mod keys;
 mod list;
 mod part;
 mod proof;
@@ -41,7 +42,7 @@ pub enum Command {
     /// Show or keep the newest signed checkpoint of the log
     Checkpoint(checkpoint::Checkpoint),
     /// List the public keys that checkpoints are and were signed with
-    Keys,
+    Keys(keys::Keys),
     /// Fetch a proof and verify it here
     #[command(subcommand)]
     Proof(proof::Command),
@@ -67,11 +68,7 @@ pub async fn run(command: Command, app: &App<'_>) -> Result<()> {
         Command::Export(command) => command.run(app).await,
         Command::Verify(command) => command.run(app.out).await,
         Command::Checkpoint(command) => command.run(app).await,
-        Command::Keys => {
-            let answer = app.client.get(&["api", "audit", "log", "keys"]).await?;
-            app.out.answer(&answer, view::keys(&answer.value));
-            Ok(())
-        }
+        Command::Keys(command) => command.run(app).await,
         Command::Proof(command) => proof::run(command, app).await,
         Command::Alerts(command) => alerts::run(command, app).await,
         Command::Segments(command) => segments::run(command, app).await,
