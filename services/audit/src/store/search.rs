@@ -100,6 +100,8 @@ pub async fn range(
     Ok(range)
 }
 
+// No bare column is compared with a value: the positions lead to the events, and no index that a planner with old
+// statistics takes for a better one.
 pub const AT_ON_SQLITE: &str =
     "SELECT e.event_id, e.seq, e.outcome_seq, e.recorded_at, e.finished_at, e.actor_kind, e.tenant_id, e.action,
             e.outcome, e.reason, e.comment_text, e.request_id, e.trace_id, l.hash, c.actor, c.source_ip, c.user_agent,
@@ -112,8 +114,8 @@ pub const AT_ON_SQLITE: &str =
        LEFT JOIN clear_value c ON c.event_id = e.event_id AND c.kind = 'intent'
        LEFT JOIN leaf ol ON ol.seq = e.outcome_seq
        LEFT JOIN clear_value o ON o.event_id = e.event_id AND o.kind = ol.kind
-      WHERE ($2 = '' OR e.tenant_id = $2) AND ($3 = '' OR e.action = $3) AND ($4 = '' OR e.outcome = $4)
-        AND e.recorded_at >= $5 AND e.recorded_at < $6
+      WHERE ($2 = '' OR e.tenant_id || '' = $2) AND ($3 = '' OR e.action || '' = $3) AND ($4 = '' OR e.outcome || '' = $4)
+        AND e.recorded_at + 0 >= $5 AND e.recorded_at + 0 < $6
         AND ($7 = '' OR a.seq IS NOT NULL) AND ($8 = '' OR t.seq IS NOT NULL)
       ORDER BY e.seq DESC LIMIT $9";
 pub const AT_ON_POSTGRES: &str =
@@ -128,8 +130,8 @@ pub const AT_ON_POSTGRES: &str =
        LEFT JOIN clear_value c ON c.event_id = e.event_id AND c.kind = 'intent'
        LEFT JOIN leaf ol ON ol.seq = e.outcome_seq
        LEFT JOIN clear_value o ON o.event_id = e.event_id AND o.kind = ol.kind
-      WHERE ($2 = '' OR e.tenant_id = $2) AND ($3 = '' OR e.action = $3) AND ($4 = '' OR e.outcome = $4)
-        AND e.recorded_at >= $5 AND e.recorded_at < $6
+      WHERE ($2 = '' OR e.tenant_id || '' = $2) AND ($3 = '' OR e.action || '' = $3) AND ($4 = '' OR e.outcome || '' = $4)
+        AND e.recorded_at + 0 >= $5 AND e.recorded_at + 0 < $6
         AND ($7 = '' OR a.seq IS NOT NULL) AND ($8 = '' OR t.seq IS NOT NULL)
       ORDER BY e.seq DESC LIMIT $9";
 

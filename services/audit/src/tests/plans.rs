@@ -50,9 +50,12 @@ async fn what_walks_the_log_reads_one_index_in_its_order() {
         let deep = |value| vec![Number(40_000), Number(0), Number(1_000), Text(value)];
         for (text, values, name) in [
             (search::BY_ACTOR, deep("prn_rare"), "mention_pkey"),
+            (search::BY_ACTOR, deep("prn_2"), "mention_pkey"),
             (search::BY_TARGET, deep("srv_rare"), "mention_pkey"),
+            (search::BY_TARGET, deep("srv_2"), "mention_pkey"),
             (search::BY_TENANT, deep("ten_rare"), "event_by_tenant"),
             (search::BY_ACTION, deep("tenant.delete"), "event_by_action"),
+            (search::BY_ACTION, deep("action.3"), "event_by_action"),
             (search::BY_OUTCOME, deep("denied"), "event_by_outcome"),
             (search::BY_POSITION, vec![Number(40_000), Number(0), Number(1_000)], "event_seq_key"),
             (search::BEFORE, vec![Number(BEGAN + 9_000_000_000)], "event_by_time"),

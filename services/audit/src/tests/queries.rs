@@ -97,13 +97,13 @@ async fn every_combination_of_filters_finds_what_it_means() {
 async fn pages_hold_nothing_twice_and_miss_nothing_while_the_log_grows() {
     for service in services().await {
         record(&service, (0..60).map(varied)).await;
-        let filter = Filter { tenant: "ten_a".into(), ..Filter::default() };
+        let filter = Filter { actor: "prn_b".into(), ..Filter::default() };
         let there: Vec<String> = service.list(filter).await.into_iter().map(|event| event.id).collect();
         let (mut found, mut token) = (Vec::new(), String::new());
         let mut client = service.client(&operator());
         loop {
             let request = proto::ListAuditEventsRequest {
-                tenant_id: "ten_a".into(),
+                actor: "prn_b".into(),
                 page_size: 7,
                 page_token: token,
                 ..Default::default()

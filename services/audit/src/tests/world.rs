@@ -158,8 +158,14 @@ pub async fn fill(db: &Db, events: i64) {
     tx.commit().await.unwrap();
     let mut conn = db.read().acquire().await.unwrap();
     if db.dialect() == keywright_storage::Dialect::Postgres {
-        for text in ["ANALYZE event", "ANALYZE leaf", "ANALYZE clear_value", "ANALYZE mention"] {
-            sqlx::query(text).execute(&mut *conn).await.unwrap();
+        // What the server itself does after so many new rows.
+        for text in [
+            "VACUUM ANALYZE event",
+            "VACUUM ANALYZE leaf",
+            "VACUUM ANALYZE clear_value",
+            "VACUUM ANALYZE mention",
+        ] {
+            sqlx::raw_sql(text).execute(&mut *conn).await.unwrap();
         }
     }
 }
