@@ -43,10 +43,11 @@ CREATE TABLE mention (
 );
 INSERT INTO mention (subject, seq, kind)
 SELECT c.actor, e.seq, 'actor' FROM clear_value c JOIN event e ON e.event_id = c.event_id
- WHERE c.kind = 'intent' AND c.actor <> '';
+ WHERE c.kind = 'intent' AND c.actor <> '' AND length(c.actor) <= 200;
 INSERT INTO mention (subject, seq, kind)
 SELECT c.target, e.seq, 'target' FROM clear_value c JOIN event e ON e.event_id = c.event_id
- WHERE c.kind = 'intent' AND c.target <> '';
+ WHERE c.kind = 'intent' AND c.target <> '' AND c.target NOT LIKE '(%' AND length(c.target) <= 200;
+CREATE INDEX mention_by_seq ON mention (seq);
 DROP INDEX clear_value_by_actor;
 DROP INDEX clear_value_by_target;
 CREATE INDEX event_by_time ON event (recorded_at, seq);

@@ -96,9 +96,9 @@ fn shown(url: &str) -> String {
         }
         Err(_) => {
             let (scheme, rest) = url.find("://").map_or(("", url), |at| url.split_at(at.saturating_add(3)));
-            let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-            let address = authority.rsplit_once('@').map_or(authority, |(_, address)| address);
-            format!("{scheme}{address}")
+            // What is malformed may have its slash within a password.
+            let address = rest.rsplit_once('@').map_or(rest, |(_, address)| address);
+            format!("{scheme}{}", address.split(['/', '?', '#']).next().unwrap_or_default())
         }
     }
 }

@@ -4,6 +4,7 @@ mod erasure;
 mod kills;
 mod plans;
 mod queries;
+mod segments;
 mod tree;
 mod watch;
 mod world;

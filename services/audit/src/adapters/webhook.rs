@@ -25,7 +25,9 @@ impl Hook {
     /// JSON Lines. The id names the first and the last of them, the same for the same records.
     pub async fn send(&self, records: &[Record], now: Instant) -> Result<(), Why> {
         let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(()) };
-        let id = format!("audit-{}-{}", first.sequence, last.sequence);
+        // With some of the last one's hash: after a restore positions come again.
+        let hash = last.leaf_hash.get(..16).unwrap_or_default();
+        let id = format!("audit-{}-{}-{hash}", first.sequence, last.sequence);
         let mut body = Vec::new();
         for record in records {
             serde_json::to_writer(&mut body, record).map_err(|_| "a record could not be written")?;

@@ -19,12 +19,19 @@ use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::{Db, Intent, Outcome, OutcomeKind};
 use serde::Serialize;
 use std::collections::BTreeSet;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 const ACTION: &str = "audit.export";
 
 /// Rows that are read at once.
 const AT_ONCE: i64 = 500;
+
+/// Positions that are looked at at once for entries of one tenant.
+const WINDOW: u64 = 4_096;
+
+/// A client that takes nothing for so long is gone.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Bytes of a chunk, and a line more.
 const CHUNK: usize = 64 * 1024;
@@ -71,7 +78,7 @@ impl ExportLog {
         let scope = tenant.as_ref().map(ToString::to_string).unwrap_or_default();
         self.guard.allow(caller, ACTION, tenant.as_ref(), &scope, Reason::TenantNotFound).await?;
         if asked.size == 0
-            && let Err(failure) = self.sign.once().await
+            && let Err(failure) = self.sign.freshly().await
         {
             // What is signed already can be taken away all the same.
             tracing::warn!(reason = failure.reason.as_str(), "an export ends at the last checkpoint");
@@ -181,51 +188,50 @@ impl File {
         let scope = self.scope.clone();
         self.line(&Header { format: FORMAT.to_owned(), version: 1, origin, size: end, from: start, scope })
             .await?;
-        let mut next = start;
-        if self.scope.is_empty() {
-            while next < end {
-                let rows = export::rows(&self.db, next, end, AT_ONCE).await?;
-                next = self.rows(next, rows).await?;
-            }
-        } else {
-            let own = export::of_tenant(&self.db, &self.scope, start, end).await?;
-            for run in runs(&own) {
-                self.hidden(next..run.start).await?;
-                next = run.start;
-                while next < run.end {
-                    let rows = export::rows(&self.db, next, run.end, AT_ONCE).await?;
-                    next = self.rows(next, rows).await?;
+        // What is written ends at `next`; what is read may be further, where nothing of it is shown.
+        let (mut next, mut read) = (start, start);
+        while read < end {
+            let rows = match self.scope.as_str() {
+                "" => export::rows(&self.db, read, end, AT_ONCE).await?,
+                tenant => {
+                    let until = end.min(read.saturating_add(WINDOW));
+                    let rows = export::rows_of_tenant(&self.db, tenant, read, until).await?;
+                    read = until;
+                    rows
                 }
+            };
+            if self.scope.is_empty() {
+                let last = rows.last().map(|row| row.seq.saturating_add(1));
+                read =
+                    last.ok_or_else(|| Failure::new(Reason::Internal, format!("entry {read} is missing")))?;
             }
-            self.hidden(next..end).await?;
+            next = self.rows(next, rows).await?;
+            // However long nothing is shown: a client that is gone is noticed.
+            if self.out.is_closed() {
+                return Err(Stopped::Gone);
+            }
         }
+        self.hidden(next..end).await?;
         self.flush().await
     }
 
-    /// Writes rows that begin at `from`; where the next ones begin.
+    /// Writes the entries among rows, and before each what is hidden since `from`; where the next ones begin.
     async fn rows(&mut self, from: u64, rows: Vec<Row>) -> Result<u64, Stopped> {
-        if rows.is_empty() {
-            return Err(Failure::new(Reason::Internal, format!("entry {from} is missing")).into());
-        }
         let mut next = from;
-        for row in rows {
-            if row.entry.is_some() && next < row.seq {
-                self.hidden(next..row.seq).await?;
-                next = row.seq;
-            }
-            if let Some(entry) = row.entry {
-                self.line(&entry).await?;
-                self.entries = self.entries.saturating_add(1);
-                next = row.seq.saturating_add(1);
-            } else if row.seq.saturating_add(1) == self.part.leaves.end {
-                self.hidden(next..self.part.leaves.end).await?;
-                next = self.part.leaves.end;
-            }
+        for Row { seq, entry } in rows {
+            let Some(entry) = entry else { continue };
+            self.hidden(next..seq).await?;
+            self.line(&entry).await?;
+            self.entries = self.entries.saturating_add(1);
+            next = seq.saturating_add(1);
         }
         Ok(next)
     }
 
     async fn hidden(&mut self, leaves: Leaves) -> Result<(), Stopped> {
+        if leaves.is_empty() {
+            return Ok(());
+        }
         let mut from = leaves.start;
         let cuts: Vec<u64> =
             self.part.cuts.range(leaves.start..leaves.end).copied().chain([leaves.end]).collect();
@@ -275,21 +281,11 @@ impl File {
         if chunk.is_empty() {
             return Ok(());
         }
-        self.out.send(Ok(chunk)).await.map_err(|_| Stopped::Gone)
-    }
-}
-
-/// Positions, in order, as ranges without gaps.
-fn runs(positions: &[u64]) -> Vec<Leaves> {
-    let mut runs: Vec<Leaves> = Vec::new();
-    for position in positions {
-        let end = position.saturating_add(1);
-        match runs.last_mut() {
-            Some(run) if run.end == *position => run.end = end,
-            _ => runs.push(*position..end),
+        match tokio::time::timeout(PATIENCE, self.out.send(Ok(chunk))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Stopped::Gone),
         }
     }
-    runs
 }
 
 const TITLES: [&str; 18] = [
@@ -380,12 +376,6 @@ mod tests {
         ] {
             assert_eq!(csv_cell(text), cell);
         }
-    }
-
-    #[test]
-    fn positions_become_ranges() {
-        assert_eq!(runs(&[]), []);
-        assert_eq!(runs(&[0, 1, 5, 7, 8, 9]), [0..2, 5..6, 7..10]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 const RETIRE: &str = "audit.retire";
 
-/// Leaves that are forgotten in one transaction: appends wait for it.
+/// Leaves that are forgotten in one transaction: in a file appends wait for it.
 const AT_ONCE: i64 = 2_048;
 
 /// A destination of the log that has taken nothing for so long is waited for no more.
@@ -69,6 +69,9 @@ impl Segments {
             _ => {}
         }
         let segment = self.find(id).await?;
+        if segment.retired_at.is_some() {
+            return Ok(segment);
+        }
         self.is_due(&segment).await?;
         let entry = Entry::new(RETIRE)
             .target(id)

@@ -1,11 +1,12 @@
 //! Signs what the log has become: at an interval, and sooner after a burst.
 //!
-//! Invariant: what is signed is a continuation of what was signed before. The root of the last checkpoint is made again
-//! from what the tables hold now; where it differs, the tables were tampered with and nothing more is signed. Any replica
-//! may sign; the database lets one do it.
+//! Invariant: what is signed is a continuation of what was signed before. Before each signature the root of the last
+//! checkpoint is made again from the nodes and the hashes of the last leaves; leaves are hashed again when a node is made
+//! of them, and one node a time, by chance, from its leaves. Where something differs, the tables were tampered with and
+//! nothing more is signed. Any replica may sign; the database lets one do it.
 
 use crate::journal::Journal;
-use crate::store::checkpoint::{self, Origin, Signed};
+use crate::store::checkpoint::{self, Key, Origin, Signed};
 use crate::store::{log, tree};
 use data_encoding::{BASE64, HEXLOWER};
 use keywright_domain::clock::fill_random;
@@ -24,6 +25,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How often the log is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Callers cannot have checkpoints signed more often than so.
+const JUST_NOW: Duration = Duration::from_secs(2);
 
 /// Nodes that are made and written at once: of 16,384 leaves.
 const NODES_AT_ONCE: u64 = 64;
@@ -94,10 +98,11 @@ impl SignCheckpoints {
 
     /// Signs the log as it is; false where that was done already.
     pub async fn once(&self) -> Result<bool, Failure> {
+        let origin = self.origin().await?;
+        // The checkpoint before the size: whoever signs meanwhile signs more, not less.
+        let last = checkpoint::newest(&self.db).await?;
         let (size, _) = log::head(&self.db).await?;
         let size = tree::unsigned(size);
-        let origin = self.origin().await?;
-        let last = checkpoint::newest(&self.db).await?;
         if let Some(last) = &last {
             self.continues(last, size).await?;
             if last.origin == origin.number && last.size == size {
@@ -105,12 +110,22 @@ impl SignCheckpoints {
             }
         }
         self.write_nodes(size).await?;
+        self.look_at_one_node().await?;
         let root = self.root(size).await?;
-        let signers = read_signers(&self.signing.keys, &origin.name)?;
+        let known = checkpoint::keys(&self.db).await?;
+        let signers = allowed(read_signers(&self.signing.keys, &origin.name)?, &known, &origin.name)?;
         let note = Checkpoint { origin: origin.name.clone(), size, root }.sign(&signers);
         let at = self.db.now().await?;
         let signed = Signed { origin: origin.number, size, root, note, at };
-        self.keep(&origin, &signed, &signers, last.is_none()).await
+        self.keep(&origin, &signed, &signers, &known).await
+    }
+
+    /// Signs, unless that was done just now: for whoever wants all that is there.
+    pub async fn freshly(&self) -> Result<bool, Failure> {
+        match checkpoint::newest(&self.db).await? {
+            Some(last) if self.db.now().await? < last.at.plus(JUST_NOW) => Ok(false),
+            _ => self.once().await,
+        }
     }
 
     /// The name that the log has; the first process gives it one.
@@ -162,9 +177,11 @@ impl SignCheckpoints {
             let mut from = tree::nodes(&self.db, above).await?;
             while from < complete {
                 let until = complete.min(from.saturating_add(NODES_AT_ONCE));
-                let hashes =
-                    tree::row(&self.db, level, from.saturating_mul(WIDTH), until.saturating_mul(WIDTH))
-                        .await?;
+                let (first, end) = (from.saturating_mul(WIDTH), until.saturating_mul(WIDTH));
+                let hashes = tree::row(&self.db, level, first, end).await?;
+                if level == 0 {
+                    self.are_of_their_leaves(first, end, &hashes).await?;
+                }
                 let width = usize::try_from(WIDTH).unwrap_or(usize::MAX);
                 let nodes: Vec<Hash> =
                     hashes.chunks(width).map(|of_one| tree::complete(of_one.to_vec())).collect();
@@ -185,15 +202,46 @@ impl SignCheckpoints {
         Ok(())
     }
 
-    /// Keeps the checkpoint, and which keys have signed. A change of the keys is an entry of the log itself.
+    /// Whether the hashes from `first` on are those of the leaves; a retired leaf is not there to be hashed.
+    async fn are_of_their_leaves(&self, first: u64, end: u64, hashes: &[Hash]) -> Result<(), Failure> {
+        let leaves = log::leaves(&self.db, first, end).await?;
+        for ((index, leaf), hash) in (first..).zip(&leaves).zip(hashes) {
+            if !leaf.is_empty() && Hash::leaf(leaf) != *hash {
+                let what = format!("entry {index} does not have the hash that stands beside it");
+                return Err(Failure::new(Reason::Internal, what));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes one node again from its leaves.
+    async fn look_at_one_node(&self) -> Result<(), Failure> {
+        let nodes = tree::nodes(&self.db, 1).await?;
+        let mut random = [0; 8];
+        fill_random(&mut random)?;
+        let Some(node) = u64::from_le_bytes(random).checked_rem(nodes) else { return Ok(()) };
+        let first = node.saturating_mul(WIDTH);
+        let end = first.saturating_add(WIDTH);
+        let hashes = tree::row(&self.db, 0, first, end).await?;
+        self.are_of_their_leaves(first, end, &hashes).await?;
+        let kept = tree::row(&self.db, 1, node, node.saturating_add(1)).await?;
+        if kept.first() == Some(&tree::complete(hashes)) {
+            Ok(())
+        } else {
+            let what = format!("the entries from {first} on do not have the root that was made of them");
+            Err(Failure::new(Reason::Internal, what))
+        }
+    }
+
+    /// Keeps the checkpoint, and which keys have signed. A change of the keys is an entry of the log itself, written before
+    /// it.
     async fn keep(
         &self,
         origin: &Origin,
         signed: &Signed,
         signers: &[Signer],
-        is_first: bool,
+        known: &[Key],
     ) -> Result<bool, Failure> {
-        let known = checkpoint::keys(&self.db).await?;
         let sign: Vec<String> = signers.iter().map(|signer| signer.verifier().to_string()).collect();
         let is_active = |verifier: &String| known.iter().any(|key| key.active && key.verifier == *verifier);
         let begin: Vec<&String> = sign.iter().filter(|verifier| !is_active(verifier)).collect();
@@ -202,6 +250,13 @@ impl SignCheckpoints {
             .filter(|key| key.active && !sign.contains(&key.verifier))
             .map(|key| &key.verifier)
             .collect();
+        if !known.is_empty() {
+            for (what, verifiers) in [("signs", &begin), ("ended", &end)] {
+                for verifier in verifiers {
+                    self.tell(what, verifier).await?;
+                }
+            }
+        }
         let kept: Result<bool, Error> = self
             .db
             .serialized(|| async {
@@ -219,15 +274,7 @@ impl SignCheckpoints {
                 Ok(is_new)
             })
             .await;
-        let is_new = kept?;
-        if is_new && !is_first {
-            for (what, verifiers) in [("signs", &begin), ("ended", &end)] {
-                for verifier in verifiers {
-                    self.tell(what, verifier).await?;
-                }
-            }
-        }
-        Ok(is_new)
+        Ok(kept?)
     }
 
     async fn tell(&self, what: &str, verifier: &str) -> Result<(), Failure> {
@@ -245,6 +292,19 @@ pub fn unique(name: &str) -> Result<String, Failure> {
     let mut bytes = [0; 8];
     fill_random(&mut bytes)?;
     Ok(format!("{name}/{}", HEXLOWER.encode(&bytes)))
+}
+
+/// Of this machine's keys those that may sign. The newest key that signs this log has to be among them: a machine with
+/// an older file, or one of its own, would otherwise undo what was decided on another. A key that was ended stays so.
+fn allowed(signers: Vec<Signer>, known: &[Key], origin: &str) -> Result<Vec<Signer>, Failure> {
+    let is = |signer: &Signer, key: &Key| signer.verifier().to_string() == key.verifier;
+    let newest = known.iter().filter(|key| key.active && key.origin == origin).max_by_key(|key| (key.since, key.from_size));
+    if newest.is_some_and(|newest| !signers.iter().any(|signer| is(signer, newest))) {
+        let what = "this machine's checkpoint keys are not those of the log: copy the file from the machine that has them";
+        return Err(Failure::new(Reason::StorageUnavailable, what));
+    }
+    let ended = |signer: &Signer| known.iter().any(|key| !key.active && is(signer, key));
+    Ok(signers.into_iter().filter(|signer| !ended(signer)).collect())
 }
 
 /// The keys of the file, under the log's name.

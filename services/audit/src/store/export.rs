@@ -29,33 +29,20 @@ pub async fn rows(db: &Db, from: u64, until: u64, limit: i64) -> Result<Vec<Row>
     rows.iter().map(read).collect()
 }
 
-/// The leaves of one tenant within a range: the intents' positions and those of what became of them. In order.
-pub async fn of_tenant(db: &Db, tenant: &str, from: u64, until: u64) -> Result<Vec<u64>, Error> {
-    let mut positions = Vec::new();
-    let (mut after, limit) = (-1i64, 5_000i64);
-    loop {
-        let rows = sqlx::query(
-            "SELECT e.seq AS event_seq, l.seq FROM
-                    (SELECT seq, event_id FROM event WHERE tenant_id = $1 AND seq > $2 ORDER BY seq LIMIT $3) AS e
-               JOIN leaf l ON l.event_id = e.event_id",
-        )
-        .bind(tenant)
-        .bind(after)
-        .bind(limit)
-        .fetch_all(db.read())
-        .await?;
-        for row in &rows {
-            let (event, seq): (i64, i64) = (row.int("event_seq")?, row.int("seq")?);
-            after = after.max(event);
-            positions.push(unsigned(seq));
-        }
-        if rows.is_empty() {
-            break;
-        }
-    }
-    positions.retain(|seq| (from..until).contains(seq));
-    positions.sort_unstable();
-    Ok(positions)
+/// Those of one tenant among the leaves from `from` on and before `until`: its intents, and what became of them.
+pub async fn rows_of_tenant(db: &Db, tenant: &str, from: u64, until: u64) -> Result<Vec<Row>, Error> {
+    let rows = sqlx::query(
+        "SELECT l.seq, l.hash, l.bytes, c.actor, c.source_ip, c.user_agent, c.target, c.details, c.salts
+           FROM leaf l JOIN event e ON e.event_id = l.event_id
+           LEFT JOIN clear_value c ON c.event_id = l.event_id AND c.kind = l.kind
+          WHERE l.seq >= $1 AND l.seq < $2 AND e.tenant_id = $3 ORDER BY l.seq",
+    )
+    .bind(signed(from)?)
+    .bind(signed(until)?)
+    .bind(tenant)
+    .fetch_all(db.read())
+    .await?;
+    rows.iter().map(read).collect()
 }
 
 fn read(row: &AnyRow) -> Result<Row, Error> {

@@ -90,11 +90,11 @@ pub async fn retired(tx: &mut Tx, number: i64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Deletes the entries at these positions; their hashes stay. An event is forgotten with its intent.
+/// Deletes the entries at these positions; their hashes stay. An event is forgotten with its intent: what was said in clear
+/// of its outcome, where that stands further on, goes too, since nothing would lead to it any more.
 pub async fn forget(tx: &mut Tx, from: i64, until: i64) -> Result<(), Error> {
     sqlx::query(
-        "DELETE FROM clear_value WHERE event_id IN (SELECT event_id FROM leaf WHERE seq >= $1 AND seq < $2)
-            AND kind IN (SELECT l.kind FROM leaf l WHERE l.event_id = clear_value.event_id AND l.seq >= $1 AND l.seq < $2)",
+        "DELETE FROM clear_value WHERE event_id IN (SELECT event_id FROM leaf WHERE seq >= $1 AND seq < $2)",
     )
     .bind(from)
     .bind(until)

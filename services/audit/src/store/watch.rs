@@ -4,6 +4,7 @@ use super::log::array;
 use crate::alerting::rule::Ending;
 use crate::alerting::watch::{Entry, Half, Key, Tally};
 use keywright_domain::clock::Instant;
+use keywright_runtime::quota::source_of;
 use keywright_storage::{Columns, Db, Dialect, Error, Tx};
 use serde_json::{Value, json};
 use sqlx::any::AnyRow;
@@ -77,7 +78,7 @@ fn entry(row: &AnyRow) -> Result<Entry, Error> {
         half,
         actor: erased(row.opt_text("actor")?),
         actor_kind: row.text("actor_kind")?,
-        source: erased(row.opt_text("source_ip")?),
+        source: network(erased(row.opt_text("source_ip")?)),
         target: erased(row.opt_text("target")?),
         tenant: row.text("tenant_id")?,
         action: row.text("action")?,
@@ -159,4 +160,9 @@ pub async fn save(
 pub async fn forget(tx: &mut Tx, rule: &str) -> Result<(), Error> {
     sqlx::query("DELETE FROM alert_tally WHERE rule_id = $1").bind(rule).execute(tx.conn()).await?;
     Ok(())
+}
+
+/// What counts as one source: of IPv6 a whole network, which one attacker has to himself.
+fn network(address: String) -> String {
+    address.parse().map_or(address, source_of)
 }

@@ -1,5 +1,6 @@
 //! The log as a tree, on both databases: what is signed, proven, exported and forgotten.
 
+use super::segments::fill;
 use super::{Log, intent, logs, outcome};
 use crate::app::export_log;
 use crate::app::sign_checkpoints::{SignCheckpoints, Signing};
@@ -175,6 +176,56 @@ async fn nothing_is_signed_that_is_no_continuation() {
     }
 }
 
+/// Older than the last checkpoint, and covered by a node already.
+#[tokio::test]
+async fn an_old_entry_that_was_changed_stops_the_signing() {
+    for change in [
+        "UPDATE leaf SET hash = (SELECT hash FROM leaf WHERE seq = 2) WHERE seq = 5",
+        "UPDATE leaf SET bytes = (SELECT bytes FROM leaf WHERE seq = 2) WHERE seq = 5",
+        "UPDATE leaf SET bytes = (SELECT o.bytes FROM leaf o WHERE o.seq = 2),
+                         hash = (SELECT o.hash FROM leaf o WHERE o.seq = 2) WHERE seq = 5",
+    ] {
+        for log in logs().await {
+            let sign = signer(&log);
+            grow(&log, 300).await;
+            assert!(sign.once().await.unwrap());
+            let mut tx = log.db.begin_internal("tampering").await.unwrap();
+            sqlx::query(change).execute(tx.conn()).await.unwrap();
+            tx.commit().await.unwrap();
+            grow(&log, 1).await;
+            assert_eq!(sign.once().await.unwrap_err().reason, Reason::Internal, "{change}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_machine_with_keys_of_its_own_does_not_sign() {
+    for log in logs().await {
+        let sign = signer(&log);
+        grow(&log, 1).await;
+        sign.once().await.unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let other = signer_of(&log.db, elsewhere.path());
+        grow(&log, 1).await;
+        assert_eq!(other.once().await.unwrap_err().reason, Reason::StorageUnavailable);
+        let file = |sign: &SignCheckpoints| std::fs::read_to_string(&sign.signing.keys).unwrap();
+        // The rotation reaches one machine first: the other waits for the new file, and the ended key stays ended.
+        let (first, second) = (file(&sign), file(&other));
+        std::fs::write(&sign.signing.keys, format!("{second}{first}")).unwrap();
+        assert!(sign.once().await.unwrap());
+        std::fs::write(&other.signing.keys, &first).unwrap();
+        grow(&log, 1).await;
+        assert_eq!(other.once().await.unwrap_err().reason, Reason::StorageUnavailable);
+        std::fs::write(&sign.signing.keys, &second).unwrap();
+        assert!(sign.once().await.unwrap());
+        std::fs::write(&other.signing.keys, format!("{second}{first}")).unwrap();
+        grow(&log, 1).await;
+        assert!(other.once().await.unwrap());
+        let keys = checkpoint::keys(&log.db).await.unwrap();
+        assert_eq!(keys.iter().map(|key| key.active).collect::<Vec<_>>(), [true, false]);
+    }
+}
+
 #[tokio::test]
 async fn a_key_is_followed_by_the_next_and_the_log_says_so() {
     for log in logs().await {
@@ -280,8 +331,10 @@ async fn an_export_verifies_for_the_platform_and_for_each_tenant() {
 /// Each change of what is stored, and what the verification of the next export says.
 #[tokio::test]
 async fn tampering_with_the_tables_is_found() {
-    let swap = "UPDATE leaf SET bytes = (SELECT o.bytes FROM leaf o WHERE o.seq = 11 - leaf.seq),
-                                hash = (SELECT o.hash FROM leaf o WHERE o.seq = 11 - leaf.seq) WHERE seq IN (5, 6)";
+    // With everything that belongs to them: each entry by itself is as it should be.
+    let swap = "UPDATE leaf SET seq = -1 WHERE seq = 5;
+                UPDATE leaf SET seq = 5 WHERE seq = 6;
+                UPDATE leaf SET seq = 6 WHERE seq = -1";
     for (change, found) in [
         (
             "UPDATE clear_value SET actor = 'prn_other' WHERE event_id = (SELECT event_id FROM leaf WHERE seq = 5)",
@@ -308,7 +361,9 @@ async fn tampering_with_the_tables_is_found() {
             sign.once().await.unwrap();
             let signed = newest(&log).await;
             let mut tx = log.db.begin_internal("tampering").await.unwrap();
-            sqlx::query(change).execute(tx.conn()).await.unwrap();
+            for statement in change.split(';') {
+                sqlx::query(sqlx::AssertSqlSafe(statement)).execute(tx.conn()).await.unwrap();
+            }
             tx.commit().await.unwrap();
             let file = export_log::written(&log.db, "", 0..20, &[], &signed.origin).await;
             let error = verify(&file, signed, vec![]).unwrap_err().to_string();
@@ -323,7 +378,7 @@ async fn a_segment_is_exported_forgotten_and_still_proven() {
     let sign = signer(&log);
     let first = intent("ten_a", "srv_first");
     log.record(&first).await;
-    grow(&log, usize::try_from(LEAVES).unwrap() + 40).await;
+    fill(&log.db, LEAVES + 40).await;
     log.end(&[outcome(&first.event, "succeeded")]).await;
     sign.once().await.unwrap();
     let signed = newest(&log).await;

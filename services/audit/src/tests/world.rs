@@ -23,6 +23,8 @@ use tower::ServiceExt;
 
 pub struct Service {
     log: Log,
+    pub audit: Audit,
+    pub guard: Guard,
     routes: Routes,
     _stop: DropGuard,
 }
@@ -50,8 +52,8 @@ fn service(log: Log) -> Service {
     let stop = CancellationToken::new();
     let built = build(Parts {
         db: log.db.clone(),
-        audit,
-        guard,
+        audit: audit.clone(),
+        guard: guard.clone(),
         outbound,
         signing: super::tree::signer_of(&log.db, log._dir.path()).signing,
         retention: crate::Retention(None),
@@ -61,7 +63,7 @@ fn service(log: Log) -> Service {
     .unwrap();
     peers.set(own, peer(built.routes.clone(), None));
     built.tasks.into_iter().for_each(|task| drop(tokio::spawn(task)));
-    Service { log, routes: built.routes, _stop: stop.drop_guard() }
+    Service { log, audit, guard, routes: built.routes, _stop: stop.drop_guard() }
 }
 
 /// The routes without the stack: what the door would have verified is put on the request.

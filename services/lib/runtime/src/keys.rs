@@ -7,7 +7,7 @@ use keywright_domain::caller::ServiceName;
 use keywright_domain::secret::Secret;
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The name under which the token issuer's key stands beside those of the services.
@@ -67,7 +67,12 @@ pub fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(file_error(&new)(error)),
         _ => {}
     }
-    write_private(&new, bytes)?;
+    if !write_private(&new, bytes)? {
+        return Err(KeyError::Malformed { path: new });
+    }
+    // Whoever runs this, the file stays its owner's.
+    let owner = std::fs::metadata(path).map_err(file_error(path))?;
+    std::os::unix::fs::chown(&new, Some(owner.uid()), Some(owner.gid())).map_err(file_error(&new))?;
     std::fs::rename(&new, path).map_err(file_error(path))?;
     let folder = path.parent().unwrap_or(path);
     std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(file_error(folder))

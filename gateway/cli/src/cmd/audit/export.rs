@@ -275,9 +275,10 @@ impl Export {
         let mut path = self.out.as_os_str().to_owned();
         path.push(".checkpoint");
         let path = PathBuf::from(path);
-        if self.force {
-            // What cannot be removed is in the way, which is said next.
-            let _ = std::fs::remove_file(&path);
+        // Another checkpoint may be all that is left of an older state of the log: it is never replaced.
+        let same = std::fs::read(&path).is_ok_and(|kept| kept == note.as_bytes());
+        if same {
+            return Some(path);
         }
         match files::create_new(&path, note.as_bytes()) {
             Ok(()) => Some(path),
