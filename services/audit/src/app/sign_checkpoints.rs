@@ -298,7 +298,10 @@ pub fn unique(name: &str) -> Result<String, Failure> {
 /// an older file, or one of its own, would otherwise undo what was decided on another. A key that was ended stays so.
 fn allowed(signers: Vec<Signer>, known: &[Key], origin: &str) -> Result<Vec<Signer>, Failure> {
     let is = |signer: &Signer, key: &Key| signer.verifier().to_string() == key.verifier;
-    let newest = known.iter().filter(|key| key.active && key.origin == origin).max_by_key(|key| (key.since, key.from_size));
+    let newest = known
+        .iter()
+        .filter(|key| key.active && key.origin == origin)
+        .max_by_key(|key| (key.since, key.from_size));
     if newest.is_some_and(|newest| !signers.iter().any(|signer| is(signer, newest))) {
         let what = "this machine's checkpoint keys are not those of the log: copy the file from the machine that has them";
         return Err(Failure::new(Reason::StorageUnavailable, what));
