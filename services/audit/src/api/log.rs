@@ -132,7 +132,7 @@ fn encode(segment: &Segment, retention: Retention) -> proto::AuditSegment {
 }
 
 pub fn file(content_type: &str, data: Vec<u8>) -> HttpBody {
-    HttpBody { content_type: content_type.to_owned(), data: data.into(), extensions: Vec::new() }
+    HttpBody { content_type: content_type.to_owned(), data, extensions: Vec::new() }
 }
 
 /// No log has more entries than such a number counts.

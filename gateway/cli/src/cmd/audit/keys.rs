@@ -28,7 +28,12 @@ impl Keys {
     pub async fn run(self, app: &App<'_>) -> Result<()> {
         let answer = app.client.get(&["api", "audit", "log", "keys"]).await?;
         if let Some(out) = &self.out {
-            let items = answer.value["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let items = answer
+                .value
+                .pointer("/items")
+                .and_then(Value::as_array)
+                .map(Vec::as_slice)
+                .unwrap_or_default();
             let lines: String = items.iter().map(line).collect();
             files::create_new(out, lines.as_bytes())?;
         }
