@@ -20,6 +20,7 @@
 
 mod body;
 mod call;
+mod chunks;
 mod cookie;
 mod crowd;
 mod errors;

@@ -5,7 +5,7 @@
 use crate::{
     body::{self, Body, Unread},
     call::Call,
-    cookie,
+    chunks, cookie,
     errors::{self, Refusal},
     front::Shared,
     ports::{Arrival, Failure, Visit},
@@ -55,6 +55,9 @@ async fn serve(
     let call = Call { peer, rpc: &route.rpc, headers, until, max_answer: limits.answer };
     if route.rpc.method.is_server_streaming() {
         let messages = call.stream(message?).await?;
+        if transcode::is_bytes(&route.rpc.method, route.response_body.as_ref()) {
+            return Ok(chunks::response(messages, route.response_body.clone(), shared.closing.clone()).await?);
+        }
         let (keep_alive, closing) = (limits.keep_alive, shared.closing.clone());
         let events = Events { messages, field: route.response_body.clone(), keep_alive, closing };
         return Ok(event_stream(events.into_body()));

@@ -82,7 +82,7 @@ pub enum Command {
     Krl(krl::Command),
     /// The audit log
     #[command(subcommand)]
-    Audit(audit::Command),
+    Audit(Box<audit::Command>),
     /// The installation itself: the secret store and its key-encryption key
     #[command(subcommand)]
     Admin(admin::Command),

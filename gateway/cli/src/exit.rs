@@ -31,7 +31,7 @@ const TABLE: &[(Exit, i32, &str)] = &[
     (
         Exit::Unproven,
         9,
-        "a test or proof ran and was not healthy, or is still outstanding; a server's keys drifted",
+        "a test or proof ran and was not healthy, or is still outstanding; a server's keys drifted; a log does not verify",
     ),
     (Exit::WorkFailed, 10, "the work that was waited for failed (rotation FAILED, STUCK or SUPERSEDED)"),
     (Exit::Unchanged, 11, "nothing has changed (krl get --if-changed)"),

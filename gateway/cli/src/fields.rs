@@ -13,6 +13,14 @@ pub fn number(value: &Value, pointer: &str) -> i64 {
     value.pointer(pointer).and_then(Value::as_i64).unwrap_or_default()
 }
 
+/// The number of 64 bits at a pointer, which protobuf JSON writes as text; `None` if it is absent or none.
+pub fn long(value: &Value, pointer: &str) -> Option<u64> {
+    match value.pointer(pointer)? {
+        Value::String(text) => text.parse().ok(),
+        number => number.as_u64(),
+    }
+}
+
 /// The flag at a pointer; false if absent.
 pub fn flag(value: &Value, pointer: &str) -> bool {
     value.pointer(pointer).and_then(Value::as_bool).unwrap_or_default()
@@ -54,6 +62,16 @@ mod tests {
         assert_eq!(time(&value, "/at"), "2026-03-01 12:30:05 UTC");
         assert_eq!(time(&value, "/odd"), "soon");
         assert_eq!(time(&value, "/none"), "");
+    }
+
+    #[test]
+    fn long_numbers_are_texts_or_numbers() {
+        let value = json!({"size": "9007199254740993", "small": 3, "none": ""});
+        assert_eq!(long(&value, "/size"), Some(9_007_199_254_740_993));
+        assert_eq!(
+            (long(&value, "/small"), long(&value, "/none"), long(&value, "/x")),
+            (Some(3), None, None)
+        );
     }
 
     #[test]

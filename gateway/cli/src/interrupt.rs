@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::error::{CliError, Result};
 use crate::output::Output;
@@ -50,6 +51,16 @@ impl Interrupts {
         self.ignored.store(true, Ordering::SeqCst);
     }
 
+    /// Ctrl-C is for the caller from here on: it comes out of what is answered, even if it was pressed before that is asked.
+    ///
+    /// # Errors
+    /// `File` if the signal cannot be had.
+    pub fn take(&self) -> Result<Signal> {
+        let taken = signal(SignalKind::interrupt());
+        self.ignore();
+        taken.map_err(|source| CliError::File { doing: "Ctrl-C cannot be heard".into(), source })
+    }
+
     /// What to say if the user interrupts from here on.
     pub fn hint(&self, text: &str) {
         text.clone_into(&mut self.hint.lock().unwrap_or_else(PoisonError::into_inner));
@@ -61,10 +72,10 @@ impl Interrupts {
         let mut work = Some(Box::pin(work));
         loop {
             let Some(running) = work.as_mut() else { return Err(self.interrupted()) };
-            let mut signal = pin!(tokio::signal::ctrl_c());
+            let mut pressed = pin!(tokio::signal::ctrl_c());
             tokio::select! {
                 result = running => return result,
-                Ok(()) = &mut signal => {}
+                Ok(()) = &mut pressed => {}
             }
             if self.ignored.load(Ordering::SeqCst) {
                 continue;

@@ -5,17 +5,19 @@
 use crate::app::append::Appender;
 use crate::app::record_intent::{Intent, RecordIntent};
 use crate::app::record_outcomes::{Outcome, RecordOutcomes};
-use crate::leaf::Clear;
+use crate::app::sign_checkpoints::unique;
+use crate::store::checkpoint::{self, Origin};
 use crate::store::event::Open;
-use crate::store::log;
+use crate::store::{log, tree};
 use keywright_domain::caller::PrincipalKind;
 use keywright_domain::ids::EventId;
-use keywright_runtime::failure::Failure;
+use keywright_log::leaf::Clear;
+use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::Db;
 use std::collections::BTreeMap;
 
 /// Who acted: whoever may run the program on this machine.
-const ACTOR: &str = "keywright-server";
+pub(crate) const ACTOR: &str = "keywright-server";
 
 pub struct Journal {
     db: Db,
@@ -69,6 +71,25 @@ impl Journal {
     ) -> Result<(), Failure> {
         let outcome = Outcome { event: event.to_string(), outcome, reason, details };
         RecordOutcomes { log: self.log.clone() }.run(vec![outcome]).await
+    }
+
+    /// Gives the log a new name from here on, which begins so; its former one, if it had a name.
+    pub async fn rename(&self, name: &str) -> Result<Option<String>, Failure> {
+        let Some(former) = checkpoint::origin(&self.db).await? else { return Ok(None) };
+        let (size, _) = log::head(&self.db).await?;
+        let number = former.number.saturating_add(1);
+        let next = Origin { number, name: unique(name)?, from_size: tree::unsigned(size) };
+        let named: Result<(), Error> = self
+            .db
+            .serialized(|| async {
+                let mut tx = self.db.begin_internal("the log's new name").await?;
+                checkpoint::name(&mut tx, &next).await?;
+                tx.commit().await?;
+                Ok(())
+            })
+            .await;
+        named?;
+        Ok(Some(former.name))
     }
 
     pub async fn head(&self) -> Result<Head, Failure> {

@@ -1,20 +1,30 @@
 //! The log on both databases: order, exactly once, nothing written over.
 
+mod erasure;
+mod kills;
+mod plans;
+mod queries;
+mod segments;
+mod tree;
+mod watch;
+mod world;
+
 use crate::app::append::Appender;
 use crate::app::close_interrupted::{AFTER, CloseInterrupted};
+use crate::app::list_events::newest;
 use crate::app::record_intent::{Intent, RecordIntent};
 use crate::app::record_outcomes::{Outcome, RecordOutcomes};
-use crate::leaf::Clear;
 use crate::store::event::{self, Event, Filter, Open};
 use keywright_domain::clock::Clock;
 use keywright_domain::ids::EventId;
 use keywright_domain::reason::Reason;
+use keywright_log::leaf::Clear;
 use keywright_storage::{Columns, Db, Source};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-struct Log {
+pub struct Log {
     db: Db,
     log: Appender,
     time: Arc<AtomicI64>,
@@ -65,7 +75,7 @@ impl Log {
     }
 
     async fn list(&self, filter: Filter) -> Vec<Event> {
-        event::list(&self.db, &filter, i64::MAX, 100).await.unwrap()
+        newest(&self.db, &filter, i64::MAX, 100).await.unwrap().0
     }
 
     async fn leaves(&self) -> Vec<(i64, String)> {
@@ -152,7 +162,7 @@ async fn what_is_sent_at_once_is_in_order_and_once_whatever_is_written_together(
         assert_eq!(rows.len(), 43);
         for row in rows {
             let hash = row.text::<String>("hash").unwrap();
-            assert_eq!(crate::leaf::leaf_hash(&row.blob("bytes").unwrap()), hash);
+            assert_eq!(keywright_log::Hash::leaf(&row.blob("bytes").unwrap()).hex(), hash);
         }
     }
 }

@@ -367,10 +367,10 @@ fn identity(parts: &Parts, routes: Routes) -> Routes {
             guard: guard.clone(),
             notices: Notices::new(outbound),
         },
-        invitations: app::identity::invitations::Invitations { db: db.clone(), audit, guard },
+        invitations: app::identity::invitations::Invitations { db: db.clone(), audit: audit.clone(), guard },
     };
-    let exchanges =
-        api::exchange::Exchanges { exchange: app::identity::exchange::Exchange { db, verifier, issuer } };
+    let exchange = app::identity::exchange::Exchange { db, audit, verifier, issuer };
+    let exchanges = api::exchange::Exchanges { exchange };
     routes
         .add_service(TenantServiceServer::new(tenants))
         .add_service(TokenServiceServer::new(tokens))

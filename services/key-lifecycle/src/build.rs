@@ -7,7 +7,6 @@ use crate::adapters::hosts::{Hosts, SshHosts};
 use crate::adapters::login::Login;
 use crate::adapters::mail::Mailer;
 use crate::adapters::probe::Probe;
-use crate::adapters::webhook::Webhooks;
 use crate::api::access::Accesses;
 use crate::api::campaign::Campaigns;
 use crate::api::krl::Krls;
@@ -44,6 +43,7 @@ use crate::schedule::Scheduler;
 use crate::worker::Worker;
 use keywright_domain::clock::{Clock, NoRandomness};
 use keywright_domain::ids::RequestId;
+use keywright_egress::{Lines, Webhooks};
 use keywright_proto::lifecycle::campaign_service_server::CampaignServiceServer;
 use keywright_proto::lifecycle::freeze_service_server::FreezeServiceServer;
 use keywright_proto::lifecycle::krl_service_server::KrlServiceServer;
@@ -194,6 +194,7 @@ pub(crate) fn assemble(
     };
     let scanner = Scanner {
         db: db.clone(),
+        audit: audit.clone(),
         converger: converger.clone(),
         owner: owner.clone(),
         every: parts.key_scan_interval,
@@ -350,7 +351,7 @@ fn operating(parts: &Parts, store: &CredentialStore, wake: &Arc<Notify>, routes:
 fn notifier(parts: &Parts, store: &CredentialStore, owner: &str) -> Notifier {
     let Telling { keyring, mailer } = parts.telling.clone();
     let mails = mailer.is_some();
-    let webhooks = Webhooks::new(parts.dialer.clone());
+    let webhooks = Webhooks::new(Lines::new(parts.dialer.clone()));
     Notifier {
         db: parts.db.clone(),
         owner: owner.to_owned(),

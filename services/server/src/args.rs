@@ -45,6 +45,9 @@ pub enum Role {
     },
     /// Copies every database into one file, sealed to age recipients, while the server runs; or checks such a file.
     Backup(BackupArgs),
+    /// The keys that sign the audit log's checkpoints: a new one, or the end of the old ones. Restarts nothing.
+    #[command(subcommand)]
+    CheckpointKey(CheckpointKeyCommand),
     /// Restores a backup into an empty installation, which then is in recovery. Bring the key-encryption key first.
     Restore(RestoreArgs),
     /// Who may do what: reads the shipped policies, checks your own. Starts nothing.
@@ -80,6 +83,15 @@ pub struct RestoreArgs {
     /// The age identity that opens it: a file as age-keygen writes it.
     #[arg(long, value_name = "FILE")]
     pub identity: PathBuf,
+}
+
+#[derive(Debug, Clone, Subcommand, PartialEq, Eq)]
+pub enum CheckpointKeyCommand {
+    /// Puts a new key before the others: from the next checkpoint on both sign, so that who knows the old one can follow.
+    /// Give verifiers the new one (keywright audit keys), then run `retire`.
+    Rotate,
+    /// Takes out all keys but the newest: they sign no more.
+    Retire,
 }
 
 #[derive(Debug, Clone, Subcommand, PartialEq, Eq)]
@@ -149,6 +161,9 @@ pub struct Settings {
     )]
     pub history_days: u32,
 
+    #[command(flatten)]
+    pub log_settings: LogSettings,
+
     /// Least time between two offers of a key on one server, in seconds, beyond the first two: its defences
     /// (sshd's PerSourcePenalties, fail2ban) count refused keys by the address they come from. 0: none.
     #[arg(
@@ -183,6 +198,9 @@ pub struct Settings {
 
     #[command(flatten)]
     pub mail: MailSettings,
+
+    #[command(flatten)]
+    pub forwarding: ForwardingSettings,
 
     #[command(flatten)]
     pub targets: TargetSettings,
@@ -275,6 +293,45 @@ pub struct MailSettings {
     pub smtp_password_file: Option<PathBuf>,
 }
 
+/// Where the audit log is handed on to.
+#[derive(Debug, Clone, Args)]
+pub struct ForwardingSettings {
+    /// Forward every event of the audit log: syslog+tcp://, syslog+tls:// or syslog+udp://host:port, otlp:// or
+    /// otlps://host:port (gRPC), or an https:// webhook. Repeatable.
+    #[arg(
+        long,
+        global = true,
+        env = "KEYWRIGHT_AUDIT_FORWARD",
+        value_name = "URL",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    pub audit_forward: Vec<String>,
+
+    /// A file whose first line is the secret that signs what is posted to webhooks: whsec_ and the base64 of 24 to 64
+    /// bytes.
+    #[arg(long, global = true, env = "KEYWRIGHT_AUDIT_FORWARD_SECRET_FILE", value_name = "FILE")]
+    pub audit_forward_secret_file: Option<PathBuf>,
+
+    /// Whose certificates are trusted at these places besides those that this machine trusts (PEM).
+    #[arg(long, global = true, env = "KEYWRIGHT_AUDIT_FORWARD_CA", value_name = "FILE")]
+    pub audit_forward_ca: Option<PathBuf>,
+
+    /// Keep the newest signed checkpoint of the audit log in this file, and every one in FILE.history.
+    #[arg(long, global = true, env = "KEYWRIGHT_AUDIT_CHECKPOINT_FILE", value_name = "FILE")]
+    pub audit_checkpoint_file: Option<PathBuf>,
+
+    /// Post every signed checkpoint of the audit log to this webhook.
+    #[arg(
+        long,
+        global = true,
+        env = "KEYWRIGHT_AUDIT_CHECKPOINT_WEBHOOK",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub audit_checkpoint_webhook: Option<String>,
+}
+
 /// Which addresses may be dialled. Link-local, cloud metadata and multicast never are.
 #[derive(Debug, Clone, Args)]
 pub struct TargetSettings {
@@ -294,6 +351,66 @@ pub struct TargetSettings {
     /// Repeatable.
     #[arg(long, global = true, env = "KEYWRIGHT_EGRESS_ADDRESSES", value_name = "IP", value_delimiter = ',')]
     pub egress_address: Vec<IpAddr>,
+}
+
+/// The audit log as something that others can check.
+#[derive(Debug, Clone, Args)]
+pub struct LogSettings {
+    /// The first part of the audit log's name, which stands in its checkpoints, as in audit.example.com/keywright. Taken
+    /// when the log is made, and after a restore.
+    #[arg(
+        long,
+        global = true,
+        env = "KEYWRIGHT_AUDIT_ORIGIN",
+        value_name = "NAME",
+        default_value = "keywright",
+        value_parser = audit_origin
+    )]
+    pub audit_origin: String,
+
+    /// New entries of the audit log wait at most so long for a signed checkpoint, in seconds.
+    #[arg(
+        long,
+        global = true,
+        env = "KEYWRIGHT_AUDIT_CHECKPOINT_INTERVAL",
+        value_name = "SECONDS",
+        default_value_t = 60,
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
+    pub audit_checkpoint_interval: u64,
+
+    /// So many new entries get a checkpoint at once.
+    #[arg(
+        long,
+        global = true,
+        env = "KEYWRIGHT_AUDIT_CHECKPOINT_BURST",
+        value_name = "ENTRIES",
+        default_value_t = 1_000,
+        value_parser = clap::value_parser!(u64).range(1..=1_000_000)
+    )]
+    pub audit_checkpoint_burst: u64,
+
+    /// Entries of the audit log may be deleted by an operator, a whole exported segment at a time, when they are so old, in
+    /// days. Without it nothing is ever deleted.
+    #[arg(
+        long,
+        global = true,
+        env = "KEYWRIGHT_AUDIT_RETENTION_DAYS",
+        value_name = "DAYS",
+        value_parser = clap::value_parser!(u32).range(1..=36_500)
+    )]
+    pub audit_retention_days: Option<u32>,
+}
+
+fn audit_origin(text: &str) -> Result<String, &'static str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/".contains(&byte);
+    if !text.is_empty() && text.len() <= 200 && text.bytes().all(plain) && !text.ends_with('/') {
+        Ok(text.to_owned())
+    } else {
+        Err(
+            "must be 1 to 200 letters, digits, dots, hyphens, underscores and slashes, for example audit.example.com/keywright",
+        )
+    }
 }
 
 /// Whether and where DNS is asked about host keys.

@@ -44,6 +44,10 @@ pub enum StartError {
     Oidc(#[from] keywright_credential_store::OidcConfigError),
     #[error(transparent)]
     Mail(#[from] keywright_key_lifecycle::MailError),
+    #[error(transparent)]
+    Forwarding(#[from] keywright_audit::ForwardingError),
+    #[error("--audit-forward-ca: {0}")]
+    ForwardingAuthority(#[from] keywright_egress::LineError),
     #[error("--smtp-url needs --smtp-from: whom the mails come from")]
     NoSender,
     #[error(

@@ -2,8 +2,10 @@
 
 mod args;
 mod backup;
+mod checkpoint_key;
 mod custody;
 mod error;
+mod forwarding;
 mod installation;
 mod listen;
 mod mail;

@@ -256,6 +256,9 @@ async fn finish(
         ("lastHash".to_owned(), last.last_hash),
     ]);
     details.extend(sections.iter().map(|of| (format!("{}Sha256", of.service), of.sha256.clone())));
+    // What was logged after the backup is lost: the log goes on under another name.
+    let former = journal.rename(&settings.log_settings.audit_origin).await?;
+    details.extend(former.map(|former| ("formerOrigin".to_owned(), former)));
     let event = journal.intend("log.restored_from", details).await?;
     let asked = BTreeMap::from([("keysToProbe".to_owned(), asked.to_string())]);
     journal.succeeded(&event, asked).await?;

@@ -3,6 +3,7 @@
 use crate::args::{Settings, SshfpSettings};
 use crate::custody;
 use crate::error::StartError;
+use crate::forwarding;
 use crate::installation::Installation;
 use crate::mail;
 use crate::targets;
@@ -23,11 +24,33 @@ use std::sync::Arc;
 /// A running service's background work; its peer has taken its place.
 pub type Tasks = Vec<Task>;
 
-pub async fn audit(at: &Installation) -> Result<Tasks, StartError> {
+pub async fn audit(at: &Installation, settings: &Settings) -> Result<Tasks, StartError> {
     let own = at.own(ServiceName::Audit)?;
+    let forwarding = forwarding::forwarding(settings)?;
     let db = at.database("audit", &audit::MIGRATIONS).await?;
-    let built = audit::build(audit::Parts { db, guard: own.guard, stop: at.stop.clone() });
+    let kept = settings.log_settings.audit_retention_days;
+    let kept = kept.map(|days| std::time::Duration::from_secs(u64::from(days) * 86_400));
+    let built = audit::build(audit::Parts {
+        db,
+        audit: own.audit,
+        guard: own.guard,
+        outbound: own.outbound,
+        signing: signing(at, settings),
+        retention: audit::Retention(kept),
+        forwarding,
+        stop: at.stop.clone(),
+    })?;
     Ok(place(at, ServiceName::Audit, &own.stack, built))
+}
+
+fn signing(at: &Installation, settings: &Settings) -> audit::Signing {
+    let log = &settings.log_settings;
+    audit::Signing {
+        name: log.audit_origin.clone(),
+        keys: keys::checkpoint_keys_file(&at.data),
+        interval: std::time::Duration::from_secs(log.audit_checkpoint_interval),
+        burst: log.audit_checkpoint_burst,
+    }
 }
 
 /// The credential-store's database, with the first operator where nobody exists yet.

@@ -2,6 +2,7 @@
 
 use crate::args::{Cli, Role, Settings};
 use crate::backup;
+use crate::checkpoint_key;
 use crate::custody;
 use crate::error::StartError;
 use crate::installation::Installation;
@@ -30,19 +31,20 @@ pub async fn run(cli: Cli) -> Result<(), StartError> {
         return policies::run(command);
     }
     match &role {
+        Role::CheckpointKey(command) => return checkpoint_key::run(command, &settings),
         Role::Backup(args) => return backup::run(args, &settings).await,
         Role::Restore(args) => return restore::run(args, &settings, stop).await,
         _ => restore::refuse_unfinished(&settings.data_dir)?,
     }
     let at = Installation::open(&settings, stop.clone())?;
     match role {
-        Role::Policy(_) | Role::Backup(_) | Role::Restore(_) => Ok(()),
+        Role::Policy(_) | Role::CheckpointKey(_) | Role::Backup(_) | Role::Restore(_) => Ok(()),
         Role::Init { token_out, seal_with_passphrase } => {
             init(&at, &settings, token_out, seal_with_passphrase).await
         }
         Role::All => all(&at, &settings).await,
         Role::Gateway => gateway(&at, &settings).await,
-        Role::Audit => apart(&at, &settings, ServiceName::Audit, roles::audit(&at).await?).await,
+        Role::Audit => apart(&at, &settings, ServiceName::Audit, roles::audit(&at, &settings).await?).await,
         Role::CredentialStore => {
             let db = roles::store_database(&at).await?;
             let tasks = roles::credential_store(&at, &settings, db).await?;
@@ -91,7 +93,7 @@ async fn all(at: &Installation, settings: &Settings) -> Result<(), StartError> {
     let db = roles::store_database(at).await?;
     let token = operator::default_file(&at.data);
     let first = operator::ensure(at, &db, &token).await?;
-    let mut tasks = roles::audit(at).await?;
+    let mut tasks = roles::audit(at, settings).await?;
     tasks.extend(roles::credential_store(at, settings, db).await?);
     tasks.extend(roles::connectivity_probe(at, settings).await?);
     tasks.extend(roles::key_lifecycle(at, settings).await?);

@@ -73,6 +73,24 @@ fn a_data_directory_that_others_can_read_is_refused() {
 }
 
 #[test]
+fn a_place_that_the_log_cannot_be_forwarded_to_ends_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let refused = |arguments: &[&str]| {
+        let common = ["--data-dir", data.to_str().unwrap(), "--listen", "127.0.0.1:0"];
+        let refused = server(&[&common[..], arguments].concat());
+        assert!(!refused.status.success());
+        String::from_utf8(refused.stderr).unwrap()
+    };
+    let no_scheme = refused(&["--audit-forward", "otlp://127.0.0.1:4317,siem.example:514"]);
+    assert!(no_scheme.contains("must be syslog+tcp://host:port"), "{no_scheme}");
+    let no_secret = refused(&["--audit-checkpoint-webhook", "https://hooks.example/x"]);
+    assert!(no_secret.contains("needs --audit-forward-secret-file"), "{no_secret}");
+    let no_file = refused(&["--audit-forward-ca", "/nowhere/ca.pem"]);
+    assert!(no_file.contains("--audit-forward-ca: /nowhere/ca.pem does not hold"), "{no_file}");
+}
+
+#[test]
 fn init_makes_the_first_operator_once() {
     let dir = tempfile::tempdir().unwrap();
     let (data, token) = (dir.path().join("data"), dir.path().join("first.token"));

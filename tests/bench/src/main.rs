@@ -1,4 +1,5 @@
-//! Measures Keywright against what people use instead: rotations and revocations, and, with `--probe`, fleet logins.
+//! Measures Keywright against what people use instead: rotations and revocations, with `--probe` fleet logins, and with
+//! `--audit` the audit log.
 //!
 //! Invariants: everything that is compared is measured in this run, in interleaved rounds; results are ratios, CPU
 //! time per operation and spreads, never a bare rate; no figure is asserted.
@@ -12,6 +13,7 @@
 //! | `options` | how much is measured |
 //! | `round` | many operations at once: what they took |
 //! | `lifecycle` | the mode that measures rotation and revocation: `rotations`, `revocations`, `scripted` (the same steps by a shell script), `ansible` (a configuration tool's edits alone) |
+//! | `audit` | the mode that measures the audit log's engine, and the verification of an export |
 //! | `probe` | the mode that measures fleet logins, a sweep of host keys, memory |
 //! | `errand`, `held`, `client` | programs that log in many times and are counted: what they are told, how they are started, our own |
 #![allow(
@@ -26,6 +28,7 @@
 )]
 
 mod ansible;
+mod audit;
 mod client;
 mod cpu;
 mod errand;
@@ -57,6 +60,9 @@ async fn main() {
     }
     if words.next_if(|word| word == "--probe").is_some() {
         return probe::run(words).await;
+    }
+    if words.next_if(|word| word == "--audit").is_some() {
+        return audit::run(words).await;
     }
     lifecycle::run(words).await;
 }

@@ -4,7 +4,8 @@ use std::iter::Peekable;
 
 pub const HELP: &str = "usage: tests/bench/run [--smoke | [--rounds N] [--accesses N] [--parallel N] [--singles N]]
        tests/bench/run --probe [--smoke | [--rounds N] [--logins N] [--slow N] [--in-flight N] [--singles N] [--held N]]
-rotations and revocations, and with --probe what tests of connections are made of
+       tests/bench/run --audit [--smoke | [--rounds N] [--entries N] [--callers N]]
+rotations and revocations, with --probe what tests of connections are made of, with --audit the audit log
   --smoke       one short round, whose figures say nothing: whether all of it still runs
   --rounds N    interleaved rounds (5, and no fewer)
   --singles N   single operations a round, one after the other (20)
@@ -15,7 +16,10 @@ with --probe
   --logins N    logins of each client in a round (256)
   --slow N      the same for those that are several times as slow (128)
   --in-flight N of them at once (64, and at most 100)
-  --held N      logins in flight at once whose memory is measured (10000)";
+  --held N      logins in flight at once whose memory is measured (10000)
+with --audit
+  --entries N   entries of each contestant in a round (4096)
+  --callers N   callers of the engine at once (64)";
 
 /// Below these a median and a spread say nothing.
 pub const FEWEST_ROUNDS: usize = 5;

@@ -46,6 +46,22 @@ fn a_short_round_of_the_probe_fills_every_row() {
     );
 }
 
+#[test]
+fn a_short_round_of_the_audit_log_fills_every_row() {
+    fills(
+        &["--audit", "--smoke"],
+        &[
+            "the engine on PostgreSQL",
+            "a hash chain inside each transaction, 16 clients",
+            "single rows without a chain, 16 clients",
+            "raw batches of 128 by one writer",
+            "the engine on SQLite",
+            "one caller: its own milliseconds",
+            "the command's verifier",
+        ],
+    );
+}
+
 fn fills(arguments: &[&str], rows: &[&str]) {
     let bench = Path::new(env!("CARGO_BIN_EXE_keywright-bench"));
     let mut command = Command::new(bench);

@@ -4,7 +4,7 @@
 //! and `skip_debug` of proto/build.rs, together with every message that holds it).
 
 use crate::contract::secrets::{is_body, is_redacted};
-use keywright_proto::{credential, google, identity, lifecycle, pool, probe};
+use keywright_proto::{audit, credential, google, identity, lifecycle, pool, probe};
 use prost_reflect::prost::Message;
 use prost_reflect::{DynamicMessage, Kind, MessageDescriptor, Value};
 use std::collections::BTreeSet;
@@ -120,6 +120,9 @@ fn no_message_prints_a_secret() {
         lifecycle::RotateNotificationSecretResponse: "keywright.lifecycle.v1.RotateNotificationSecretResponse",
         lifecycle::DownloadSshKeyRequest: "keywright.lifecycle.v1.DownloadSshKeyRequest",
         lifecycle::DownloadSshKeyResponse: "keywright.lifecycle.v1.DownloadSshKeyResponse",
+        audit::ExportAuditLogResponse: "keywright.audit.v1.ExportAuditLogResponse",
+        audit::GetCheckpointResponse: "keywright.audit.v1.GetCheckpointResponse",
+        audit::GetTileResponse: "keywright.audit.v1.GetTileResponse",
         lifecycle::GetKrlResponse: "keywright.lifecycle.v1.GetKrlResponse",
         lifecycle::GetKrlTextResponse: "keywright.lifecycle.v1.GetKrlTextResponse",
         lifecycle::GetOffboardingExportResponse: "keywright.lifecycle.v1.GetOffboardingExportResponse",

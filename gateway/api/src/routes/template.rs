@@ -1,4 +1,5 @@
-//! Path templates: literal segments and `{field}` variables that match one segment each.
+//! Path templates: literal segments, `{field}` variables that match one segment each, and a last `{field=**}` that
+//! matches all that is left.
 
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use std::fmt;
@@ -21,6 +22,8 @@ impl Variable {
 enum Segment {
     Literal(String),
     Variable(Variable),
+    /// One segment or more, to the end of the path.
+    Rest(Variable),
 }
 
 /// A parsed path.
@@ -32,8 +35,12 @@ pub struct Template {
 impl Template {
     pub fn parse(path: &str, message: &MessageDescriptor) -> Result<Self, String> {
         let rest = path.strip_prefix('/').ok_or_else(|| format!("{path} does not begin with /"))?;
-        let segments = rest.split('/').map(|text| segment(text, message)).collect::<Result<_, _>>()?;
-        Ok(Self { segments })
+        let segments: Vec<Segment> =
+            rest.split('/').map(|text| segment(text, message)).collect::<Result<_, _>>()?;
+        match segments.iter().rev().skip(1).any(|segment| matches!(segment, Segment::Rest(_))) {
+            true => Err(format!("{path} goes on after what takes the rest of it")),
+            false => Ok(Self { segments }),
+        }
     }
 
     /// The value of each variable, in order, if the raw path matches.
@@ -41,6 +48,16 @@ impl Template {
         let mut values = Vec::new();
         let mut parts = path.strip_prefix('/')?.split('/');
         for segment in &self.segments {
+            if let Segment::Rest(_) = segment {
+                let rest: Vec<&str> = parts.by_ref().collect();
+                let empty = rest.is_empty() || rest.iter().any(|part| part.is_empty());
+                return if empty {
+                    None
+                } else {
+                    values.push(percent_decode(&rest.join("/"), false)?);
+                    Some(values)
+                };
+            }
             let part = parts.next()?;
             match segment {
                 Segment::Literal(text) if text == part => {}
@@ -53,14 +70,14 @@ impl Template {
 
     pub fn variables(&self) -> impl Iterator<Item = &Variable> {
         self.segments.iter().filter_map(|segment| match segment {
-            Segment::Variable(variable) => Some(variable),
+            Segment::Variable(variable) | Segment::Rest(variable) => Some(variable),
             Segment::Literal(_) => None,
         })
     }
 
     /// Orders templates: where two match one path, the one with the earlier literal comes first.
     pub fn openness(&self) -> Vec<bool> {
-        self.segments.iter().map(|segment| matches!(segment, Segment::Variable(_))).collect()
+        self.segments.iter().map(|segment| !matches!(segment, Segment::Literal(_))).collect()
     }
 
     /// Whether the two match exactly the same paths.
@@ -68,7 +85,7 @@ impl Template {
         self.segments.len() == other.segments.len()
             && self.segments.iter().zip(&other.segments).all(|pair| match pair {
                 (Segment::Literal(a), Segment::Literal(b)) => a == b,
-                (Segment::Variable(_), Segment::Variable(_)) => true,
+                (Segment::Variable(_), Segment::Variable(_)) | (Segment::Rest(_), Segment::Rest(_)) => true,
                 _ => false,
             })
     }
@@ -80,7 +97,9 @@ impl fmt::Display for Template {
         for segment in &self.segments {
             match segment {
                 Segment::Literal(text) => write!(f, "/{text}")?,
-                Segment::Variable(variable) => write!(f, "/{{{}}}", variable.json_path())?,
+                Segment::Variable(variable) | Segment::Rest(variable) => {
+                    write!(f, "/{{{}}}", variable.json_path())?;
+                }
             }
         }
         Ok(())
@@ -97,6 +116,10 @@ fn segment(text: &str, message: &MessageDescriptor) -> Result<Segment, String> {
             Err(format!("cannot read {text:?}"))
         };
     };
+    let (name, takes_rest) = match name.strip_suffix("=**") {
+        Some(name) => (name, true),
+        None => (name, false),
+    };
     let mut fields: Vec<FieldDescriptor> = Vec::new();
     let mut inside = Some(message.clone());
     for part in name.split('.') {
@@ -110,10 +133,11 @@ fn segment(text: &str, message: &MessageDescriptor) -> Result<Segment, String> {
     }
     let scalar =
         fields.last().is_some_and(|f| !f.is_list() && !f.is_map() && !matches!(f.kind(), Kind::Message(_)));
-    if scalar {
-        Ok(Segment::Variable(Variable { fields }))
-    } else {
-        Err(format!("{name} is not a single value"))
+    let variable = Variable { fields };
+    match (scalar, takes_rest) {
+        (true, false) => Ok(Segment::Variable(variable)),
+        (true, true) => Ok(Segment::Rest(variable)),
+        (false, _) => Err(format!("{name} is not a single value")),
     }
 }
 

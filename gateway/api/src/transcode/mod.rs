@@ -21,7 +21,7 @@ mod tests;
 
 pub use enums::rest_name;
 pub use request::{if_none_match, message};
-pub use response::{Attachment, Content, content, header_name};
+pub use response::{Attachment, Content, content, header_name, is_bytes};
 pub use wipe::wipe;
 
 use prost_reflect::MessageDescriptor;

@@ -2,7 +2,9 @@
 
 use super::write;
 use bytes::Bytes;
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, ReflectMessage, Value};
+use prost_reflect::{
+    DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, ReflectMessage, Value,
+};
 use serde_json::Value as Json;
 
 /// The text of an entity tag; quoted in the header.
@@ -48,6 +50,15 @@ pub fn content(field: Option<&FieldDescriptor>, message: &DynamicMessage) -> Con
             Content::Bytes(attachment(inner, headers(message), not_modified))
         }
         value => Content::Json(write::field(field, value)),
+    }
+}
+
+/// Whether the answer of `method`, or each message of its stream, is a file's bytes.
+pub fn is_bytes(method: &MethodDescriptor, field: Option<&FieldDescriptor>) -> bool {
+    let is_body = |message: &MessageDescriptor| message.full_name() == "google.api.HttpBody";
+    match field.map(FieldDescriptor::kind) {
+        Some(kind) => kind.as_message().is_some_and(is_body),
+        None => is_body(&method.output()),
     }
 }
 

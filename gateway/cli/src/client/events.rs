@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use keywright_domain::reason::Reason;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use reqwest::{Method, Response};
+use reqwest::{Method, RequestBuilder, Response};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -24,7 +24,15 @@ pub struct Events {
 
 impl Client {
     pub async fn events(&self, path: &[&str], body: &impl Serialize) -> Result<Events> {
-        let request = with_body(self.request(Method::POST, path, &[])?, body)?;
+        self.stream(with_body(self.request(Method::POST, path, &[])?, body)?).await
+    }
+
+    /// What is at `path`, as it changes: its `snapshot` events.
+    pub async fn watch(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Events> {
+        self.stream(self.request(Method::GET, path, query)?).await
+    }
+
+    async fn stream(&self, request: RequestBuilder) -> Result<Events> {
         let response = self.accepted(request.header(ACCEPT, "text/event-stream")).await?;
         let kind = header(&response, CONTENT_TYPE.as_str()).unwrap_or_default();
         if !kind.starts_with("text/event-stream") {

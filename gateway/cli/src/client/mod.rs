@@ -4,6 +4,7 @@
 mod api_error;
 mod body;
 mod certificate;
+mod chunks;
 mod download;
 mod events;
 mod follow;
@@ -22,7 +23,7 @@ pub use api_error::ApiError;
 pub use body::Body;
 pub use download::{AccessConfirmation, DownloadRequest};
 pub use follow::{Followed, follow};
-pub use page::Page;
+pub use page::{Listing, Page};
 
 use crate::error::{CliError, Result};
 

@@ -28,8 +28,16 @@ use crate::interrupt::Interrupts;
 use crate::output::Output;
 
 pub async fn run(cli: Cli, out: &Output, interrupts: &Interrupts) -> Result<()> {
-    let setup = Setup::new(cli.global, *out)?;
     let command = match cli.command {
+        // Whoever verifies a log needs no gateway, no profile and no token.
+        Command::Audit(command) => match *command {
+            audit::Command::Verify(command) => return command.run(*out).await,
+            command => Command::Audit(Box::new(command)),
+        },
+        command => command,
+    };
+    let setup = Setup::new(cli.global, *out)?;
+    let command = match command {
         Command::Login(command) => return command.run(setup, *out, interrupts).await,
         Command::Logout(command) => return command.run(setup, *out, interrupts).await,
         Command::Doctor(command) => return command.run(&setup, *out, interrupts).await,
@@ -49,7 +57,7 @@ pub async fn run(cli: Cli, out: &Output, interrupts: &Interrupts) -> Result<()> 
         Command::Revocation(command) => revocation::run(command, &app).await,
         Command::Notify(command) => notify::run(command, &app).await,
         Command::Krl(command) => krl::run(command, &app).await,
-        Command::Audit(command) => audit::run(command, &app).await,
+        Command::Audit(command) => audit::run(*command, &app).await,
         Command::Admin(command) => admin::run(command, &app).await,
         Command::Login(_) | Command::Logout(_) | Command::Doctor(_) | Command::Agent(_) => Ok(()),
     }

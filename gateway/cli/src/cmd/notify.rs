@@ -18,7 +18,7 @@ pub enum Command {
 Events:
   rotation.started rotation.succeeded rotation.failed rotation.due grace.ending grace.extended key.expired
   access.revoked access.exposed campaign.paused campaign.finished drift.found server.state_changed
-  server.host_key_mismatch server.host_key_resolved invitation.created")]
+  server.host_key_mismatch server.host_key_resolved invitation.created audit.alert")]
     Add(Add),
     /// List who is told, newest first
     List(List),

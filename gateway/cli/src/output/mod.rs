@@ -7,11 +7,14 @@ mod progress;
 pub mod view;
 
 use std::io::{IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use clap::ValueEnum;
+use tokio::io::Interest;
+use tokio::net::unix::pipe;
 
 pub use block::{Block, facts, grid};
-pub use progress::{Count, Progress};
+pub use progress::{Count, Progress, Work};
 
 use crate::client::{Answer, Page};
 use crate::error::CliError;
@@ -57,6 +60,12 @@ impl Output {
         if page.has_more() && !self.is_json() {
             self.note("There are more: use --all, or a larger --limit.");
         }
+    }
+
+    /// A line of many, as they happen; false if nobody reads them any more.
+    pub fn line(self, text: &str) -> bool {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{text}").and_then(|()| out.flush()).is_ok()
     }
 
     /// Blocks for people; nothing with JSON.
@@ -139,6 +148,21 @@ pub fn clean(text: &str) -> String {
 fn stdout(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// Waits until what reads a pipe at the standard output is gone; for ever where there is no pipe.
+/// The pipe is only watched: it stays a blocking one, so that no line is lost when it is full.
+pub async fn reader_gone() {
+    let stdout = std::io::stdout().as_fd().try_clone_to_owned();
+    let pipe = stdout.and_then(pipe::Sender::from_owned_fd_unchecked);
+    if let Ok(pipe) = pipe {
+        while let Ok(ready) = pipe.ready(Interest::ERROR).await {
+            if ready.is_error() || ready.is_write_closed() {
+                return;
+            }
+        }
+    }
+    std::future::pending().await
 }
 
 fn stderr(text: &str) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::{Output, clean};
 use crate::fields;
@@ -131,6 +132,57 @@ impl Count {
 }
 
 impl Drop for Count {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Off a terminal a line so often.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Work of unknown length: how far it is, on a terminal in one line that changes, elsewhere in a line now and then, nothing
+/// with JSON.
+pub struct Work {
+    out: Output,
+    bar: Option<ProgressBar>,
+    said: Instant,
+}
+
+impl Work {
+    pub fn new(out: Output) -> Self {
+        let bar = out.draws().then(|| {
+            let bar = bar();
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
+                bar.set_style(style);
+            }
+            bar
+        });
+        Self { out, bar, said: Instant::now() }
+    }
+
+    pub fn say(&mut self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.set_message(clean(text)),
+            None if self.said.elapsed() >= LINE_EVERY => {
+                self.out.news(text);
+                self.said = Instant::now();
+            }
+            None => {}
+        }
+    }
+
+    /// Something that stays.
+    pub fn note(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(clean(text)),
+            None => self.out.news(text),
+        }
+    }
+}
+
+impl Drop for Work {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
@@ -17,6 +17,17 @@ pub struct Request {
 }
 
 impl Request {
+    /// A parameter of the query, as it was sent.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        let (_, query) = self.target.split_once('?')?;
+        query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    /// The path, without the query.
+    pub fn path(&self) -> &str {
+        self.target.split_once('?').map_or(&self.target, |(path, _)| path)
+    }
+
     /// `METHOD path?query`.
     pub fn line(&self) -> String {
         format!("{} {}", self.method, self.target)
@@ -40,6 +51,12 @@ impl Reply {
         let headers =
             vec![("content-type", kind.to_owned()), ("keywright-request-id", "req_test".to_owned())];
         Self { status, headers, body: body.to_vec(), cut_at: None }
+    }
+
+    /// Server-sent events; after them the stream ends.
+    pub fn events(texts: &[String]) -> Self {
+        let body: String = texts.iter().map(|text| format!("event: snapshot\ndata: {text}\n\n")).collect();
+        Self::of(200, "text/event-stream", body.as_bytes())
     }
 
     pub fn error(status: u16, code: i32, reason: &str) -> Self {
@@ -108,20 +125,31 @@ impl Gateway {
     }
 
     pub fn run_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Run {
-        let output = Command::new(env!("CARGO_BIN_EXE_keywright"))
-            .args(arguments)
-            .env_clear()
-            .env("HOME", self.home.path())
-            .envs(environment.iter().copied())
-            .current_dir(self.home.path())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        Run {
-            code: output.status.code().unwrap(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        ended(self.command(arguments).envs(environment.iter().copied()).output().unwrap())
+    }
+
+    /// Runs the program with a text at its standard input, with no gateway and no token.
+    pub fn run_fed(&self, arguments: &[&str], text: &str) -> Run {
+        let mut command = self.command(arguments);
+        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = pipes.spawn().unwrap();
+        // It may stop reading at what is wrong.
+        let _ = child.stdin.take().unwrap().write_all(text.as_bytes());
+        ended(child.wait_with_output().unwrap())
+    }
+
+    /// Starts the program as `run` does, with pipes at its standard output and error.
+    pub fn spawn(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(arguments);
+        command.env("KEYWRIGHT_URL", &self.url).env("KEYWRIGHT_TOKEN", "kwt_secret");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keywright"));
+        command.args(arguments).env_clear().env("HOME", self.home.path());
+        command.current_dir(self.home.path()).stdin(Stdio::null());
+        command
     }
 
     pub fn path(&self, name: &str) -> std::path::PathBuf {
@@ -132,6 +160,14 @@ impl Gateway {
         let path = self.path(name);
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
+    }
+}
+
+fn ended(output: Output) -> Run {
+    Run {
+        code: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
     }
 }
 

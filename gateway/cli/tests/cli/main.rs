@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod audit;
 mod credential;
 mod download;
 mod errors;

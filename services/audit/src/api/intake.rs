@@ -2,9 +2,9 @@
 
 use crate::app::record_intent::{Intent, RecordIntent};
 use crate::app::record_outcomes::{Outcome, RecordOutcomes};
-use crate::leaf::Clear;
 use crate::store::event::Open;
 use keywright_domain::ids::EventId;
+use keywright_log::leaf::Clear;
 use keywright_proto::audit as proto;
 use keywright_runtime::audit::instant;
 use keywright_runtime::failure::Failure;

@@ -1,4 +1,6 @@
 //! gRPC: decode, one use case, encode.
 
+pub mod alerts;
 pub mod events;
 pub mod intake;
+pub mod log;

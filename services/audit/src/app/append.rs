@@ -3,13 +3,22 @@
 //! Invariant: an entry is answered after the commit that holds it; what is sent twice is once in the log; a leaf that is
 //! there is never changed.
 
-use crate::leaf::{Clear, Unsealed};
-use crate::store::event::{self, Closed, Open, Opened};
+use crate::store::event::{self, Closed, Open, Opened, Standing};
 use crate::store::log::{self, Kind, NewLeaf};
+use crate::store::mention::{self, Mentioned};
+use keywright_domain::clock::{NoRandomness, fill_random};
+use keywright_log::leaf::{Clear, NewSalts, Unsealed};
 use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::{Batch, Db};
 use std::collections::HashMap;
 use std::sync::Arc;
+
+/// Fresh salts for an entry's commitments.
+pub fn salts() -> Result<NewSalts, NoRandomness> {
+    let mut salts = NewSalts::default();
+    salts.iter_mut().try_for_each(|salt| fill_random(salt))?;
+    Ok(salts)
+}
 
 /// Entries of one write, each of some 2 KB.
 const MOST: usize = 128;
@@ -62,12 +71,6 @@ impl Appender {
     }
 }
 
-/// How an event stands, with what this write adds to it.
-struct Standing {
-    intent: i64,
-    outcome: String,
-}
-
 async fn write(db: &Db, entries: &[Entry]) -> Result<Vec<Position>, Error> {
     let dialect = db.dialect();
     let mut tx = db.begin_append().await?;
@@ -75,9 +78,10 @@ async fn write(db: &Db, entries: &[Entry]) -> Result<Vec<Position>, Error> {
     let at = tx.now();
     let names: Vec<&str> = entries.iter().map(|entry| entry.event.as_str()).collect();
     let known = event::standing(&mut tx, dialect, &names).await?;
-    let mut known: HashMap<String, Standing> =
-        known.into_iter().map(|(event, intent, outcome)| (event, Standing { intent, outcome })).collect();
+    // How each stands, with what this write adds to it.
+    let mut known: HashMap<String, Standing> = known.into_iter().collect();
     let (mut leaves, mut opened, mut closed) = (Vec::new(), Vec::new(), HashMap::new());
+    let mut mentioned = Vec::new();
     let mut positions = Vec::with_capacity(entries.len());
     for entry in entries {
         let event = entry.event.as_str();
@@ -104,8 +108,11 @@ async fn write(db: &Db, entries: &[Entry]) -> Result<Vec<Position>, Error> {
         };
         match &entry.of {
             Of::Intent(open) => {
-                known.insert(event.to_owned(), Standing { intent: size, outcome: "pending".to_owned() });
+                let standing = Standing { intent: size, outcome: "pending".to_owned(), erased: false };
+                known.insert(event.to_owned(), standing);
                 opened.push(Opened { event, position: size, open });
+                let Clear { actor, target, .. } = &entry.clear;
+                mentioned.push(Mentioned { position: size, actor, target });
             }
             Of::Outcome { outcome, reason } => {
                 if let Some(standing) = known.get_mut(event) {
@@ -114,7 +121,11 @@ async fn write(db: &Db, entries: &[Entry]) -> Result<Vec<Position>, Error> {
                 closed.insert(event, Closed { event, position: size, outcome, reason });
             }
         }
-        leaves.push(NewLeaf { position: size, event, kind, leaf: entry.leaf.seal(at), clear: &entry.clear });
+        let mut leaf = entry.leaf.seal(at.rfc3339());
+        if known.get(event).is_some_and(|standing| standing.erased) {
+            leaf.salts.clear();
+        }
+        leaves.push(NewLeaf { position: size, event, kind, leaf, clear: &entry.clear });
         positions.push(Some(size));
         size = size.saturating_add(1);
     }
@@ -123,6 +134,7 @@ async fn write(db: &Db, entries: &[Entry]) -> Result<Vec<Position>, Error> {
     }
     log::append(&mut tx, dialect, at, &leaves, size).await?;
     event::open(&mut tx, dialect, at, &opened).await?;
+    mention::insert(&mut tx, dialect, &mentioned).await?;
     let closed: Vec<Closed<'_>> = closed.into_values().collect();
     event::close(&mut tx, dialect, at, &closed).await?;
     tx.commit().await?;

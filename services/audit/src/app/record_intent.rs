@@ -1,10 +1,10 @@
 //! Makes an intent durable. It answers after the commit: what is answered is in the log.
 
-use super::append::{Appender, Entry, Of};
-use crate::leaf::{Clear, Unsealed};
+use super::append::{Appender, Entry, Of, salts};
 use crate::store::event::Open;
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::EventId;
+use keywright_log::leaf::{Clear, Unsealed};
 use keywright_runtime::failure::Failure;
 
 pub struct RecordIntent {
@@ -37,7 +37,7 @@ impl RecordIntent {
         if !spooled.is_empty() {
             fields.push(("spooledAt", spooled.as_str()));
         }
-        let leaf = Unsealed::new("INTENT", &fields, &clear)?;
+        let leaf = Unsealed::new("INTENT", &fields, &clear, &salts()?);
         if !leaf.fits() {
             return Err(Failure::violation("details", "make the entry larger than 65,535 bytes"));
         }

@@ -1,7 +1,7 @@
 //! Appends outcomes: sent at least once, once in the log.
 
-use super::append::{Appender, Entry, Of};
-use crate::leaf::{Clear, Unsealed};
+use super::append::{Appender, Entry, Of, salts};
+use keywright_log::leaf::{Clear, Unsealed};
 use keywright_runtime::failure::Failure;
 use std::collections::BTreeMap;
 
@@ -30,6 +30,6 @@ fn entry(outcome: Outcome) -> Result<Entry, Failure> {
     let clear = Clear { details, ..Clear::default() };
     let word = outcome.to_ascii_uppercase();
     let fields = [("intentId", event.as_str()), ("outcome", word.as_str()), ("reason", reason.as_str())];
-    let leaf = Unsealed::new("OUTCOME", &fields, &clear)?;
+    let leaf = Unsealed::new("OUTCOME", &fields, &clear, &salts()?);
     Ok(Entry { event, leaf, clear, of: Of::Outcome { outcome, reason } })
 }

@@ -2,6 +2,7 @@
 
 use super::log::array;
 use keywright_domain::clock::Instant;
+use keywright_domain::ids::TenantId;
 use keywright_storage::{Columns, Db, Dialect, Error, Tx};
 use serde_json::json;
 use sqlx::any::AnyRow;
@@ -30,6 +31,17 @@ pub struct Event {
     pub leaf_hash: String,
 }
 
+impl Event {
+    /// Whether the text stands in the action, target, comment, reason, or in the name or value of a detail. Letters of
+    /// ASCII are alike in both cases, all else is as it is written: so it is the same on every database.
+    pub fn holds(&self, text: &str) -> bool {
+        let sought = text.to_ascii_lowercase();
+        let shown = [&self.action, &self.target, &self.comment, &self.reason];
+        let details = self.details.iter().flat_map(|(name, value)| [name, value]);
+        shown.into_iter().chain(details).any(|field| field.to_ascii_lowercase().contains(&sought))
+    }
+}
+
 /// The fields of an intent that are not commitments.
 #[derive(Debug, Clone, Default)]
 pub struct Open {
@@ -45,12 +57,16 @@ pub struct Open {
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     pub tenant: String,
+    /// Exactly this principal.
     pub actor: String,
     pub action: String,
+    /// Exactly this id, among those of the target.
     pub target: String,
     pub outcome: String,
     pub from: Option<Instant>,
     pub until: Option<Instant>,
+    /// In the action, target, comment, reason or a detail; see [`Event::holds`].
+    pub text: String,
 }
 
 /// An event that begins, at the position of its intent.
@@ -100,25 +116,45 @@ pub async fn open(tx: &mut Tx, dialect: Dialect, at: Instant, opened: &[Opened<'
     Ok(())
 }
 
-/// How the events that are known stand: id, position of the intent, outcome.
+/// How an event stands.
+pub struct Standing {
+    /// The position of its intent.
+    pub intent: i64,
+    pub outcome: String,
+    /// Whether the details of its intent were erased: those of its outcome are not kept then.
+    pub erased: bool,
+}
+
+/// How the events that are known stand, by id.
 pub async fn standing(
     tx: &mut Tx,
     dialect: Dialect,
     events: &[&str],
-) -> Result<Vec<(String, i64, String)>, Error> {
+) -> Result<Vec<(String, Standing)>, Error> {
     let rows = sqlx::query(match dialect {
         Dialect::Sqlite => {
-            "SELECT e.event_id, e.seq, e.outcome FROM json_each($1) AS asked JOIN event e ON e.event_id = asked.value"
+            "SELECT e.event_id, e.seq, e.outcome, c.details
+               FROM json_each($1) AS asked
+               JOIN event e ON e.event_id = asked.value
+               LEFT JOIN clear_value c ON c.event_id = e.event_id AND c.kind = 'intent' AND c.details = ''"
         }
         Dialect::Postgres => {
-            "SELECT e.event_id, e.seq, e.outcome
-               FROM jsonb_array_elements_text(CAST($1 AS jsonb)) AS asked(value) JOIN event e ON e.event_id = asked.value"
+            "SELECT e.event_id, e.seq, e.outcome, c.details
+               FROM jsonb_array_elements_text(CAST($1 AS jsonb)) AS asked(value)
+               JOIN event e ON e.event_id = asked.value
+               LEFT JOIN clear_value c ON c.event_id = e.event_id AND c.kind = 'intent' AND c.details = ''"
         }
     })
     .bind(array(events.iter().map(|event| json!(event))))
     .fetch_all(tx.conn())
     .await?;
-    rows.iter().map(|row| Ok((row.text("event_id")?, row.int("seq")?, row.text("outcome")?))).collect()
+    rows.iter()
+        .map(|row| {
+            let erased = row.opt_text::<String>("details")?.is_some();
+            let standing = Standing { intent: row.int("seq")?, outcome: row.text("outcome")?, erased };
+            Ok((row.text("event_id")?, standing))
+        })
+        .collect()
 }
 
 /// An event that has ended, with the position of its outcome.
@@ -183,41 +219,7 @@ pub async fn get(db: &Db, event: &str) -> Result<Option<Event>, Error> {
     row.as_ref().map(read).transpose()
 }
 
-/// Events before position `before`, newest first.
-pub async fn list(db: &Db, filter: &Filter, before: i64, limit: i64) -> Result<Vec<Event>, Error> {
-    let rows = sqlx::query(
-        "SELECT e.event_id, e.seq, e.outcome_seq, e.recorded_at, e.finished_at, e.actor_kind, e.tenant_id, e.action,
-                e.outcome, e.reason, e.comment_text, e.request_id, e.trace_id, l.hash, c.actor, c.source_ip, c.user_agent, c.target,
-                c.details, o.details AS outcome_details
-           FROM event e
-           JOIN leaf l ON l.seq = e.seq
-           LEFT JOIN clear_value c ON c.event_id = e.event_id AND c.kind = 'intent'
-           LEFT JOIN leaf ol ON ol.seq = e.outcome_seq
-           LEFT JOIN clear_value o ON o.event_id = e.event_id AND o.kind = ol.kind
-          WHERE e.seq < $1
-            AND ($2 = '' OR e.tenant_id = $2)
-            AND ($3 = '' OR c.actor = $3)
-            AND ($4 = '' OR e.action = $4)
-            AND ($5 = '' OR c.target LIKE '%' || $5 || '%')
-            AND ($6 = '' OR e.outcome = $6)
-            AND e.recorded_at >= $7 AND e.recorded_at < $8
-          ORDER BY e.seq DESC LIMIT $9",
-    )
-    .bind(before)
-    .bind(&filter.tenant)
-    .bind(&filter.actor)
-    .bind(&filter.action)
-    .bind(&filter.target)
-    .bind(&filter.outcome)
-    .bind(filter.from.map_or(i64::MIN, Instant::micros))
-    .bind(filter.until.map_or(i64::MAX, Instant::micros))
-    .bind(limit)
-    .fetch_all(db.read())
-    .await?;
-    rows.iter().map(read).collect()
-}
-
-fn read(row: &AnyRow) -> Result<Event, Error> {
+pub(super) fn read(row: &AnyRow) -> Result<Event, Error> {
     let erased = |value: Option<String>| value.unwrap_or_default();
     let mut details = map(row.opt_text("details")?);
     details.extend(map(row.opt_text("outcome_details")?));
@@ -246,4 +248,46 @@ fn read(row: &AnyRow) -> Result<Event, Error> {
 
 fn map(text: Option<String>) -> BTreeMap<String, String> {
     text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+}
+
+/// Where an event's intent stands, and whose it is.
+pub async fn position(db: &Db, event: &str) -> Result<Option<(i64, Option<TenantId>)>, Error> {
+    let row = sqlx::query("SELECT seq, tenant_id FROM event WHERE event_id = $1")
+        .bind(event)
+        .fetch_optional(db.read())
+        .await?;
+    row.map(|row| {
+        let tenant: String = row.text("tenant_id")?;
+        Ok((row.int("seq")?, TenantId::parse(&tenant).ok()))
+    })
+    .transpose()
+}
+
+/// Events whose intents stand from `from` on and before `until`, oldest first; of one tenant, or of all.
+pub async fn ascending(
+    db: &Db,
+    tenant: &str,
+    from: i64,
+    until: i64,
+    limit: i64,
+) -> Result<Vec<Event>, Error> {
+    let rows = sqlx::query(
+        "SELECT e.event_id, e.seq, e.outcome_seq, e.recorded_at, e.finished_at, e.actor_kind, e.tenant_id, e.action,
+                e.outcome, e.reason, e.comment_text, e.request_id, e.trace_id, l.hash, c.actor, c.source_ip, c.user_agent, c.target,
+                c.details, o.details AS outcome_details
+           FROM event e
+           JOIN leaf l ON l.seq = e.seq
+           LEFT JOIN clear_value c ON c.event_id = e.event_id AND c.kind = 'intent'
+           LEFT JOIN leaf ol ON ol.seq = e.outcome_seq
+           LEFT JOIN clear_value o ON o.event_id = e.event_id AND o.kind = ol.kind
+          WHERE e.seq >= $1 AND e.seq < $2 AND ($3 = '' OR e.tenant_id = $3)
+          ORDER BY e.seq LIMIT $4",
+    )
+    .bind(from)
+    .bind(until)
+    .bind(tenant)
+    .bind(limit)
+    .fetch_all(db.read())
+    .await?;
+    rows.iter().map(read).collect()
 }

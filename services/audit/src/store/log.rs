@@ -1,8 +1,9 @@
 //! The log's tables are written a batch at a time: the head's row is the lock, so that positions have no gap and follow
 //! commit order; whatever a batch holds, it is a handful of statements.
 
-use crate::leaf::{Clear, Leaf, canonical};
+use super::tree::signed;
 use keywright_domain::clock::Instant;
+use keywright_log::leaf::{Clear, Leaf, canonical};
 use keywright_storage::{Columns, Db, Dialect, Error, Tx};
 use serde_json::{Value, json};
 
@@ -51,7 +52,7 @@ pub async fn append(
     size: i64,
 ) -> Result<(), Error> {
     let rows = leaves.iter().map(|new| {
-        json!([new.position, new.event, new.kind.as_str(), new.leaf.text, new.leaf.hash, at.micros()])
+        json!([new.position, new.event, new.kind.as_str(), new.leaf.text, new.leaf.hash.hex(), at.micros()])
     });
     sqlx::query(match dialect {
         Dialect::Sqlite => {
@@ -70,16 +71,20 @@ pub async fn append(
     .execute(tx.conn())
     .await?;
     let rows = leaves.iter().map(|new| {
-        let salts = new.leaf.salts.iter().map(|(field, salt)| (*field, salt.clone())).collect();
+        let salts = &new.leaf.salts;
+        // What has no salt is not kept either: see `erasure`.
+        let kept = |field: &str, value: &str| {
+            if salts.contains_key(field) { value.to_owned() } else { String::new() }
+        };
         json!([
             new.event,
             new.kind.as_str(),
-            new.clear.actor,
-            new.clear.source_ip,
-            new.clear.user_agent,
-            new.clear.target,
-            canonical(&new.clear.details),
-            canonical::<&str>(&salts),
+            kept("actor", &new.clear.actor),
+            kept("sourceIp", &new.clear.source_ip),
+            kept("userAgent", &new.clear.user_agent),
+            kept("target", &new.clear.target),
+            kept("details", &canonical(&new.clear.details)),
+            canonical(salts),
         ])
     });
     sqlx::query(match dialect {
@@ -114,4 +119,14 @@ pub async fn head(db: &Db) -> Result<(i64, String), Error> {
     .fetch_one(db.read())
     .await?;
     Ok((row.int("size")?, row.opt_text("hash")?.unwrap_or_default()))
+}
+
+/// The leaves at these positions, in order; one that is retired is empty.
+pub async fn leaves(db: &Db, from: u64, until: u64) -> Result<Vec<Vec<u8>>, Error> {
+    let rows = sqlx::query("SELECT bytes FROM leaf WHERE seq >= $1 AND seq < $2 ORDER BY seq")
+        .bind(signed(from)?)
+        .bind(signed(until)?)
+        .fetch_all(db.read())
+        .await?;
+    rows.iter().map(|row| row.blob("bytes")).collect()
 }

@@ -80,7 +80,7 @@ impl Teller {
     async fn tell_people(&self, change: &StateChange) -> Result<(), Failure> {
         let news = News {
             event: "server.state_changed",
-            tenant: &change.tenant,
+            tenant: Some(&change.tenant),
             subject: change.server.as_str(),
             dedup: change.test.as_str(),
             details: details(change).into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),

@@ -2,7 +2,7 @@
 
 mod credentials;
 mod custody;
-mod fakes;
+pub mod fakes;
 mod gate;
 mod idempotent;
 mod material;
@@ -15,4 +15,4 @@ mod shredding;
 mod signing;
 mod switch;
 mod tenants;
-mod world;
+pub mod world;

@@ -342,7 +342,7 @@ pub fn reason<T: std::fmt::Debug>(response: Result<tonic::Response<T>, tonic::St
 }
 
 /// The routes without the stack: what the door would have verified is put on the request.
-fn peer(routes: Routes, caller: Option<Caller>) -> Peer {
+pub fn peer(routes: Routes, caller: Option<Caller>) -> Peer {
     let routes = routes.prepare();
     Peer::new(tower::service_fn(move |mut request: http::Request<tonic::body::Body>| {
         let routes = routes.clone();

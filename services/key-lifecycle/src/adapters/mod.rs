@@ -11,4 +11,3 @@ pub mod hosts;
 pub mod login;
 pub mod mail;
 pub mod probe;
-pub mod webhook;

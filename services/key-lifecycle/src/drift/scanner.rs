@@ -12,9 +12,11 @@ use crate::model::{KeyClass, KeyFlag, Notice, Seen, ServerKey, ServerScan};
 use crate::recovery;
 use crate::rotation::Converger;
 use crate::store;
+use keywright_domain::caller::{Caller, ServiceName};
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::{AccessId, ServerId};
 use keywright_domain::reason::Reason;
+use keywright_runtime::audit::{Audit, Entry};
 use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::{Db, Intent, Outcome, Tx};
 use std::collections::{BTreeSet, HashMap};
@@ -35,6 +37,7 @@ const NAMED: usize = 5;
 #[derive(Clone)]
 pub struct Scanner {
     pub db: Db,
+    pub audit: Audit,
     pub converger: Converger,
     /// Who holds the leases of this process.
     pub owner: String,
@@ -90,6 +93,7 @@ impl Scanner {
         drop(reader);
         let seen = self.converger.hosts.scan(door, &first, budget).await?;
         let scan = self.judge(server, &seen, &before).await?;
+        self.log_revoked(door, &scan).await?;
         let saved = self.db.serialized(|| self.save(&door.server, &scan, intent)).await?;
         tracing::info!(
             %server,
@@ -125,6 +129,29 @@ impl Scanner {
             truncated: judged.truncated,
             drift: u32::try_from(drift).unwrap_or(u32::MAX),
         })
+    }
+
+    /// A key that was revoked as compromised stands in a file, put back or not removed yet: logged before it is recorded,
+    /// when a look shows it that the one before did not.
+    async fn log_revoked(&self, door: &Door, scan: &ServerScan) -> Result<(), Failure> {
+        let server = &door.server;
+        let mut reader = store::reader(&self.db).await?;
+        let last = store::server_scan::find(&mut reader, &server.id).await?;
+        drop(reader);
+        let known: BTreeSet<String> =
+            last.iter().flat_map(|last| &last.keys).filter(|key| is_revoked(key)).map(finding).collect();
+        for key in scan.keys.iter().filter(|key| is_revoked(key) && !known.contains(&finding(key))) {
+            let entry = Entry::new("server.revoked_key_found")
+                .tenant(Some(&server.tenant))
+                .target(server.id.as_str())
+                .detail("account", key.account.as_str())
+                .detail("fingerprint", key.fingerprint.as_str())
+                .detail("accessId", key.access.as_str());
+            let caller = Caller::background(ServiceName::KeyLifecycle, &door.work);
+            let intent = self.audit.intend(&caller, entry).await?;
+            self.audit.settle(&self.db, &intent, Outcome::succeeded()).await?;
+        }
+        Ok(())
     }
 
     /// With the times at which each key was first seen; a finding is told when a look shows it that the one before did not.
@@ -199,6 +226,10 @@ fn later(attempts: u32, every: Duration) -> Duration {
 
 fn findings(keys: &[ServerKey]) -> BTreeSet<String> {
     keys.iter().filter(|key| key.is_drift()).map(finding).collect()
+}
+
+fn is_revoked(key: &ServerKey) -> bool {
+    key.class == KeyClass::Orphan && key.flags.contains(&KeyFlag::Compromised)
 }
 
 /// Account, class and fingerprint: no words of the host but the account's name.

@@ -4,14 +4,15 @@
 //! nothing is given up that the log does not tell of.
 
 use super::message;
-use super::signature::{Keyring, sign_with_each};
+use super::signature::Keyring;
 use crate::adapters::mail::Mailer;
-use crate::adapters::webhook::{Endpoint, Post, Webhooks};
 use crate::model::{Delivery, DeliveryState, NotificationKind, Recipient, Target};
 use crate::store;
 use keywright_domain::caller::{Caller, ServiceName};
 use keywright_domain::clock::{Instant, fill_random};
 use keywright_domain::secret::Secret;
+use keywright_egress::signature::sign_with_each;
+use keywright_egress::{Endpoint, Post, Webhooks};
 use keywright_runtime::audit::{Audit, Entry};
 use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::{Db, Intent, Outcome};
@@ -136,7 +137,13 @@ impl Deliverer {
         };
         let body = message::webhook(delivery);
         let signature = sign_with_each(&secrets, delivery.id.as_str(), now, &body);
-        let post = Post { id: delivery.id.as_str(), timestamp: now.secs(), signature: &signature, body };
+        let post = Post {
+            id: delivery.id.as_str(),
+            timestamp: now.secs(),
+            signature: &signature,
+            content_type: "application/json",
+            body,
+        };
         match self.webhooks.post(&endpoint, post).await {
             Ok(200..=299) => Sent::Accepted,
             Ok(410) => Sent::Gone,

@@ -103,6 +103,11 @@ const EVENTS: &[Event] = &[
         "An operator invited somebody into your tenant",
         "Whoever has the invitation can become an owner of the tenant. If that is not expected, withdraw it and ask your operator.",
     ),
+    important(
+        "audit.alert",
+        "The audit log raised an alert",
+        "Something happened that the log is watched for. Look at its events (keywright audit list), find out who it was, and acknowledge the alert: keywright audit alerts.",
+    ),
 ];
 
 /// What is said of rotations that replace no key: the event, the kinds, the subject line, the sentence.

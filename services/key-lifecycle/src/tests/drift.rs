@@ -90,6 +90,35 @@ async fn a_scan_judges_records_and_tells_once() {
 }
 
 #[tokio::test]
+async fn a_compromised_key_that_is_put_back_stands_in_the_log_once() {
+    let world = World::new().await;
+    let server = world.server();
+    let access = world.access(std::slice::from_ref(&server)).await;
+    let asked = proto::RevokeSshAccessRequest { compromised: true, ..world.revoke(&access.id) };
+    answer(world.accesses(&world.owner).revoke_ssh_access(asked).await).unwrap();
+    world.settle_for(3).await;
+    let found = || {
+        let intents = world.log.intents.lock().unwrap();
+        intents.iter().filter(|it| it.action == "server.revoked_key_found").cloned().collect::<Vec<_>>()
+    };
+    scan(&world, &server).await;
+    assert_eq!(found(), [], "it was removed");
+    let revoked = PublicKey::parse_openssh(&access.public_key).unwrap();
+    put(&world, &server, &access.account, &revoked);
+    for _ in 0..2 {
+        world.pass(Duration::from_secs(60));
+        scan(&world, &server).await;
+        let logged = found();
+        assert_eq!((logged.len(), logged[0].target.as_str()), (1, server.as_str()));
+        assert_eq!(logged[0].details["fingerprint"], revoked.fingerprint().to_string());
+        assert_eq!(
+            (logged[0].tenant_id.as_str(), logged[0].actor.as_str()),
+            (access.tenant_id.as_str(), "key-lifecycle")
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_key_is_seen_first_when_it_was_seen_first() {
     let world = World::new().await;
     let server = world.server();

@@ -10,6 +10,7 @@ use keywright_domain::reason::Reason;
 use keywright_proto::{audit, identity, probe};
 use keywright_runtime::audit::timestamp;
 use keywright_runtime::failure::Failure;
+use keywright_runtime::watch::Snapshots;
 use keywright_ssh::{Dialer, Identity, Target};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -93,6 +94,31 @@ impl audit::audit_service_server::AuditService for Log {
         &self,
         _: Request<audit::GetAuditEventRequest>,
     ) -> Answer<audit::GetAuditEventResponse> {
+        Err(Status::unimplemented("not called by key-lifecycle"))
+    }
+
+    type WatchAuditEventsStream = Snapshots<audit::WatchAuditEventsResponse>;
+
+    async fn watch_audit_events(
+        &self,
+        _: Request<audit::WatchAuditEventsRequest>,
+    ) -> Answer<Self::WatchAuditEventsStream> {
+        Err(Status::unimplemented("not called by key-lifecycle"))
+    }
+
+    type ExportAuditLogStream = Snapshots<audit::ExportAuditLogResponse>;
+
+    async fn export_audit_log(
+        &self,
+        _: Request<audit::ExportAuditLogRequest>,
+    ) -> Answer<Self::ExportAuditLogStream> {
+        Err(Status::unimplemented("not called by key-lifecycle"))
+    }
+
+    async fn erase_audit_subject(
+        &self,
+        _: Request<audit::EraseAuditSubjectRequest>,
+    ) -> Answer<audit::EraseAuditSubjectResponse> {
         Err(Status::unimplemented("not called by key-lifecycle"))
     }
 }

@@ -105,6 +105,8 @@ ids! {
     SignatureRequestId = "sigreq_";
     /// An audit event (an intent).
     EventId = "evt_";
+    /// Something that the audit log was watched for.
+    AlertId = "alt_";
     /// An API token.
     TokenId = "tok_";
     /// An invitation.

@@ -74,9 +74,15 @@ reasons! {
     AccessNotFound = "ACCESS_NOT_FOUND", NotFound, 404, No, "Check the id, or ask its owner.";
     RotationNotFound = "ROTATION_NOT_FOUND", NotFound, 404, No, "Check the id, or ask its owner.";
     RevocationNotFound = "REVOCATION_NOT_FOUND", NotFound, 404, No, "Check the id, or ask its owner.";
+    AlertNotFound = "ALERT_NOT_FOUND", NotFound, 404, No, "Check the id, or ask its owner.";
+    AlertRuleNotFound = "ALERT_RULE_NOT_FOUND", NotFound, 404, No, "List the rules; one that is back at its default has nothing to delete.";
+    SegmentNotFound = "SEGMENT_NOT_FOUND", NotFound, 404, No, "List the segments: only complete ones have a number.";
+    TileNotFound = "TILE_NOT_FOUND", NotFound, 404, No, "Only what the newest checkpoint covers is there: read it first.";
+    CheckpointNotFound = "CHECKPOINT_NOT_FOUND", NotFound, 404, No, "The log has no checkpoint of that size; a new log signs its first within a minute.";
     TokenNotFound = "TOKEN_NOT_FOUND", NotFound, 404, No, "Check the id, or ask its owner.";
     InvitationNotFound = "INVITATION_NOT_FOUND", NotFound, 404, No, "Check the id, or ask its owner.";
     ClaimNotFound = "CLAIM_NOT_FOUND", NotFound, 404, No, "Check the id, or ask its owner.";
+    SegmentNotRetirable = "SEGMENT_NOT_RETIRABLE", FailedPrecondition, 409, No, "Export the segment whole, and wait for the end of the retention.";
     BindingNotFound = "BINDING_NOT_FOUND", NotFound, 404, No, "Check the id, or ask its owner.";
     RouteNotFound = "ROUTE_NOT_FOUND", NotFound, 404, No, "Check the id, or ask its owner.";
     VersionNotFound = "VERSION_NOT_FOUND", NotFound, 404, No, "Check the id, or ask its owner.";

@@ -7,7 +7,7 @@ use keywright_domain::caller::ServiceName;
 use keywright_domain::secret::Secret;
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The name under which the token issuer's key stands beside those of the services.
@@ -60,6 +60,24 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<bool, KeyError> {
     }
 }
 
+/// Writes `bytes` over a file that only its owner can read: whole, or as it was.
+pub fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
+    let new = path.with_extension("new");
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(file_error(&new)(error)),
+        _ => {}
+    }
+    if !write_private(&new, bytes)? {
+        return Err(KeyError::Malformed { path: new });
+    }
+    // Whoever runs this, the file stays its owner's.
+    let owner = std::fs::metadata(path).map_err(file_error(path))?;
+    std::os::unix::fs::chown(&new, Some(owner.uid()), Some(owner.gid())).map_err(file_error(&new))?;
+    std::fs::rename(&new, path).map_err(file_error(path))?;
+    let folder = path.parent().unwrap_or(path);
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(file_error(folder))
+}
+
 /// Creates what is missing: every service's key, the issuer's, and the public file. Idempotent.
 pub fn create_all(data: &Path) -> Result<(), KeyError> {
     let dir = dir(data);
@@ -79,6 +97,10 @@ pub fn create_all(data: &Path) -> Result<(), KeyError> {
         let mut secret = [0u8; 32];
         keywright_domain::clock::fill_random(&mut secret).map_err(|_| KeyError::Generate)?;
         write_private(&dir.join(name), &secret)?;
+    }
+    let checkpoints = checkpoint_keys_file(data);
+    if !checkpoints.exists() {
+        write_private(&checkpoints, new_checkpoint_key()?.as_bytes())?;
     }
     let path = dir.join("public.json");
     let text = serde_json::to_vec_pretty(&public).map_err(|_| KeyError::Generate)?;
@@ -124,6 +146,19 @@ pub fn public_keys(data: &Path) -> Result<PublicKeys, KeyError> {
 /// The key under which request hashes of idempotent calls are made.
 pub fn idempotency_key(data: &Path) -> Result<[u8; 32], KeyError> {
     bytes(data, "idempotency.key")
+}
+
+/// Where the keys lie that sign the log's checkpoints: one a line, the base64 of its PKCS#8; the first signs, and those
+/// after it sign too until they are taken out, so that who knows an older key can follow.
+pub fn checkpoint_keys_file(data: &Path) -> PathBuf {
+    dir(data).join("checkpoint.keys")
+}
+
+/// A line of that file.
+pub fn new_checkpoint_key() -> Result<String, KeyError> {
+    let pair = Ed25519KeyPair::generate().map_err(|_| KeyError::Generate)?;
+    let der = pair.to_pkcs8v1().map_err(|_| KeyError::Generate)?;
+    Ok(format!("{}\n", data_encoding::BASE64.encode(der.as_ref())))
 }
 
 /// The key that the secrets of webhooks are derived from.

@@ -1,4 +1,4 @@
-//! What a tenant's people are to be told, for key-lifecycle, which tells them.
+//! What a tenant's people, or the platform's, are to be told, for key-lifecycle, which tells them.
 
 use crate::clients::Outbound;
 use crate::failure::Failure;
@@ -17,7 +17,8 @@ pub struct Notices {
 #[derive(Debug)]
 pub struct News<'a> {
     pub event: &'static str,
-    pub tenant: &'a TenantId,
+    /// None: the platform's people.
+    pub tenant: Option<&'a TenantId>,
     /// The id it is about.
     pub subject: &'a str,
     /// What has the same is told once.
@@ -34,7 +35,7 @@ impl Notices {
     pub async fn tell(&self, news: News<'_>) -> Result<(), Failure> {
         let message = NotifyRequest {
             event: news.event.to_owned(),
-            tenant_id: news.tenant.to_string(),
+            tenant_id: news.tenant.map(ToString::to_string).unwrap_or_default(),
             subject: news.subject.to_owned(),
             dedup_id: news.dedup.to_owned(),
             details: news.details,

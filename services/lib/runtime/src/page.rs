@@ -44,9 +44,14 @@ impl Page {
         rows.truncate(size);
         let next = rows.last().map(|row| {
             let (at, id) = key(row);
-            BASE64URL_NOPAD.encode(format!("{}|{id}|{}", at.micros(), digest(&self.filter)).as_bytes())
+            self.token(at, &id)
         });
         (rows, next.unwrap_or_default())
+    }
+
+    /// The token of a page that begins after this key: for a list that ends its pages itself.
+    pub fn token(&self, at: Instant, id: &str) -> String {
+        BASE64URL_NOPAD.encode(format!("{}|{id}|{}", at.micros(), digest(&self.filter)).as_bytes())
     }
 }
 

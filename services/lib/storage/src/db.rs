@@ -83,7 +83,16 @@ impl Db {
                 Err(error) => return Err(error),
             }
         }
-        migrations.run(&db.write).await.map_err(Error::Migration)?;
+        let mut conn = db.write.acquire().await?;
+        // A large table takes longer to change than any statement of a request may.
+        if db.dialect == Dialect::Postgres {
+            sqlx::query("SET statement_timeout = 0").execute(&mut *conn).await?;
+        }
+        migrations.run(&mut *conn).await.map_err(Error::Migration)?;
+        if db.dialect == Dialect::Postgres {
+            sqlx::query("SET statement_timeout = '15s'").execute(&mut *conn).await?;
+        }
+        drop(conn);
         Ok(db)
     }
 

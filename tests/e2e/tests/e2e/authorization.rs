@@ -196,7 +196,9 @@ fn what_never_may_be(names: &[&str], rows: &[Row]) -> Vec<String> {
             never(allowed && !may(action, role), format!("{place}: a key, or a signature"));
             let inside = row.rpc.rule.exposure == Exposure::Internal;
             never(inside && allowed, format!("{place}: it is inside"));
-            let reads = row.rpc.rule.audit_class == AuditClass::Read || action.starts_with("session.");
+            let reads = row.rpc.rule.audit_class == AuditClass::Read
+                || action.starts_with("session.")
+                || action == "audit.export";
             never(allowed && role.ends_with("auditor") && !reads, format!("{place}: an auditor"));
         }
     }

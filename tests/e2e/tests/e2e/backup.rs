@@ -129,6 +129,12 @@ async fn restored(from_postgres: bool, into_postgres: bool) {
     let entry = restored.first().expect("no entry of the restore");
     assert_eq!(entry["outcome"], "succeeded");
     assert!(entry["details"]["lastHash"].as_str().unwrap().len() == 64, "{entry}");
+    // What was logged after the backup is lost: the log has another name from here on.
+    let former = text(entry, "/details/formerOrigin");
+    let checkpoint = world.keywright.get("/api/audit/log/checkpoint").await;
+    let note = String::from_utf8(checkpoint.bytes).unwrap();
+    assert!(former.starts_with("keywright/") && note.starts_with("keywright/"), "{former}: {note}");
+    assert!(!note.starts_with(&former), "{note}");
     let log = audit_log::whole(&world.keywright).await;
     assert!(log.iter().any(|event| event["action"] == "backup.create"));
 }

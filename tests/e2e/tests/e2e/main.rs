@@ -31,6 +31,8 @@ macro_rules! on_every_pair {
 
 mod agent;
 mod attack;
+mod audit_coverage;
+mod audit_tree;
 mod authorization;
 mod automatic_rotation;
 mod backup;

@@ -11,7 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 /// What no tenant's role may do to anything.
-const OPERATORS_ONLY: [(Method, &str); 26] = [
+const OPERATORS_ONLY: [(Method, &str); 30] = [
     (Method::POST, "/api/servers/{serverId}/management"),
     (Method::POST, "/api/tenants/{tenantId}/ssh-access"),
     (Method::PATCH, "/api/tenants/{tenantId}"),
@@ -36,6 +36,10 @@ const OPERATORS_ONLY: [(Method, &str); 26] = [
     (Method::POST, "/api/tenants/{tenantId}/ssh-access/{accessId}/hosts"),
     (Method::DELETE, "/api/tenants/{tenantId}/ssh-access/{accessId}/hosts/{serverId}"),
     (Method::DELETE, "/api/tenants/{tenantId}/ssh-access/{accessId}"),
+    (Method::POST, "/api/audit/alerts/{alertId}/acknowledge"),
+    (Method::PUT, "/api/audit/alert-rules/{ruleId}"),
+    (Method::DELETE, "/api/audit/alert-rules/{ruleId}"),
+    (Method::POST, "/api/audit/segments/{segmentId}/retire"),
     (Method::PUT, "/api/policies/tenants/{tenantId}"),
     (Method::PUT, "/api/policies/tenants/{tenantId}/ssh-access/{accessId}"),
 ];
@@ -77,6 +81,10 @@ async fn objects(world: &World) -> BTreeMap<&'static str, String> {
         ("targetId", target),
         ("requestId", "sigreq_aaaaaaaaaaaaaaaaaaaaaaaaaa".to_owned()),
         ("group", group.to_owned()),
+        ("alertId", "alt_aaaaaaaaaaaaaaaaaaaaaaaaaa".to_owned()),
+        ("ruleId", "failed-logins".to_owned()),
+        ("segmentId", "0".to_owned()),
+        ("path", "0/000.p/1".to_owned()),
     ])
 }
 
@@ -90,7 +98,8 @@ async fn every_route_with_an_id_says_404_to_another_tenant() {
     let mut seen = 0;
 
     for operation in operations(&fetch(&world.keywright).await) {
-        if operation.variables().is_empty() {
+        // Hashes of the log are everybody's: they say nothing to who does not know what was hashed.
+        if operation.variables().is_empty() || operation.template == "/api/audit/log/tile/{path}" {
             continue;
         }
         let path = operation.path(&objects);

@@ -13,6 +13,9 @@ const REASONS: &[&str] =
     &["keywright.credential.v1.KeyCheck.code", "keywright.probe.v1.ConnectivityCheck.code"];
 /// Files that hold no secret: revocation lists, what is kept of a tenant.
 const OPEN_FILES: &[&str] = &[
+    "keywright.audit.v1.ExportAuditLogResponse.chunk",
+    "keywright.audit.v1.GetCheckpointResponse.note",
+    "keywright.audit.v1.GetTileResponse.tile",
     "keywright.lifecycle.v1.GetKrlResponse.file",
     "keywright.lifecycle.v1.GetKrlTextResponse.file",
     "keywright.lifecycle.v1.GetOffboardingExportResponse.file",

@@ -82,6 +82,8 @@ impl Console {
         };
         let Some(parent) = parent else {
             self.wrong.take(&arrival.source_ip, TOO_MANY)?;
+            // Whoever it was, he is not known: at most so often per source.
+            self.audit.denied(arrival, Entry::new("session.open"), Reason::Unauthenticated).await;
             return Err(spent());
         };
         let (id, secret) = (TokenId::random()?, code(PREFIX)?);

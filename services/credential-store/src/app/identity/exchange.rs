@@ -1,5 +1,6 @@
 //! Exchanges a token that a service of Keywright received for one of 60 seconds for one audience. The row behind the
-//! token decides, each time: what is revoked ends here.
+//! token decides, each time: what is revoked ends here. A token that was revoked, or that comes without the certificate
+//! that it is bound to, is in somebody's hands who should not have it: that stands in the log.
 
 use super::console::IDLE;
 use super::invite::hash;
@@ -11,6 +12,7 @@ use keywright_domain::clock::Instant;
 use keywright_domain::ids::TokenId;
 use keywright_domain::reason::Reason;
 use keywright_domain::secret::Secret;
+use keywright_runtime::audit::{Audit, Entry};
 use keywright_runtime::failure::{Error, Failure};
 use keywright_runtime::session::is_secret;
 use keywright_runtime::token::{Signer, Verified, Verifier};
@@ -22,6 +24,7 @@ const TOUCH_EVERY: Duration = Duration::from_secs(60);
 
 pub struct Exchange {
     pub db: Db,
+    pub audit: Audit,
     pub verifier: Verifier,
     pub issuer: Signer,
 }
@@ -50,7 +53,10 @@ impl Exchange {
                 return Err(refused());
             }
             let token = self.session(subject, now).await?;
-            arrived(token, &asked)?
+            if !is_good_here(&token, &asked) {
+                return Err(unauthenticated());
+            }
+            arrived(token, &asked)
         } else {
             self.subject(subject, acting, audience, &asked, now).await?
         };
@@ -73,7 +79,15 @@ impl Exchange {
                 if acting != ServiceName::Gateway && audience != acting {
                     return Err(refused());
                 }
-                arrived(self.live(&token, now).await?, asked)
+                let token = token::get(&self.db, &token).await?.ok_or_else(unauthenticated)?;
+                if token.revoked_at.is_some() {
+                    return Err(self.refuse("token.revoked_use", token, asked).await);
+                }
+                let token = self.admit(token, now).await?;
+                if !is_good_here(&token, asked) {
+                    return Err(self.refuse("token.certificate_mismatch", token, asked).await);
+                }
+                Ok(arrived(token, asked))
             }
             // The certificate that its token is bound to was seen where it came in.
             Verified::Exchanged(caller) => {
@@ -102,17 +116,29 @@ impl Exchange {
 
     async fn live(&self, id: &TokenId, now: Instant) -> Result<Token, Failure> {
         let token = token::get(&self.db, id).await?.ok_or_else(unauthenticated)?;
+        self.admit(token, now).await
+    }
+
+    async fn admit(&self, token: Token, now: Instant) -> Result<Token, Failure> {
         if token.revoked_at.is_some() || token.expires_at <= now {
             return Err(unauthenticated());
         }
         open::admit(&self.db, token.tenant.as_ref()).await?;
         if token.last_used_at.is_none_or(|at| at.plus(TOUCH_EVERY) <= now) {
             // Nobody is turned away because a time could not be noted: with a full disk, say, one must still revoke.
-            if self.touch(id).await.is_err() {
-                tracing::warn!(token = %id, "the last use of a token was not noted");
+            if self.touch(&token.id).await.is_err() {
+                tracing::warn!(token = %token.id, "the last use of a token was not noted");
             }
         }
         Ok(token)
+    }
+
+    /// Logged under the token's principal and source; its bearer hears no more than of any other token.
+    async fn refuse(&self, action: &str, token: Token, asked: &Asked) -> Failure {
+        let (id, caller) = (token.id.clone(), arrived(token, asked));
+        let entry = Entry::new(action).tenant(caller.principal.tenant.as_ref()).target(id.as_str());
+        self.audit.denied(&caller, entry, Reason::Unauthenticated).await;
+        unauthenticated()
     }
 }
 
@@ -138,12 +164,14 @@ impl Exchange {
     }
 }
 
-/// Whoever holds the token, if he came over a connection that it is good for.
-fn arrived(token: Token, asked: &Asked) -> Result<Caller, Failure> {
-    if token.client_certificate.as_ref().is_some_and(|bound| *bound != asked.client_certificate) {
-        return Err(unauthenticated());
-    }
-    Ok(Caller {
+/// Whether it came over a connection that it is good for.
+fn is_good_here(token: &Token, asked: &Asked) -> bool {
+    token.client_certificate.as_ref().is_none_or(|bound| *bound == asked.client_certificate)
+}
+
+/// Whoever holds the token.
+fn arrived(token: Token, asked: &Asked) -> Caller {
+    Caller {
         principal: Principal {
             id: token.principal.to_string(),
             kind: token.kind,
@@ -161,7 +189,7 @@ fn arrived(token: Token, asked: &Asked) -> Result<Caller, Failure> {
         client_certificate: asked.client_certificate.clone(),
         vouched_at: Instant::from_micros(0),
         bearer: None,
-    })
+    }
 }
 
 fn unauthenticated() -> Failure {

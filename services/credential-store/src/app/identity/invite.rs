@@ -113,7 +113,13 @@ impl Invite {
         let subject = invitation.id.as_str();
         let tenant = &invitation.tenant;
         self.notices
-            .tell(News { event: "invitation.created", tenant, subject, dedup: subject, details })
+            .tell(News {
+                event: "invitation.created",
+                tenant: Some(tenant),
+                subject,
+                dedup: subject,
+                details,
+            })
             .await
     }
 

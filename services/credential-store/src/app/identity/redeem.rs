@@ -42,6 +42,8 @@ impl Redeem {
         let hash = hash(code.expose());
         let Some(invitation) = invitation::open(&self.db, &hash, now).await? else {
             self.wrong.take(&arrival.source_ip, TOO_MANY)?;
+            // Whoever it was, he is not known: at most so often per source.
+            self.audit.denied(arrival, Entry::new("invitation.redeem"), Reason::InvitationNotFound).await;
             return Err(Failure::new(
                 Reason::InvitationNotFound,
                 "The invitation does not exist, was redeemed or has expired.",

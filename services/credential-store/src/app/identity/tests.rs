@@ -1,25 +1,35 @@
 //! Who may grant what, and which token becomes which.
 
-use super::console::IDLE;
+use super::console::{Console, IDLE, TRIES};
 use super::create_token::{NewToken, certificate, check_shape, may_grant, may_permit};
 use super::exchange::{Asked, Exchange};
 use super::invite::hash;
 use super::operators::first_operator;
+use super::redeem::Redeem;
 use super::revocations::Follower;
 use crate::store::session;
 use crate::store::token::{self, Token};
+use crate::tests::fakes::Log;
+use crate::tests::world::peer;
 use keywright_domain::caller::{Caller, Principal, Role, ServiceName};
 use keywright_domain::clock::Clock;
 use keywright_domain::ids::{PrincipalId, TenantId, TokenId};
 use keywright_domain::reason::Reason;
 use keywright_domain::secret::Secret;
+use keywright_proto::audit::audit_intake_service_server::AuditIntakeServiceServer;
+use keywright_runtime::Policy;
+use keywright_runtime::audit::{Audit, Guard};
+use keywright_runtime::clients::Outbound;
 use keywright_runtime::failure::Failure;
 use keywright_runtime::keys::{self, ISSUER};
+use keywright_runtime::peer::Peers;
+use keywright_runtime::rate::Rate;
 use keywright_runtime::token::{Signer, Verified, Verifier};
 use keywright_storage::{Db, Source};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
+use tonic::service::Routes;
 
 fn caller(role: Role) -> Caller {
     let tenant = matches!(role, Role::TenantOwner | Role::TenantAdmin | Role::TenantMember)
@@ -119,6 +129,8 @@ struct Home {
     operator: String,
     signer: Signer,
     probe: Verifier,
+    /// What was logged.
+    log: Log,
     clock: Clock,
     time: Arc<AtomicI64>,
     /// What the next request's connection shows.
@@ -142,8 +154,12 @@ async fn home() -> Home {
     assert!(first_operator(&db, &signer(ISSUER), keep).await.unwrap());
     assert!(!first_operator(&db, &signer(ISSUER), |_| true).await.unwrap(), "there is one first operator");
     let verifier = |name| Verifier::new(keys::public_keys(dir.path()).unwrap(), name, clock.clone());
+    let (log, peers, own) = (Log::default(), Peers::new(), ServiceName::CredentialStore);
+    peers.set(ServiceName::Audit, peer(Routes::new(AuditIntakeServiceServer::new(log.clone())), None));
+    let audit = Audit::new(Outbound::new(own, peers, signer(own.as_str())));
     Home {
-        exchange: Exchange { db, verifier: verifier(ServiceName::CredentialStore), issuer: signer(ISSUER) },
+        exchange: Exchange { db, audit, verifier: verifier(own), issuer: signer(ISSUER) },
+        log,
         operator: kept.into_inner().unwrap().unwrap(),
         signer: signer("connectivity-probe"),
         probe: verifier(ServiceName::ConnectivityProbe),
@@ -281,10 +297,16 @@ async fn a_token_ends_with_the_one_that_it_was_made_with_and_the_feed_says_so_on
     home.revoke(&child).await;
     let mut told = follower.next().await.unwrap().tokens;
     told.sort();
-    let mut expected = vec![child.clone(), grandchild];
+    let mut expected = vec![child.clone(), grandchild.clone()];
     expected.sort();
     assert_eq!(told, expected);
     assert!(home.exchange(ServiceName::Gateway, &secret, "audit").await.is_err());
+    let logged = home.log.intents.lock().unwrap()[0].clone();
+    assert_eq!(
+        (logged.action.as_str(), logged.actor.as_str()),
+        ("token.revoked_use", root.principal.as_str())
+    );
+    assert_eq!((logged.target.as_str(), logged.source_ip.as_str()), (grandchild.as_str(), "192.0.2.1"));
     assert!(home.exchange(ServiceName::Gateway, &other, "audit").await.is_ok());
     assert!(follower.next().await.unwrap().tokens.is_empty(), "told once");
 
@@ -310,6 +332,7 @@ async fn a_bound_token_holds_over_its_certificate_alone() {
         let refused = home.exchange(ServiceName::Gateway, &secret, "connectivity-probe").await.unwrap_err();
         assert_eq!(refused.reason, Reason::Unauthenticated);
     }
+    assert_eq!(home.log.actions(), ["token.certificate_mismatch"], "the second within a minute is counted");
     home.certificate = "ab".repeat(32);
     let short = home.exchange(ServiceName::Gateway, &secret, "connectivity-probe").await.unwrap();
     let Ok(Verified::Exchanged(caller)) = home.probe.verify(&short) else { panic!("not exchanged") };
@@ -349,4 +372,29 @@ async fn a_session_is_exchanged_until_it_is_idle_or_its_token_ends() {
     assert!(home.exchange(ServiceName::Gateway, &guessed, "audit").await.is_ok());
     home.revoke(&root.id).await;
     assert!(home.exchange(ServiceName::Gateway, &guessed, "audit").await.is_err());
+}
+
+#[tokio::test]
+async fn codes_that_do_not_exist_stand_in_the_log_by_where_they_came_from() {
+    let home = home().await;
+    let (db, audit) = (home.exchange.db.clone(), home.exchange.audit.clone());
+    let wrong = || Rate::new(TRIES, home.clock.clone());
+    let guard = Guard::new(Policy::shipped().unwrap(), audit.clone());
+    let console = Console { db: db.clone(), audit: audit.clone(), guard, wrong: wrong() };
+    let redeem = Redeem { db, audit, issuer: home.exchange.issuer.clone(), wrong: wrong() };
+    let arrival =
+        Caller { source_ip: "192.0.2.7".to_owned(), ..Caller::background(ServiceName::Gateway, "") };
+    let code = Secret::from_text("nobody's".to_owned());
+    for _ in 0..3 {
+        let refused = console.open(&arrival, &code).await.err().unwrap();
+        assert_eq!(refused.reason, Reason::Unauthenticated);
+        let refused = redeem.run(&arrival, &code, "Bob").await.err().unwrap();
+        assert_eq!(refused.reason, Reason::InvitationNotFound);
+    }
+    assert_eq!(home.log.actions(), ["session.open", "invitation.redeem"], "the same again is counted");
+    let intents = home.log.intents.lock().unwrap().clone();
+    assert!(intents.iter().all(|intent| intent.source_ip == "192.0.2.7" && intent.details.is_empty()));
+    let reasons: Vec<String> =
+        home.log.outcomes.lock().unwrap().iter().map(|outcome| outcome.reason.clone()).collect();
+    assert_eq!(reasons, ["UNAUTHENTICATED", "INVITATION_NOT_FOUND"]);
 }

@@ -62,7 +62,7 @@ impl TellHostKeys {
         for notice in self.due(AT_ONCE).await? {
             let news = News {
                 event: notice.event.as_str(),
-                tenant: &notice.tenant,
+                tenant: Some(&notice.tenant),
                 subject: notice.server.as_str(),
                 dedup: notice.id.as_str(),
                 details: notice.details.clone(),

@@ -2,16 +2,17 @@
 
 use crate::adapters::credential_store::CredentialStore;
 use crate::adapters::mail;
-use crate::adapters::webhook::{Endpoint, Webhooks};
 use crate::app::gates;
 use crate::model::{NotificationKind, Target};
 use crate::notify::events;
-use crate::notify::signature::{Keyring, salt, shown};
+use crate::notify::signature::{Keyring, salt};
 use crate::store;
 use keywright_domain::caller::Caller;
 use keywright_domain::ids::{NotificationTargetId, TenantId};
 use keywright_domain::reason::Reason;
 use keywright_domain::secret::Secret;
+use keywright_egress::signature::shown;
+use keywright_egress::{Endpoint, Webhooks};
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::{Db, Intent, Outcome};

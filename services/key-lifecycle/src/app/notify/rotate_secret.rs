@@ -4,13 +4,14 @@
 
 use super::allowed;
 use crate::model::{NotificationKind, PreviousSecret};
-use crate::notify::signature::{Keyring, salt, shown};
+use crate::notify::signature::{Keyring, salt};
 use crate::store;
 use keywright_domain::caller::Caller;
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::NotificationTargetId;
 use keywright_domain::reason::Reason;
 use keywright_domain::secret::Secret;
+use keywright_egress::signature::shown;
 use keywright_runtime::audit::{Audit, Entry, Guard};
 use keywright_runtime::failure::{Error, Failure};
 use keywright_storage::{Db, Intent, Outcome};

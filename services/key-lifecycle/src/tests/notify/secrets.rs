@@ -2,11 +2,11 @@
 
 use super::super::world::{World, answer};
 use super::{Got, Manner, Receiver, header};
-use crate::notify::signature::sign;
 use data_encoding::BASE64;
 use keywright_domain::clock::Instant;
 use keywright_domain::reason::Reason;
 use keywright_domain::secret::Secret;
+use keywright_egress::signature::sign;
 use keywright_proto::lifecycle as proto;
 use std::time::Duration;
 

@@ -1,8 +1,7 @@
 //! An HTTPS POST to an address that somebody gave: the rules of every target hold, no redirect is followed, and of the
 //! answer only the status is read.
-//!
-//! Invariant: the name is resolved once and every address is checked; what is dialled is a checked number.
 
+use crate::line::{Line, Lines, NOT_ALLOWED};
 use bytes::Bytes;
 use http::{Request, Uri, header};
 use http_body_util::Full;
@@ -10,15 +9,9 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use keywright_domain::reason::Reason;
 use keywright_runtime::failure::Failure;
-use keywright_ssh::{Dialer, FailureCode, Resolved, Target};
-use rustls::ClientConfig;
-use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::ServerName;
-use rustls_platform_verifier::BuilderVerifierExt;
+use keywright_ssh::Target;
 use std::pin::pin;
-use std::sync::{Arc, OnceLock};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::TlsConnector;
 
 const LONGEST_URL: usize = 2_048;
 /// The head of an answer; its body is never read.
@@ -77,91 +70,54 @@ pub struct Post<'a> {
     /// Seconds since the epoch.
     pub timestamp: i64,
     pub signature: &'a str,
+    pub content_type: &'static str,
     pub body: Vec<u8>,
 }
 
 #[derive(Clone)]
 pub struct Webhooks {
-    dialer: Dialer,
-    tls: Arc<OnceLock<Arc<ClientConfig>>>,
+    lines: Lines,
 }
 
 impl Webhooks {
-    pub fn new(dialer: Dialer) -> Self {
-        Self { dialer, tls: Arc::default() }
+    pub fn new(lines: Lines) -> Self {
+        Self { lines }
     }
 
     /// TARGET_NOT_ALLOWED where the rules forbid it now; a name that nobody knows yet may be known later.
     pub async fn check(&self, endpoint: &Endpoint) -> Result<(), Failure> {
-        match self.resolve(endpoint).await {
+        match self.lines.addresses(&endpoint.target).await {
             Err(NOT_ALLOWED) => Err(Failure::new(
                 Reason::TargetNotAllowed,
                 "The webhook's address may not be dialled from here.",
             )),
-            Err(_) if !endpoint.encrypted => Err(Failure::violation("address", PLAIN)),
-            Ok(_) | Err(_) => Ok(()),
+            Ok(addresses) if endpoint.encrypted || addresses.iter().all(|it| it.ip().is_loopback()) => Ok(()),
+            Err(_) if endpoint.encrypted => Ok(()),
+            Ok(_) | Err(_) => Err(Failure::violation("address", PLAIN)),
         }
-    }
-
-    async fn resolve(&self, endpoint: &Endpoint) -> Result<Resolved, &'static str> {
-        let resolved =
-            self.dialer.resolve(&endpoint.target).await.map_err(|failure| why(failure.code))?.value;
-        let loopback = resolved.addresses().iter().all(|address| address.ip().is_loopback());
-        if endpoint.encrypted || loopback { Ok(resolved) } else { Err(PLAIN) }
     }
 
     /// The status of the answer, or why there is none.
     pub async fn post(&self, endpoint: &Endpoint, post: Post<'_>) -> Result<u16, &'static str> {
-        let resolved = self.resolve(endpoint).await?;
-        let dialed = self
-            .dialer
-            .dial(&resolved)
-            .await
-            .map_err(|error| error.failure().map_or(UNMADE, |it| why(it.code)))?
-            .value;
         let request = request(endpoint, post).ok_or("the request could not be made")?;
-        let socket = dialed.into_socket();
-        if !endpoint.encrypted {
-            return exchange(socket, request).await;
-        }
-        let name =
-            ServerName::try_from(endpoint.target.host.clone()).map_err(|_| "its name is no host name")?;
-        let connected = TlsConnector::from(self.tls()?).connect(name, socket).await;
-        exchange(connected.map_err(|_| "its TLS certificate is not trusted, or TLS failed")?, request).await
+        exchange(self.open(endpoint).await?, request).await
     }
 
-    fn tls(&self) -> Result<Arc<ClientConfig>, &'static str> {
-        if let Some(config) = self.tls.get() {
-            return Ok(Arc::clone(config));
+    async fn open(&self, endpoint: &Endpoint) -> Result<Line, &'static str> {
+        match endpoint.encrypted {
+            true => self.lines.encrypted(&endpoint.target, &[]).await,
+            false => self.lines.plain_to_loopback(&endpoint.target, PLAIN).await,
         }
-        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .and_then(BuilderVerifierExt::with_platform_verifier)
-            .map_err(|_| "TLS cannot be set up; is there a store of certificates on this machine?")?
-            .with_no_client_auth();
-        Ok(Arc::clone(self.tls.get_or_init(|| Arc::new(config))))
     }
 }
 
-const NOT_ALLOWED: &str = "its address may not be dialled from here";
-const UNMADE: &str = "no connection";
 const PLAIN: &str = "must be an https:// URL: plain http is for this machine alone";
-
-const fn why(code: FailureCode) -> &'static str {
-    match code {
-        FailureCode::TargetNotAllowed => NOT_ALLOWED,
-        FailureCode::HostResolutionFailed => "its name is not known",
-        FailureCode::ConnectionRefused => "the connection was refused",
-        FailureCode::ConnectTimeout => "no connection in time",
-        _ => UNMADE,
-    }
-}
 
 fn request(endpoint: &Endpoint, post: Post<'_>) -> Option<Request<Full<Bytes>>> {
     Request::post(&endpoint.path)
         .header(header::HOST, &endpoint.authority)
         .header(header::USER_AGENT, concat!("keywright/", env!("CARGO_PKG_VERSION")))
-        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::CONTENT_TYPE, post.content_type)
         .header(header::CONNECTION, "close")
         .header("webhook-id", post.id)
         .header("webhook-timestamp", post.timestamp)
