@@ -67,7 +67,8 @@ pub async fn objects(world: &World) -> Objects {
     let mut objects = nobodys();
     objects.extend([
         ("campaign_id", text(&campaign, "/id")),
-        ("path", "0/000.p/1".to_owned()),
+        // Which tiles there are depends on when a checkpoint was signed.
+        ("path", "0/999".to_owned()),
         ("tenant_id", world.tenant.clone()),
         ("server_id", world.server.clone()),
         ("access_id", access.id.clone()),
