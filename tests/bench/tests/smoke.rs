@@ -52,12 +52,12 @@ fn a_short_round_of_the_audit_log_fills_every_row() {
         &["--audit", "--smoke"],
         &[
             "the engine on PostgreSQL",
-            "a hash chain inside each transaction, 16 clients",
-            "single rows without a chain, 16 clients",
-            "raw batches of 128 by one writer",
+            "  a hash chain inside each transaction, 16 clients",
+            "  single rows without a chain, 16 clients",
+            "  raw batches of 128 by one writer",
             "the engine on SQLite",
             "one caller: its own milliseconds",
-            "the command's verifier",
+            "  the command's verifier",
         ],
     );
 }
