@@ -96,8 +96,9 @@ async fn every_public_rpc_is_in_the_document() {
     }
 }
 
-/// `{tenant_id}` → `{tenantId}`.
+/// `{tenant_id}` → `{tenantId}`, and `{path=**}`, which takes the rest of the path, is `{path}`.
 fn camel(segment: &str) -> String {
+    let segment = &segment.replace("=**", "");
     if !segment.starts_with('{') {
         return segment.to_owned();
     }
