@@ -1,8 +1,8 @@
 //! Exports the log as a file that is made while it is sent: however long the log, little of it is held.
 //!
 //! Invariant: an export covers what a checkpoint covers, so that the file verifies; unless it is told where to end, one is
-//! signed of all that is there. Of what is not shown (another
-//! tenant's, retired) it has the roots of subtrees, none of which crosses the end of the file or a cut.
+//! signed of all that is there. Of what is not shown (another tenant's, retired) it has the roots of subtrees, none of
+//! which crosses the end of the file or a cut.
 
 use super::read_tree::newest;
 use super::sign_checkpoints::SignCheckpoints;
@@ -10,7 +10,6 @@ use crate::store::event::{self, Event};
 use crate::store::export::{self, Row};
 use crate::store::{checkpoint, segment, tree};
 use keywright_domain::caller::Caller;
-use keywright_domain::ids::TenantId;
 use keywright_domain::reason::Reason;
 use keywright_log::export::{FORMAT, Header, Hidden};
 use keywright_log::tree::{Leaves, subtrees};
@@ -69,14 +68,8 @@ pub struct ExportLog {
 }
 
 impl ExportLog {
-    pub async fn run(&self, caller: &Caller, asked: Asked) -> Result<mpsc::Receiver<Chunk>, Failure> {
-        let own = caller.principal.tenant.as_ref();
-        let tenant = match asked.tenant.as_str() {
-            "" => own.cloned(),
-            id => Some(TenantId::parse(id).map_err(|_| Failure::not_found(Reason::TenantNotFound, id))?),
-        };
-        let scope = tenant.as_ref().map(ToString::to_string).unwrap_or_default();
-        self.guard.allow(caller, ACTION, tenant.as_ref(), &scope, Reason::TenantNotFound).await?;
+    pub async fn run(&self, caller: &Caller, mut asked: Asked) -> Result<mpsc::Receiver<Chunk>, Failure> {
+        let tenant = super::scope(&self.guard, caller, ACTION, &mut asked.tenant).await?;
         if asked.size == 0
             && let Err(failure) = self.sign.freshly().await
         {
@@ -88,13 +81,14 @@ impl ExportLog {
         let origin = checkpoint::origin(&self.db).await?.map(|origin| origin.name).unwrap_or_default();
         let entry = Entry::new(ACTION)
             .tenant(tenant.as_ref())
-            .target(&scope)
+            .target(&asked.tenant)
             .detail("format", if asked.format == Format::Csv { "csv" } else { "jsonl" })
             .detail("from", part.leaves.start.to_string())
             .detail("size", part.leaves.end.to_string());
         let intent = self.audit.intend(caller, entry).await?;
         let (out, chunks) = mpsc::channel(WAITING);
-        let file = File { db: self.db.clone(), scope, part, out, buffer: Vec::new(), entries: 0 };
+        let file =
+            File { db: self.db.clone(), scope: asked.tenant, part, out, buffer: Vec::new(), entries: 0 };
         tokio::spawn(self.clone().write(file, asked.format, origin, intent));
         Ok(chunks)
     }

@@ -9,8 +9,6 @@ use crate::store::mention::LONGEST;
 use crate::store::search::{self, Range, Way};
 use keywright_domain::caller::Caller;
 use keywright_domain::clock::Instant;
-use keywright_domain::ids::TenantId;
-use keywright_domain::reason::Reason;
 use keywright_runtime::audit::Guard;
 use keywright_runtime::failure::Failure;
 use keywright_runtime::page::Page;
@@ -52,14 +50,7 @@ impl ListEvents {
 
 /// Whose events the caller may read with this filter: a tenant's people see their tenant's alone.
 pub async fn authorize(guard: &Guard, caller: &Caller, filter: &mut Filter) -> Result<(), Failure> {
-    if filter.tenant.is_empty() {
-        filter.tenant = caller.principal.tenant.as_ref().map(ToString::to_string).unwrap_or_default();
-    }
-    let tenant = match filter.tenant.as_str() {
-        "" => None,
-        id => Some(TenantId::parse(id).map_err(|_| Failure::not_found(Reason::TenantNotFound, id))?),
-    };
-    guard.allow(caller, "audit.read", tenant.as_ref(), &filter.tenant, Reason::TenantNotFound).await?;
+    super::scope(guard, caller, "audit.read", &mut filter.tenant).await?;
     let fields = [
         ("actor", &filter.actor),
         ("action", &filter.action),

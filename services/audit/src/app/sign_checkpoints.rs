@@ -313,7 +313,7 @@ fn allowed(signers: Vec<Signer>, known: &[Key], origin: &str) -> Result<Vec<Sign
 /// The keys of the file, under the log's name.
 fn read_signers(file: &Path, origin: &str) -> Result<Vec<Signer>, Failure> {
     let broken = |what: &str| {
-        let text = format!("the file of the checkpoint keys {what}: see audit-log.md");
+        let text = format!("the file of the checkpoint keys {what}: see audit-tree.md");
         Failure::new(Reason::StorageUnavailable, text)
     };
     let text = std::fs::read_to_string(file).map_err(|_| broken("cannot be read"))?;

@@ -5,8 +5,6 @@ use crate::alerting::rule::is_id;
 use crate::store::alert::{self, Filter};
 use keywright_domain::caller::Caller;
 use keywright_domain::clock::Instant;
-use keywright_domain::ids::TenantId;
-use keywright_domain::reason::Reason;
 use keywright_runtime::audit::Guard;
 use keywright_runtime::failure::Failure;
 use keywright_runtime::page::Page;
@@ -26,16 +24,7 @@ impl ListAlerts {
         size: i32,
         token: &str,
     ) -> Result<(Vec<Alert>, String), Failure> {
-        if filter.tenant.is_empty() {
-            filter.tenant = caller.principal.tenant.as_ref().map(ToString::to_string).unwrap_or_default();
-        }
-        let tenant = match filter.tenant.as_str() {
-            "" => None,
-            id => Some(TenantId::parse(id).map_err(|_| Failure::not_found(Reason::TenantNotFound, id))?),
-        };
-        self.guard
-            .allow(caller, "audit.read", tenant.as_ref(), &filter.tenant, Reason::TenantNotFound)
-            .await?;
+        crate::app::scope(&self.guard, caller, "audit.read", &mut filter.tenant).await?;
         if !filter.rule.is_empty() && !is_id(&filter.rule) {
             return Err(Failure::violation("ruleId", "must be the name of a rule"));
         }
