@@ -16,14 +16,20 @@ pub struct Apart {
     running: BTreeMap<&'static str, Supervised>,
     ports: BTreeMap<&'static str, Port>,
     folder: TempDir,
+    arguments: Vec<String>,
 }
 
 impl Apart {
     /// Makes the data folder by `init` and starts every service.
     pub fn start() -> Self {
+        Self::start_with(Vec::new())
+    }
+
+    /// With further arguments for every service.
+    pub fn start_with(arguments: Vec<String>) -> Self {
         let folder = tempfile::Builder::new().prefix("keywright-apart-").tempdir().unwrap();
         let ports = SERVICES.map(|service| (service, free_port().unwrap())).into_iter().collect();
-        let mut apart = Self { running: BTreeMap::new(), ports, folder };
+        let mut apart = Self { running: BTreeMap::new(), ports, folder, arguments };
         let mut init = clean_command(apart.folder.path(), &apart.program().to_string_lossy());
         let made =
             init.arg("init").arg("--data-dir").arg(apart.data()).stdin(Stdio::null()).output().unwrap();
@@ -36,6 +42,7 @@ impl Apart {
         let mut arguments = vec![service.to_owned(), "--data-dir".into(), self.data().display().to_string()];
         arguments.extend(["--listen".into(), format!("127.0.0.1:{}", self.ports[service].number())]);
         arguments.extend(self.peers());
+        arguments.extend(self.arguments.iter().cloned());
         let log = self.folder.path().join("log");
         let started = Supervised::start(self.folder.path(), &log, "KILL", &self.program(), &arguments);
         self.running.insert(service, started);

@@ -56,7 +56,7 @@ pub use keywright::{Answer, Caller, Keywright, KeywrightOptions};
 pub use name_server::NameServer;
 pub use oidc::OidcProvider;
 pub use port::{Port, free_port};
-pub use postgres::postgres_database;
+pub use postgres::{durable_database, postgres_database};
 pub use process::{Output, eventually};
 pub use proxy::{Fault, Harm, Proxy, Stage};
 pub use running::Running;

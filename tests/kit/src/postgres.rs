@@ -1,7 +1,8 @@
 //! A fresh PostgreSQL database per test.
 //!
 //! Invariant: one cluster serves a whole run (`tests/run` exports `KEYWRIGHT_TEST_POSTGRES`); without it each
-//! process starts one of its own. No database is ever used by two tests.
+//! process starts one of its own. No database is ever used by two tests. It does not wait for the disk; one that does, as
+//! in production, is [`durable_database`]'s, for measurements.
 
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,16 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// Creates an empty database and answers its URL (`postgres://user@127.0.0.1:port/name`).
 pub async fn postgres_database() -> Result<String, KitError> {
-    let server = server().await?;
+    create_database(server().await?).await
+}
+
+/// As [`postgres_database`], in a cluster of this process whose commits are on the disk when they are answered.
+pub async fn durable_database() -> Result<String, KitError> {
+    static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
+    create_database(CLUSTER.get_or_try_init(|| start(&[])).await?.url.clone()).await
+}
+
+async fn create_database(server: String) -> Result<String, KitError> {
     let name = unique("test_");
     let mut psql = Command::new(binary("psql")?);
     psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", &format!("CREATE DATABASE \"{name}\""), &server]);
@@ -51,10 +61,10 @@ pub async fn server() -> Result<String, KitError> {
     if let Ok(url) = std::env::var(ADDRESS) {
         return Ok(url);
     }
-    Ok(CLUSTER.get_or_try_init(start).await?.url.clone())
+    Ok(CLUSTER.get_or_try_init(|| start(&["fsync=off", "full_page_writes=off"])).await?.url.clone())
 }
 
-async fn start() -> Result<Cluster, KitError> {
+async fn start(settings: &[&str]) -> Result<Cluster, KitError> {
     let folder =
         tempfile::Builder::new().prefix("keywright-postgres-").tempdir().during("making a cluster folder")?;
     let port = free_port()?;
@@ -79,9 +89,9 @@ async fn start() -> Result<Cluster, KitError> {
     let init =
         argv(&[&init, "-D", &data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
     run_ok("initdb", Command::new(&init[0]).args(&init[1..]).current_dir("/")).await?;
-    let settings = ["fsync=off", "full_page_writes=off", "max_connections=300", "listen_addresses=127.0.0.1"];
+    let settings = [settings, &["max_connections=300", "listen_addresses=127.0.0.1"]].concat();
     let mut serve = argv(&[&postgres, "-D", &data, "-k", &socket, "-p", &number]);
-    serve.extend(settings.iter().flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]));
+    serve.extend(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting.to_owned()]));
     let serve: Vec<&str> = serve.iter().map(String::as_str).collect();
     let log = folder.path().join("server.log");
     let daemon = Daemon::start(&serve, &log, "QUIT", Some(folder.path()))?;

@@ -3,9 +3,9 @@
 //! Invariant: an entry is answered after the commit that holds it; what is sent twice is once in the log; a leaf that is
 //! there is never changed.
 
-use crate::store::event::{self, Closed, Open, Opened, Standing};
-use crate::store::log::{self, Kind, NewLeaf};
-use crate::store::mention::{self, Mentioned};
+use crate::store::event::{self, Closed, Open, Standing};
+use crate::store::log::{self, Kind};
+use crate::store::write::{self, Committed, NewLeaf, Opened};
 use keywright_domain::clock::{NoRandomness, fill_random};
 use keywright_log::leaf::{Clear, NewSalts, Unsealed};
 use keywright_runtime::failure::{Error, Failure};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// Fresh salts for an entry's commitments.
 pub fn salts() -> Result<NewSalts, NoRandomness> {
     let mut salts = NewSalts::default();
-    salts.iter_mut().try_for_each(|salt| fill_random(salt))?;
+    fill_random(salts.as_flattened_mut())?;
     Ok(salts)
 }
 
@@ -73,15 +73,14 @@ impl Appender {
 
 async fn write(db: &Db, entries: &[Entry]) -> Result<Vec<Position>, Error> {
     let dialect = db.dialect();
-    let mut tx = db.begin_append().await?;
-    let mut size = log::lock(&mut tx).await?;
+    let (mut tx, mut size) = log::lock(db).await?;
     let at = tx.now();
+    let time = at.rfc3339();
     let names: Vec<&str> = entries.iter().map(|entry| entry.event.as_str()).collect();
     let known = event::standing(&mut tx, dialect, &names).await?;
     // How each stands, with what this write adds to it.
     let mut known: HashMap<String, Standing> = known.into_iter().collect();
     let (mut leaves, mut opened, mut closed) = (Vec::new(), Vec::new(), HashMap::new());
-    let mut mentioned = Vec::new();
     let mut positions = Vec::with_capacity(entries.len());
     for entry in entries {
         let event = entry.event.as_str();
@@ -98,7 +97,8 @@ async fn write(db: &Db, entries: &[Entry]) -> Result<Vec<Position>, Error> {
             }
             (Of::Outcome { outcome, .. }, Some(standing)) => match standing.outcome.as_str() {
                 "pending" => Kind::Outcome,
-                // Closed for the time being; what really happened is appended, never written over.
+                // Closed for the time being; what really happened is appended, never written over. An event that is
+                // retired stays as it was.
                 "interrupted" if *outcome != "interrupted" => Kind::Correction,
                 _ => {
                     positions.push(None);
@@ -106,35 +106,33 @@ async fn write(db: &Db, entries: &[Entry]) -> Result<Vec<Position>, Error> {
                 }
             },
         };
-        match &entry.of {
+        let intent = match &entry.of {
             Of::Intent(open) => {
                 let standing = Standing { intent: size, outcome: "pending".to_owned(), erased: false };
                 known.insert(event.to_owned(), standing);
-                opened.push(Opened { event, position: size, open });
-                let Clear { actor, target, .. } = &entry.clear;
-                mentioned.push(Mentioned { position: size, actor, target });
+                opened.push(Opened { position: size, open, clear: &entry.clear });
+                size
             }
             Of::Outcome { outcome, reason } => {
-                if let Some(standing) = known.get_mut(event) {
-                    (*outcome).clone_into(&mut standing.outcome);
-                }
-                closed.insert(event, Closed { event, position: size, outcome, reason });
+                let Some(standing) = known.get_mut(event) else { continue };
+                (*outcome).clone_into(&mut standing.outcome);
+                let intent = standing.intent;
+                closed.insert(event, Closed { intent, position: size, outcome, reason });
+                intent
             }
-        }
-        let mut leaf = entry.leaf.seal(at.rfc3339());
-        if known.get(event).is_some_and(|standing| standing.erased) {
-            leaf.salts.clear();
-        }
-        leaves.push(NewLeaf { position: size, event, kind, leaf, clear: &entry.clear });
+        };
+        let Entry { leaf: unsealed, clear, .. } = entry;
+        let is_erased = known.get(event).is_some_and(|standing| standing.erased);
+        let committed = Committed { clear, details: unsealed.details(), salts: unsealed.salts() };
+        let committed = Some(committed).filter(|_| !is_erased);
+        leaves.push(NewLeaf { position: size, intent, event, kind, leaf: unsealed.seal(&time), committed });
         positions.push(Some(size));
         size = size.saturating_add(1);
     }
     if leaves.is_empty() {
         return Ok(positions);
     }
-    log::append(&mut tx, dialect, at, &leaves, size).await?;
-    event::open(&mut tx, dialect, at, &opened).await?;
-    mention::insert(&mut tx, dialect, &mentioned).await?;
+    write::append(&mut tx, dialect, at, &leaves, &opened, size).await?;
     let closed: Vec<Closed<'_>> = closed.into_values().collect();
     event::close(&mut tx, dialect, at, &closed).await?;
     tx.commit().await?;

@@ -65,8 +65,7 @@ impl EraseSubject {
     }
 
     async fn batch(&self, subject: &str, kind: Kind, before: i64) -> Result<Vec<Mentioning>, Error> {
-        let mut tx = self.db.begin_append().await?;
-        log::lock(&mut tx).await?;
+        let (mut tx, _) = log::lock(&self.db).await?;
         let events = erasure::mentioning(&mut tx, subject, kind, before, BATCH).await?;
         erasure::erase(&mut tx, self.db.dialect(), subject, kind, &events).await?;
         tx.commit().await?;

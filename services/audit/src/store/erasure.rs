@@ -21,10 +21,10 @@ pub struct Mentioning {
     pub target: String,
 }
 
-pub const MENTIONING: &str = "SELECT m.seq, e.event_id, c.target
+pub const MENTIONING: &str = "SELECT m.seq, l.event_id, c.target
        FROM (SELECT seq FROM mention WHERE subject = $1 AND kind = $2 AND seq < $3 ORDER BY seq LIMIT $4) AS m
-       LEFT JOIN event e ON e.seq = m.seq
-       LEFT JOIN clear_value c ON c.event_id = e.event_id AND c.kind = 'intent'
+       LEFT JOIN clear_value c ON c.seq = m.seq
+       LEFT JOIN leaf l ON l.seq = c.seq
       ORDER BY m.seq";
 
 /// The oldest events that mention the subject before a position.
@@ -86,12 +86,14 @@ async fn erase_actors(
         Dialect::Sqlite => {
             "UPDATE clear_value SET actor = '', source_ip = '', user_agent = '', details = '',
                     salts = json_remove(salts, '$.actor', '$.sourceIp', '$.userAgent', '$.details')
-              WHERE event_id IN (SELECT value FROM json_each($1))"
+              WHERE seq IN (SELECT l.seq FROM json_each($1) AS asked CROSS JOIN leaf l ON l.event_id = asked.value)"
         }
         Dialect::Postgres => {
             "UPDATE clear_value SET actor = '', source_ip = '', user_agent = '', details = '',
                     salts = CAST(CAST(salts AS jsonb) - 'actor' - 'sourceIp' - 'userAgent' - 'details' AS TEXT)
-              WHERE event_id IN (SELECT value FROM jsonb_array_elements_text(CAST($1 AS jsonb)))"
+              WHERE seq IN
+                    (SELECT l.seq FROM jsonb_array_elements_text(CAST($1 AS jsonb)) AS asked(value)
+                       JOIN leaf l ON l.event_id = asked.value)"
         }
     })
     .bind(named(events))
@@ -108,12 +110,14 @@ async fn erase_targets(
     sqlx::query(match dialect {
         Dialect::Sqlite => {
             "UPDATE clear_value SET target = '', details = '', salts = json_remove(salts, '$.target', '$.details')
-              WHERE event_id IN (SELECT value FROM json_each($1))"
+              WHERE seq IN (SELECT l.seq FROM json_each($1) AS asked CROSS JOIN leaf l ON l.event_id = asked.value)"
         }
         Dialect::Postgres => {
             "UPDATE clear_value SET target = '', details = '',
                     salts = CAST(CAST(salts AS jsonb) - 'target' - 'details' AS TEXT)
-              WHERE event_id IN (SELECT value FROM jsonb_array_elements_text(CAST($1 AS jsonb)))"
+              WHERE seq IN
+                    (SELECT l.seq FROM jsonb_array_elements_text(CAST($1 AS jsonb)) AS asked(value)
+                       JOIN leaf l ON l.event_id = asked.value)"
         }
     })
     .bind(named(events))

@@ -69,57 +69,11 @@ pub struct Filter {
     pub text: String,
 }
 
-/// An event that begins, at the position of its intent.
-pub struct Opened<'a> {
-    pub event: &'a str,
-    pub position: i64,
-    pub open: &'a Open,
-}
-
-pub async fn open(tx: &mut Tx, dialect: Dialect, at: Instant, opened: &[Opened<'_>]) -> Result<(), Error> {
-    if opened.is_empty() {
-        return Ok(());
-    }
-    let rows = opened.iter().map(|new| {
-        let open = new.open;
-        json!([
-            new.event,
-            new.position,
-            at.micros(),
-            open.actor_kind,
-            open.tenant,
-            open.action,
-            open.comment,
-            open.request_id,
-            open.trace_id,
-        ])
-    });
-    sqlx::query(match dialect {
-        Dialect::Sqlite => {
-            "INSERT INTO event (event_id, seq, recorded_at, actor_kind, tenant_id, action, outcome, reason, comment_text,
-                                request_id, trace_id)
-             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, 'pending', '', value ->> 6,
-                    value ->> 7, value ->> 8
-               FROM json_each($1)"
-        }
-        Dialect::Postgres => {
-            "INSERT INTO event (event_id, seq, recorded_at, actor_kind, tenant_id, action, outcome, reason, comment_text,
-                                request_id, trace_id)
-             SELECT value ->> 0, CAST(value ->> 1 AS BIGINT), CAST(value ->> 2 AS BIGINT), value ->> 3, value ->> 4,
-                    value ->> 5, 'pending', '', value ->> 6, value ->> 7, value ->> 8
-               FROM jsonb_array_elements(CAST($1 AS jsonb))"
-        }
-    })
-    .bind(array(rows))
-    .execute(tx.conn())
-    .await?;
-    Ok(())
-}
-
 /// How an event stands.
 pub struct Standing {
     /// The position of its intent.
     pub intent: i64,
+    /// Empty where the event is retired.
     pub outcome: String,
     /// Whether the details of its intent were erased: those of its outcome are not kept then.
     pub erased: bool,
@@ -131,18 +85,22 @@ pub async fn standing(
     dialect: Dialect,
     events: &[&str],
 ) -> Result<Vec<(String, Standing)>, Error> {
+    // Each is looked up by itself: a plan that was made while the log was small would read it whole later.
     let rows = sqlx::query(match dialect {
         Dialect::Sqlite => {
-            "SELECT e.event_id, e.seq, e.outcome, c.details
+            "SELECT i.event_id, i.seq, e.outcome, c.details
                FROM json_each($1) AS asked
-               JOIN event e ON e.event_id = asked.value
-               LEFT JOIN clear_value c ON c.event_id = e.event_id AND c.kind = 'intent' AND c.details = ''"
+              CROSS JOIN leaf i ON i.event_id = asked.value AND i.kind = 'intent'
+               LEFT JOIN event e ON e.seq = i.seq
+               LEFT JOIN clear_value c ON c.seq = i.seq AND c.details = ''"
         }
         Dialect::Postgres => {
-            "SELECT e.event_id, e.seq, e.outcome, c.details
+            "SELECT i.event_id, i.seq, e.outcome, c.details
                FROM jsonb_array_elements_text(CAST($1 AS jsonb)) AS asked(value)
-               JOIN event e ON e.event_id = asked.value
-               LEFT JOIN clear_value c ON c.event_id = e.event_id AND c.kind = 'intent' AND c.details = ''"
+              CROSS JOIN LATERAL
+                    (SELECT event_id, seq FROM leaf WHERE event_id = asked.value AND kind = 'intent' LIMIT 1) AS i
+               LEFT JOIN LATERAL (SELECT outcome FROM event WHERE seq = i.seq LIMIT 1) AS e ON true
+               LEFT JOIN LATERAL (SELECT details FROM clear_value WHERE seq = i.seq AND details = '' LIMIT 1) AS c ON true"
         }
     })
     .bind(array(events.iter().map(|event| json!(event))))
@@ -151,15 +109,15 @@ pub async fn standing(
     rows.iter()
         .map(|row| {
             let erased = row.opt_text::<String>("details")?.is_some();
-            let standing = Standing { intent: row.int("seq")?, outcome: row.text("outcome")?, erased };
-            Ok((row.text("event_id")?, standing))
+            let outcome = row.opt_text("outcome")?.unwrap_or_default();
+            Ok((row.text("event_id")?, Standing { intent: row.int("seq")?, outcome, erased }))
         })
         .collect()
 }
 
-/// An event that has ended, with the position of its outcome.
+/// An event that has ended, with the positions of its intent and of its outcome.
 pub struct Closed<'a> {
-    pub event: &'a str,
+    pub intent: i64,
     pub position: i64,
     pub outcome: &'a str,
     pub reason: &'a str,
@@ -171,19 +129,21 @@ pub async fn close(tx: &mut Tx, dialect: Dialect, at: Instant, closed: &[Closed<
         return Ok(());
     }
     let rows =
-        closed.iter().map(|end| json!([end.event, end.position, at.micros(), end.outcome, end.reason]));
+        closed.iter().map(|end| json!([end.intent, end.position, at.micros(), end.outcome, end.reason]));
     sqlx::query(match dialect {
         Dialect::Sqlite => {
             "UPDATE event SET outcome_seq = value ->> 1, finished_at = value ->> 2, outcome = value ->> 3,
                     reason = value ->> 4
-               FROM json_each($1) WHERE event_id = value ->> 0"
+               FROM json_each($1) WHERE seq = value ->> 0"
         }
         Dialect::Postgres => {
             "UPDATE event SET outcome_seq = CAST(value ->> 1 AS BIGINT), finished_at = CAST(value ->> 2 AS BIGINT),
                     outcome = value ->> 3, reason = value ->> 4
-               FROM jsonb_array_elements(CAST($1 AS jsonb)) WHERE event_id = value ->> 0"
+               FROM jsonb_array_elements(CAST($1 AS jsonb)) WHERE seq = CAST(value ->> 0 AS BIGINT)"
         }
     })
+    // Planned each time, as in `standing`.
+    .persistent(false)
     .bind(array(rows))
     .execute(tx.conn())
     .await?;
@@ -193,7 +153,8 @@ pub async fn close(tx: &mut Tx, dialect: Dialect, at: Instant, closed: &[Closed<
 /// Events still pending that began before `before`.
 pub async fn pending_since(db: &Db, before: Instant) -> Result<Vec<String>, Error> {
     let rows = sqlx::query(
-        "SELECT event_id FROM event WHERE outcome = 'pending' AND recorded_at < $1 ORDER BY seq LIMIT 100",
+        "SELECT l.event_id FROM event e JOIN leaf l ON l.seq = e.seq
+          WHERE e.outcome = 'pending' AND e.recorded_at < $1 ORDER BY e.seq LIMIT 100",
     )
     .bind(before.micros())
     .fetch_all(db.read())
@@ -203,15 +164,14 @@ pub async fn pending_since(db: &Db, before: Instant) -> Result<Vec<String>, Erro
 
 pub async fn get(db: &Db, event: &str) -> Result<Option<Event>, Error> {
     let row = sqlx::query(
-        "SELECT e.event_id, e.seq, e.outcome_seq, e.recorded_at, e.finished_at, e.actor_kind, e.tenant_id, e.action,
+        "SELECT l.event_id, e.seq, e.outcome_seq, e.recorded_at, e.finished_at, e.actor_kind, e.tenant_id, e.action,
                 e.outcome, e.reason, e.comment_text, e.request_id, e.trace_id, l.hash, c.actor, c.source_ip, c.user_agent, c.target,
                 c.details, o.details AS outcome_details
-           FROM event e
-           JOIN leaf l ON l.seq = e.seq
-           LEFT JOIN clear_value c ON c.event_id = e.event_id AND c.kind = 'intent'
-           LEFT JOIN leaf ol ON ol.seq = e.outcome_seq
-           LEFT JOIN clear_value o ON o.event_id = e.event_id AND o.kind = ol.kind
-          WHERE e.event_id = $1",
+           FROM leaf l
+           JOIN event e ON e.seq = l.seq
+           LEFT JOIN clear_value c ON c.seq = e.seq
+           LEFT JOIN clear_value o ON o.seq = e.outcome_seq
+          WHERE l.event_id = $1 AND l.kind = 'intent'",
     )
     .bind(event)
     .fetch_optional(db.read())
@@ -252,10 +212,12 @@ fn map(text: Option<String>) -> BTreeMap<String, String> {
 
 /// Where an event's intent stands, and whose it is.
 pub async fn position(db: &Db, event: &str) -> Result<Option<(i64, Option<TenantId>)>, Error> {
-    let row = sqlx::query("SELECT seq, tenant_id FROM event WHERE event_id = $1")
-        .bind(event)
-        .fetch_optional(db.read())
-        .await?;
+    let row = sqlx::query(
+        "SELECT e.seq, e.tenant_id FROM leaf l JOIN event e ON e.seq = l.seq WHERE l.event_id = $1 AND l.kind = 'intent'",
+    )
+    .bind(event)
+    .fetch_optional(db.read())
+    .await?;
     row.map(|row| {
         let tenant: String = row.text("tenant_id")?;
         Ok((row.int("seq")?, TenantId::parse(&tenant).ok()))
@@ -272,14 +234,13 @@ pub async fn ascending(
     limit: i64,
 ) -> Result<Vec<Event>, Error> {
     let rows = sqlx::query(
-        "SELECT e.event_id, e.seq, e.outcome_seq, e.recorded_at, e.finished_at, e.actor_kind, e.tenant_id, e.action,
+        "SELECT l.event_id, e.seq, e.outcome_seq, e.recorded_at, e.finished_at, e.actor_kind, e.tenant_id, e.action,
                 e.outcome, e.reason, e.comment_text, e.request_id, e.trace_id, l.hash, c.actor, c.source_ip, c.user_agent, c.target,
                 c.details, o.details AS outcome_details
            FROM event e
            JOIN leaf l ON l.seq = e.seq
-           LEFT JOIN clear_value c ON c.event_id = e.event_id AND c.kind = 'intent'
-           LEFT JOIN leaf ol ON ol.seq = e.outcome_seq
-           LEFT JOIN clear_value o ON o.event_id = e.event_id AND o.kind = ol.kind
+           LEFT JOIN clear_value c ON c.seq = e.seq
+           LEFT JOIN clear_value o ON o.seq = e.outcome_seq
           WHERE e.seq >= $1 AND e.seq < $2 AND ($3 = '' OR e.tenant_id = $3)
           ORDER BY e.seq LIMIT $4",
     )

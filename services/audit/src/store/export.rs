@@ -18,7 +18,7 @@ pub struct Row {
 pub async fn rows(db: &Db, from: u64, until: u64, limit: i64) -> Result<Vec<Row>, Error> {
     let rows = sqlx::query(
         "SELECT l.seq, l.hash, l.bytes, c.actor, c.source_ip, c.user_agent, c.target, c.details, c.salts
-           FROM leaf l LEFT JOIN clear_value c ON c.event_id = l.event_id AND c.kind = l.kind
+           FROM leaf l LEFT JOIN clear_value c ON c.seq = l.seq
           WHERE l.seq >= $1 AND l.seq < $2 ORDER BY l.seq LIMIT $3",
     )
     .bind(signed(from)?)
@@ -33,8 +33,8 @@ pub async fn rows(db: &Db, from: u64, until: u64, limit: i64) -> Result<Vec<Row>
 pub async fn rows_of_tenant(db: &Db, tenant: &str, from: u64, until: u64) -> Result<Vec<Row>, Error> {
     let rows = sqlx::query(
         "SELECT l.seq, l.hash, l.bytes, c.actor, c.source_ip, c.user_agent, c.target, c.details, c.salts
-           FROM leaf l JOIN event e ON e.event_id = l.event_id
-           LEFT JOIN clear_value c ON c.event_id = l.event_id AND c.kind = l.kind
+           FROM leaf l JOIN event e ON e.seq = l.intent_seq
+           LEFT JOIN clear_value c ON c.seq = l.seq
           WHERE l.seq >= $1 AND l.seq < $2 AND e.tenant_id = $3 ORDER BY l.seq",
     )
     .bind(signed(from)?)

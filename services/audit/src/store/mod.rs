@@ -15,3 +15,4 @@ pub mod search;
 pub mod segment;
 pub mod tree;
 pub mod watch;
+pub mod write;

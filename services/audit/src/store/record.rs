@@ -56,9 +56,9 @@ pub async fn from(db: &Db, next: i64, limit: i64) -> Result<Vec<Record>, Error> 
         "SELECT l.seq, l.event_id, l.bytes, l.hash, l.recorded_at, e.action, e.actor_kind, e.tenant_id, e.comment_text,
                 e.request_id, e.trace_id, c.actor, c.source_ip, c.user_agent, c.target, d.details
            FROM leaf l
-           JOIN event e ON e.event_id = l.event_id
-           LEFT JOIN clear_value c ON c.event_id = l.event_id AND c.kind = 'intent'
-           LEFT JOIN clear_value d ON d.event_id = l.event_id AND d.kind = l.kind
+           JOIN event e ON e.seq = l.intent_seq
+           LEFT JOIN clear_value c ON c.seq = l.intent_seq
+           LEFT JOIN clear_value d ON d.seq = l.seq
           WHERE l.seq >= $1 ORDER BY l.seq LIMIT $2",
     )
     .bind(next)

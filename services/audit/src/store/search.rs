@@ -8,6 +8,7 @@ use super::log::array;
 use keywright_domain::clock::Instant;
 use keywright_storage::{Columns, Db, Dialect, Error};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Times follow positions but for a clock that was set back, by this much at most.
@@ -103,7 +104,7 @@ pub async fn range(
 // No bare column is compared with a value: the positions lead to the events, and no index that a planner with old
 // statistics takes for a better one.
 pub const AT_ON_SQLITE: &str =
-    "SELECT e.event_id, e.seq, e.outcome_seq, e.recorded_at, e.finished_at, e.actor_kind, e.tenant_id, e.action,
+    "SELECT l.event_id, e.seq, e.outcome_seq, e.recorded_at, e.finished_at, e.actor_kind, e.tenant_id, e.action,
             e.outcome, e.reason, e.comment_text, e.request_id, e.trace_id, l.hash, c.actor, c.source_ip, c.user_agent,
             c.target, c.details, o.details AS outcome_details
        FROM json_each($1) AS asked
@@ -111,15 +112,14 @@ pub const AT_ON_SQLITE: &str =
        LEFT JOIN mention a ON a.subject = $7 AND a.kind = 'actor' AND a.seq = e.seq
        LEFT JOIN mention t ON t.subject = $8 AND t.kind = 'target' AND t.seq = e.seq
        JOIN leaf l ON l.seq = e.seq
-       LEFT JOIN clear_value c ON c.event_id = e.event_id AND c.kind = 'intent'
-       LEFT JOIN leaf ol ON ol.seq = e.outcome_seq
-       LEFT JOIN clear_value o ON o.event_id = e.event_id AND o.kind = ol.kind
+       LEFT JOIN clear_value c ON c.seq = e.seq
+       LEFT JOIN clear_value o ON o.seq = e.outcome_seq
       WHERE ($2 = '' OR e.tenant_id || '' = $2) AND ($3 = '' OR e.action || '' = $3) AND ($4 = '' OR e.outcome || '' = $4)
         AND e.recorded_at + 0 >= $5 AND e.recorded_at + 0 < $6
         AND ($7 = '' OR a.seq IS NOT NULL) AND ($8 = '' OR t.seq IS NOT NULL)
       ORDER BY e.seq DESC LIMIT $9";
 pub const AT_ON_POSTGRES: &str =
-    "SELECT e.event_id, e.seq, e.outcome_seq, e.recorded_at, e.finished_at, e.actor_kind, e.tenant_id, e.action,
+    "SELECT l.event_id, e.seq, e.outcome_seq, e.recorded_at, e.finished_at, e.actor_kind, e.tenant_id, e.action,
             e.outcome, e.reason, e.comment_text, e.request_id, e.trace_id, l.hash, c.actor, c.source_ip, c.user_agent,
             c.target, c.details, o.details AS outcome_details
        FROM jsonb_array_elements_text(CAST($1 AS jsonb)) AS asked(value)
@@ -127,9 +127,8 @@ pub const AT_ON_POSTGRES: &str =
        LEFT JOIN mention a ON a.subject = $7 AND a.kind = 'actor' AND a.seq = e.seq
        LEFT JOIN mention t ON t.subject = $8 AND t.kind = 'target' AND t.seq = e.seq
        JOIN leaf l ON l.seq = e.seq
-       LEFT JOIN clear_value c ON c.event_id = e.event_id AND c.kind = 'intent'
-       LEFT JOIN leaf ol ON ol.seq = e.outcome_seq
-       LEFT JOIN clear_value o ON o.event_id = e.event_id AND o.kind = ol.kind
+       LEFT JOIN clear_value c ON c.seq = e.seq
+       LEFT JOIN clear_value o ON o.seq = e.outcome_seq
       WHERE ($2 = '' OR e.tenant_id || '' = $2) AND ($3 = '' OR e.action || '' = $3) AND ($4 = '' OR e.outcome || '' = $4)
         AND e.recorded_at + 0 >= $5 AND e.recorded_at + 0 < $6
         AND ($7 = '' OR a.seq IS NOT NULL) AND ($8 = '' OR t.seq IS NOT NULL)
@@ -160,12 +159,11 @@ pub async fn at(db: &Db, filter: &Filter, positions: &[i64], limit: i64) -> Resu
     rows.iter().map(read).collect()
 }
 
-pub const ENTERED: &str = "SELECT seq FROM event WHERE outcome_seq >= $1 AND outcome_seq < $2
-      UNION ALL
-     SELECT seq FROM event WHERE seq >= $1 AND seq < $2 AND outcome_seq IS NULL";
+pub const ENTERED: &str = "SELECT intent_seq FROM leaf WHERE seq >= $1 AND seq < $2";
 
-/// The events whose last entry stands in the range, by the positions of their intents, in no order.
+/// The events that have an entry in the range, by the positions of their intents, in their order.
 pub async fn entered(db: &Db, range: Range) -> Result<Vec<i64>, Error> {
     let rows = sqlx::query(ENTERED).bind(range.from).bind(range.before).fetch_all(db.read()).await?;
-    rows.iter().map(|row| row.int("seq")).collect()
+    let positions: Result<BTreeSet<i64>, Error> = rows.iter().map(|row| row.int("intent_seq")).collect();
+    Ok(positions?.into_iter().collect())
 }

@@ -94,7 +94,8 @@ pub async fn retired(tx: &mut Tx, number: i64) -> Result<(), Error> {
 /// of its outcome, where that stands further on, goes too, since nothing would lead to it any more.
 pub async fn forget(tx: &mut Tx, from: i64, until: i64) -> Result<(), Error> {
     sqlx::query(
-        "DELETE FROM clear_value WHERE event_id IN (SELECT event_id FROM leaf WHERE seq >= $1 AND seq < $2)",
+        "DELETE FROM clear_value WHERE seq IN
+                (SELECT o.seq FROM leaf l JOIN leaf o ON o.event_id = l.event_id WHERE l.seq >= $1 AND l.seq < $2)",
     )
     .bind(from)
     .bind(until)

@@ -44,8 +44,8 @@ pub async fn entries(db: &Db, from: i64, limit: i64) -> Result<Vec<Entry>, Error
         "SELECT l.seq, l.kind, l.recorded_at, l.event_id, e.actor_kind, e.tenant_id, e.action, e.outcome, e.outcome_seq,
                 e.reason, c.actor, c.source_ip, c.target, c.details
            FROM leaf l
-           JOIN event e ON e.event_id = l.event_id
-           LEFT JOIN clear_value c ON c.event_id = l.event_id AND c.kind = 'intent'
+           JOIN event e ON e.seq = l.intent_seq
+           LEFT JOIN clear_value c ON c.seq = l.intent_seq
           WHERE l.seq >= $1
           ORDER BY l.seq LIMIT $2",
     )

@@ -29,7 +29,7 @@ async fn everything(service: &Service) -> String {
 async fn assert_verifies(service: &Service) {
     let rows = sqlx::query(
         "SELECT l.bytes, l.hash, c.actor, c.source_ip, c.user_agent, c.target, c.details, c.salts
-           FROM leaf l JOIN clear_value c ON c.event_id = l.event_id AND c.kind = l.kind",
+           FROM leaf l JOIN clear_value c ON c.seq = l.seq",
     )
     .fetch_all(service.db.read())
     .await

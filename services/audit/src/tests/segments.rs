@@ -4,8 +4,9 @@ use super::tree::signer_of;
 use super::world::{Service, operator, person, services};
 use super::{Log, intent, outcome};
 use crate::app::segments::{Retention, Segments};
-use crate::store::log::{self, Kind, NewLeaf};
+use crate::store::log::{self, Kind};
 use crate::store::segment::{self, LEAVES};
+use crate::store::write::{self, NewLeaf};
 use keywright_domain::caller::Role;
 use keywright_domain::clock::Clock;
 use keywright_domain::ids::TenantId;
@@ -20,19 +21,19 @@ pub async fn fill(db: &Db, number: i64) {
     let mut left = number;
     while left > 0 {
         let many = left.min(8_192);
-        let mut tx = db.begin_append().await.unwrap();
-        let size = log::lock(&mut tx).await.unwrap();
+        let (mut tx, size) = log::lock(db).await.unwrap();
         let at = tx.now();
-        let clear = Clear::default();
+        let unsealed =
+            |event: &str| Unsealed::new("INTENT", &[("eventId", event)], &Clear::default(), &[[3; 16]; 5]);
         let names: Vec<String> = (size..size + many).map(|position| format!("evt_{position}")).collect();
         let leaves: Vec<NewLeaf<'_>> = (size..size + many)
             .zip(&names)
             .map(|(position, event)| {
-                let leaf = Unsealed::new("INTENT", &[("eventId", event)], &clear, &[[3; 16]; 5]);
-                NewLeaf { position, event, kind: Kind::Intent, leaf: leaf.seal(at.rfc3339()), clear: &clear }
+                let (leaf, kind) = (unsealed(event).seal(&at.rfc3339()), Kind::Intent);
+                NewLeaf { position, intent: position, event, kind, leaf, committed: None }
             })
             .collect();
-        log::append(&mut tx, db.dialect(), at, &leaves, size + many).await.unwrap();
+        write::append(&mut tx, db.dialect(), at, &leaves, &[], size + many).await.unwrap();
         tx.commit().await.unwrap();
         left -= many;
     }
@@ -108,9 +109,14 @@ async fn a_segment_is_retired_when_it_is_exported_old_and_the_first() {
         assert!(retired.retired_at.is_some());
         assert_eq!(month.retire(&by, "0", "0").await.unwrap(), retired, "once more changes nothing");
         assert!(crate::store::event::get(&service.db, sent.event.as_str()).await.unwrap().is_none());
-        let left = "SELECT COUNT(*) AS number FROM clear_value WHERE event_id = $1";
-        let row = sqlx::query(left).bind(sent.event.as_str()).fetch_one(service.db.read()).await.unwrap();
+        let left = "SELECT COUNT(*) AS number FROM clear_value WHERE seq < 65536";
+        let row = sqlx::query(left).fetch_one(service.db.read()).await.unwrap();
         assert_eq!(row.int::<i64>("number").unwrap(), 0);
+        // Whoever sends it once more is answered as before, and the log goes on.
+        let before = log::head(&service.db).await.unwrap();
+        service.record(&sent).await;
+        service.end(&[outcome(&sent.event, "failed")]).await;
+        assert_eq!(log::head(&service.db).await.unwrap(), before);
     }
 }
 
@@ -129,13 +135,18 @@ async fn a_log_from_before_the_tree_is_found_by_actor_and_target() {
         let then = open_as_of(&section, &source, "audit", &crate::MIGRATIONS, Clock::System).await.unwrap();
         let mut tx = then.begin_append().await.unwrap();
         for statement in [
-            "INSERT INTO event (event_id, seq, recorded_at, actor_kind, tenant_id, action, outcome, reason, comment_text,
-                                request_id, trace_id) VALUES ('evt_1', 0, 1, 'user', '', 'a', 'pending', '', '', '', '')",
+            "INSERT INTO event (event_id, seq, outcome_seq, recorded_at, finished_at, actor_kind, tenant_id, action, outcome,
+                                reason, comment_text, request_id, trace_id)
+             VALUES ('evt_1', 0, 1, 1, 2, 'user', '', 'a', 'succeeded', '', '', '', '')",
             "INSERT INTO leaf (seq, event_id, kind, bytes, hash, recorded_at)
              VALUES (0, 'evt_1', 'intent', CAST('x' AS BLOB), '2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881', 1)",
             "INSERT INTO clear_value (event_id, kind, actor, source_ip, user_agent, target, details, salts)
              VALUES ('evt_1', 'intent', 'prn_1', '', '', 'srv_1', '{}', '{}')",
-            "UPDATE head SET size = 1",
+            "INSERT INTO leaf (seq, event_id, kind, bytes, hash, recorded_at)
+             VALUES (1, 'evt_1', 'outcome', CAST('x' AS BLOB), '2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881', 2)",
+            "INSERT INTO clear_value (event_id, kind, actor, source_ip, user_agent, target, details, salts)
+             VALUES ('evt_1', 'outcome', '', '', '', '', '{\"n\":\"2\"}', '{}')",
+            "UPDATE head SET size = 2",
         ] {
             sqlx::query(statement).execute(tx.conn()).await.unwrap();
         }
@@ -151,5 +162,15 @@ async fn a_log_from_before_the_tree_is_found_by_actor_and_target() {
         let expected = [("prn_1", "actor"), ("srv_1", "target")].map(|(a, b)| (a.to_owned(), b.to_owned()));
         assert_eq!(found, expected);
         assert!(signer_of(&now, dir.path()).once().await.unwrap(), "what was there before is signed too");
+        let ended = crate::store::event::get(&now, "evt_1").await.unwrap().unwrap();
+        assert_eq!((ended.actor.as_str(), ended.outcome.as_str()), ("prn_1", "succeeded"));
+        assert_eq!(ended.details.get("n").map(String::as_str), Some("2"), "of its outcome");
+        let rows = sqlx::query("SELECT seq, intent_seq FROM leaf ORDER BY seq").fetch_all(now.read()).await;
+        let of: Vec<(i64, i64)> = rows
+            .unwrap()
+            .iter()
+            .map(|row| (row.int("seq").unwrap(), row.int("intent_seq").unwrap()))
+            .collect();
+        assert_eq!(of, [(0, 0), (1, 0)]);
     }
 }

@@ -334,20 +334,14 @@ async fn tampering_with_the_tables_is_found() {
     // With everything that belongs to them: each entry by itself is as it should be.
     let swap = "UPDATE leaf SET seq = -1 WHERE seq = 5;
                 UPDATE leaf SET seq = 5 WHERE seq = 6;
-                UPDATE leaf SET seq = 6 WHERE seq = -1";
+                UPDATE leaf SET seq = 6 WHERE seq = -1;
+                UPDATE clear_value SET seq = -1 WHERE seq = 5;
+                UPDATE clear_value SET seq = 5 WHERE seq = 6;
+                UPDATE clear_value SET seq = 6 WHERE seq = -1";
     for (change, found) in [
-        (
-            "UPDATE clear_value SET actor = 'prn_other' WHERE event_id = (SELECT event_id FROM leaf WHERE seq = 5)",
-            "entry 5 is wrong: its actor",
-        ),
-        (
-            "UPDATE clear_value SET details = '{\"a\":\"b\"}' WHERE event_id = (SELECT event_id FROM leaf WHERE seq = 5)",
-            "entry 5 is wrong: its details",
-        ),
-        (
-            "UPDATE clear_value SET salts = '{\"actor\":\"00\"}' WHERE event_id = (SELECT event_id FROM leaf WHERE seq = 5)",
-            "entry 5 is wrong: its actor",
-        ),
+        ("UPDATE clear_value SET actor = 'prn_other' WHERE seq = 5", "entry 5 is wrong: its actor"),
+        ("UPDATE clear_value SET details = '{\"a\":\"b\"}' WHERE seq = 5", "entry 5 is wrong: its details"),
+        ("UPDATE clear_value SET salts = '{\"actor\":\"00\"}' WHERE seq = 5", "entry 5 is wrong: its actor"),
         (
             "UPDATE leaf SET hash = (SELECT hash FROM leaf WHERE seq = 6) WHERE seq = 5",
             "entry 5 is wrong: its leaf",

@@ -129,28 +129,27 @@ pub async fn fill(db: &Db, events: i64) {
     let mut tx = db.begin_internal("a test's events").await.unwrap();
     for text in [
         "WITH RECURSIVE n(i) AS (SELECT 0 * $1 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < $1)
-         INSERT INTO event (event_id, seq, outcome_seq, recorded_at, finished_at, actor_kind, tenant_id, action, outcome,
-                            reason, comment_text, request_id, trace_id)
-         SELECT 'evt_' || CAST(i AS TEXT), 2 * i, 2 * i + 1, 1700000000000000 + 1000000 * i, 1700000000000000 + 1000000 * i,
-                'user',
+         INSERT INTO event (seq, outcome_seq, recorded_at, finished_at, actor_kind, tenant_id, action, outcome, reason,
+                            comment_text, request_id, trace_id)
+         SELECT 2 * i, 2 * i + 1, 1700000000000000 + 1000000 * i, 1700000000000000 + 1000000 * i, 'user',
                 CASE WHEN i % 1000 = 7 THEN 'ten_rare' WHEN i % 2 = 0 THEN 'ten_big' ELSE 'ten_' || CAST(i % 97 AS TEXT) END,
                 CASE WHEN i % 1000 = 9 THEN 'tenant.delete' ELSE 'action.' || CAST(i % 7 AS TEXT) END,
                 CASE WHEN i % 1000 = 5 THEN 'denied' ELSE 'succeeded' END,
                 '', '', 'req', '' FROM n",
-        "INSERT INTO leaf (seq, event_id, kind, bytes, hash, recorded_at)
-         SELECT seq, event_id, 'intent', CAST('x' AS BLOB), 'hash', recorded_at FROM event",
-        "INSERT INTO leaf (seq, event_id, kind, bytes, hash, recorded_at)
-         SELECT outcome_seq, event_id, 'outcome', CAST('x' AS BLOB), 'hash', recorded_at FROM event",
-        "INSERT INTO clear_value (event_id, kind, actor, source_ip, user_agent, target, details, salts)
-         SELECT event_id, 'intent',
+        "INSERT INTO leaf (seq, intent_seq, event_id, kind, bytes, hash, recorded_at)
+         SELECT seq, seq, 'evt_' || CAST(seq / 2 AS TEXT), 'intent', CAST('x' AS BLOB), 'hash', recorded_at FROM event",
+        "INSERT INTO leaf (seq, intent_seq, event_id, kind, bytes, hash, recorded_at)
+         SELECT outcome_seq, seq, 'evt_' || CAST(seq / 2 AS TEXT), 'outcome', CAST('x' AS BLOB), 'hash', recorded_at FROM event",
+        "INSERT INTO clear_value (seq, actor, source_ip, user_agent, target, details, salts)
+         SELECT seq,
                 CASE WHEN seq % 2000 = 6 THEN 'prn_rare' ELSE 'prn_' || CAST(seq % 101 AS TEXT) END, '', '',
                 CASE WHEN seq % 2000 = 8 THEN 'srv_rare' ELSE 'srv_' || CAST(seq % 103 AS TEXT) END, '{}', '{}' FROM event",
-        "INSERT INTO clear_value (event_id, kind, actor, source_ip, user_agent, target, details, salts)
-         SELECT event_id, 'outcome', '', '', '', '', '{}', '{}' FROM event",
+        "INSERT INTO clear_value (seq, actor, source_ip, user_agent, target, details, salts)
+         SELECT outcome_seq, '', '', '', '', '{}', '{}' FROM event",
         "INSERT INTO mention (subject, seq, kind)
-         SELECT c.actor, e.seq, 'actor' FROM clear_value c JOIN event e ON e.event_id = c.event_id WHERE c.kind = 'intent'",
+         SELECT c.actor, e.seq, 'actor' FROM clear_value c JOIN event e ON e.seq = c.seq",
         "INSERT INTO mention (subject, seq, kind)
-         SELECT c.target, e.seq, 'target' FROM clear_value c JOIN event e ON e.event_id = c.event_id WHERE c.kind = 'intent'",
+         SELECT c.target, e.seq, 'target' FROM clear_value c JOIN event e ON e.seq = c.seq",
         "UPDATE head SET size = 2 * (SELECT COUNT(*) FROM event)",
     ] {
         let query = sqlx::query(text);

@@ -257,7 +257,8 @@ mod tests {
     fn entry(index: u64) -> Entry {
         let clear = Clear { actor: format!("prn_{index}"), target: "srv_1".to_owned(), ..Clear::default() };
         let open = [("eventId", &*format!("evt_{index}"))];
-        let leaf = Unsealed::new("INTENT", &open, &clear, &[[7; 16]; 5]).seal(format!("at {index}"));
+        let unsealed = Unsealed::new("INTENT", &open, &clear, &[[7; 16]; 5]);
+        let leaf = unsealed.seal(&format!("at {index}"));
         Entry {
             index,
             hash: leaf.hash.hex(),
@@ -269,7 +270,7 @@ mod tests {
                 target: Some(clear.target),
                 details: Some(BTreeMap::new()),
             },
-            salts: leaf.salts.into_iter().map(|(name, salt)| (name.to_owned(), salt)).collect(),
+            salts: serde_json::from_str(unsealed.salts()).unwrap(),
         }
     }
 

@@ -23,6 +23,9 @@ pub const COMMITTED: [&str; 5] = ["actor", "sourceIp", "userAgent", "target", DE
 /// The last of them, whose value is canonical JSON.
 const DETAILS: &str = "details";
 
+/// The field that the log writes.
+const TIME: &str = "time";
+
 /// How a commitment begins.
 const COMMITMENT: &str = "sha256:";
 
@@ -42,63 +45,68 @@ pub struct Clear {
     pub details: BTreeMap<String, String>,
 }
 
-impl Clear {
-    /// In the order of `COMMITTED`.
-    fn values(&self) -> [String; COMMITTED.len()] {
-        let Self { actor, source_ip, user_agent, target, details } = self.clone();
-        [actor, source_ip, user_agent, target, canonical(&details)]
-    }
-}
-
-/// The salts of an entry's commitments, by field: hexadecimal.
-pub type Salts = BTreeMap<&'static str, String>;
-
 /// A leaf, ready to be appended.
 #[derive(Debug, Clone)]
 pub struct Leaf {
     /// What is hashed: its bytes in UTF-8.
     pub text: String,
     pub hash: Hash,
-    pub salts: Salts,
 }
 
 /// Everything of a leaf but its time, which the log gives it.
 #[derive(Debug, Clone)]
 pub struct Unsealed {
-    fields: BTreeMap<&'static str, String>,
-    salts: Salts,
+    /// The leaf's text up to its time, and from there on.
+    before: String,
+    after: String,
+    details: String,
+    salts: String,
 }
 
 impl Unsealed {
     /// `open` are the fields that stand in clear.
     pub fn new(kind: &'static str, open: &[(&'static str, &str)], clear: &Clear, salts: &NewSalts) -> Self {
-        let mut kept = Salts::new();
+        let details = canonical(&clear.details);
+        let values = [&clear.actor, &clear.source_ip, &clear.user_agent, &clear.target, &details];
+        let mut kept: BTreeMap<&'static str, String> = BTreeMap::new();
         let mut fields: BTreeMap<&'static str, String> = BTreeMap::new();
-        for ((name, value), salt) in COMMITTED.into_iter().zip(clear.values()).zip(salts) {
-            fields.insert(name, commitment(salt, name, &value));
+        for ((name, value), salt) in COMMITTED.into_iter().zip(values).zip(salts) {
+            fields.insert(name, commitment(salt, name, value));
             kept.insert(name, HEXLOWER.encode(salt));
         }
         fields.extend(open.iter().map(|(name, value)| (*name, (*value).to_owned())));
         fields.insert("kind", kind.to_owned());
         fields.insert("version", "1".to_owned());
-        Self { fields, salts: kept }
+        // There is something on either side of it.
+        let after = fields.split_off(TIME);
+        let (mut before, mut after) = (canonical(&fields), canonical(&after));
+        before.pop();
+        before.push_str(",\"time\":\"");
+        after.replace_range(..1, "\",");
+        Self { before, after, details, salts: canonical(&kept) }
     }
 
     /// `at` is in RFC 3339, of one length always.
-    pub fn seal(&self, at: String) -> Leaf {
-        let mut fields = self.fields.clone();
-        fields.insert("time", at);
-        let text = canonical(&fields);
+    pub fn seal(&self, at: &str) -> Leaf {
+        let text = [&self.before, at, &self.after].concat();
         let hash = Hash::leaf(text.as_bytes());
-        Leaf { text, hash, salts: self.salts.clone() }
+        Leaf { text, hash }
     }
 
     /// Whether it is no larger than a leaf may be, whenever it is sealed.
     pub fn fits(&self) -> bool {
-        // JSON writes a byte as six at most, and what stands around the values is short.
-        let values: usize = self.fields.values().map(String::len).sum();
-        values.saturating_mul(6).saturating_add(1_024) <= MOST
-            || self.seal("0000-00-00T00:00:00.000000Z".to_owned()).text.len() <= MOST
+        let time = "0000-00-00T00:00:00.000000Z".len();
+        self.before.len().saturating_add(time).saturating_add(self.after.len()) <= MOST
+    }
+
+    /// The details that stand as a commitment: canonical JSON.
+    pub fn details(&self) -> &str {
+        &self.details
+    }
+
+    /// The salts of the commitments by field, hexadecimal: canonical JSON.
+    pub fn salts(&self) -> &str {
+        &self.salts
     }
 }
 
@@ -300,10 +308,9 @@ fn committed_digest(salt: &[u8], name: &str, value: &[u8]) -> Digest {
 }
 
 /// Canonical JSON of a map of texts.
-pub fn canonical<K: AsRef<str> + Ord>(fields: &BTreeMap<K, String>) -> String {
-    let object: serde_json::Map<String, serde_json::Value> =
-        fields.iter().map(|(key, value)| (key.as_ref().to_owned(), value.clone().into())).collect();
-    serde_json::Value::Object(object).to_string()
+pub fn canonical<K: Serialize + Ord>(fields: &BTreeMap<K, String>) -> String {
+    // A map of texts is always an object of JSON.
+    serde_json::to_string(fields).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -322,9 +329,13 @@ mod tests {
         }
     }
 
-    fn leaf() -> Leaf {
+    fn unsealed() -> Unsealed {
         let open = [("action", "server.register"), ("eventId", "evt_x")];
-        Unsealed::new("INTENT", &open, &clear(), &SALTS).seal("2023-11-14T22:13:20.000000Z".to_owned())
+        Unsealed::new("INTENT", &open, &clear(), &SALTS)
+    }
+
+    fn leaf() -> Leaf {
+        unsealed().seal("2023-11-14T22:13:20.000000Z")
     }
 
     fn shown() -> (Shown, BTreeMap<String, String>) {
@@ -336,7 +347,7 @@ mod tests {
             target: Some(target),
             details: Some(details),
         };
-        (shown, leaf().salts.into_iter().map(|(name, salt)| (name.to_owned(), salt)).collect())
+        (shown, serde_json::from_str(unsealed().salts()).unwrap())
     }
 
     #[test]
@@ -350,7 +361,7 @@ mod tests {
         assert_eq!(canonical(&object), leaf.text, "keys are in order and nothing is between them");
         let (shown, salts) = shown();
         assert_eq!(check(&leaf.text, &shown, &salts), Ok(()));
-        let other = Unsealed::new("INTENT", &[], &clear(), &[[9; SALT]; 5]).seal(String::new());
+        let other = Unsealed::new("INTENT", &[], &clear(), &[[9; SALT]; 5]).seal("");
         assert_ne!(other.hash, leaf.hash, "equal values do not show as equal");
     }
 

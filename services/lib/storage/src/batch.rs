@@ -147,6 +147,8 @@ impl<T, R, E: Clone> Inner<T, R, E> {
                 queue.waiting.drain(..count).map(|waiting| (waiting.item, waiting.answer)).unzip()
             };
             self.write_some(items.into(), answers).await;
+            // Those who were answered and have more to write come into the next write, not into the one after it.
+            tokio::task::yield_now().await;
         }
     }
 

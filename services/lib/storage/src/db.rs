@@ -1,8 +1,8 @@
 //! The pools and the transaction.
 
-use crate::{Error, Intent, outbox, shared};
+use crate::{Columns, Error, Intent, outbox, shared};
 use keywright_domain::clock::{Clock, Instant};
-use sqlx::any::AnyPoolOptions;
+use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::migrate::Migrator;
 use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Row, Transaction};
 use std::path::PathBuf;
@@ -108,7 +108,7 @@ impl Db {
             &url,
             1,
             "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; \
-             PRAGMA foreign_keys = ON",
+             PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8000; PRAGMA wal_autocheckpoint = 4000",
         )
         .await?;
         let read = pool(
@@ -178,7 +178,30 @@ impl Db {
         self.open_tx(Isolation::Claim).await
     }
 
+    /// As [`Self::begin_append`], with the statement that takes the lock and the row that it answers. On PostgreSQL that has
+    /// the time too, as `at`, in microseconds: whoever holds the lock is later than whoever held it before.
+    pub async fn begin_locked(&self, lock: &'static str) -> Result<(Tx, AnyRow), Error> {
+        let mut inner = self.begin_with(Isolation::Claim).await?;
+        let row = sqlx::query(lock).fetch_one(&mut *inner).await?;
+        let now = if self.database_has_clock() { row.int("at")? } else { self.clock.now() };
+        Ok((self.tx(inner, now), row))
+    }
+
     async fn open_tx(&self, isolation: Isolation) -> Result<Tx, Error> {
+        let mut inner = self.begin_with(isolation).await?;
+        let now = if self.database_has_clock() { time_of(&mut inner).await? } else { self.clock.now() };
+        Ok(self.tx(inner, now))
+    }
+
+    fn tx(&self, inner: Transaction<'static, Any>, now: Instant) -> Tx {
+        let ahead = match self.database_has_clock() {
+            true => self.clock.now().micros().saturating_sub(now.micros()),
+            false => 0,
+        };
+        Tx { inner, now, ahead }
+    }
+
+    async fn begin_with(&self, isolation: Isolation) -> Result<Transaction<'static, Any>, Error> {
         let begin = match (self.dialect, isolation) {
             (Dialect::Sqlite, _) => "BEGIN IMMEDIATE",
             (Dialect::Postgres, Isolation::Serializable) => "BEGIN ISOLATION LEVEL SERIALIZABLE",
@@ -188,14 +211,7 @@ impl Db {
         // inside of a transaction, and whoever got it next would fail for as long as it lives.
         let pool = self.write.clone();
         let begun = tokio::spawn(async move { pool.begin_with(begin).await }).await;
-        let mut inner = begun.map_err(|_| sqlx::Error::WorkerCrashed)??;
-        let (now, ahead) = if self.database_has_clock() {
-            let now = time_of(&mut inner).await?;
-            (now, self.clock.now().micros().saturating_sub(now.micros()))
-        } else {
-            (self.clock.now(), 0)
-        };
-        Ok(Tx { inner, now, ahead })
+        Ok(begun.map_err(|_| sqlx::Error::WorkerCrashed)??)
     }
 
     /// The database's clock, so that replicas agree.

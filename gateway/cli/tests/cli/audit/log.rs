@@ -1,6 +1,5 @@
 //! A log for tests: its entries, its checkpoints, its exports and the key that it is signed with.
 
-use std::collections::BTreeMap;
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 use keywright_log::export::{Entry, FORMAT, Header, Hidden};
@@ -39,9 +38,13 @@ fn clear(index: u64) -> Clear {
     Clear { actor: format!("prn_{index}"), target: "srv_1 \"web\"".to_owned(), ..Clear::default() }
 }
 
-pub fn leaf(index: u64) -> Leaf {
+fn unsealed(index: u64) -> Unsealed {
     let open = [("action", "server.test"), ("eventId", &*format!("evt_{index}"))];
-    Unsealed::new("INTENT", &open, &clear(index), &[[7; 16]; 5]).seal(format!("at {index}"))
+    Unsealed::new("INTENT", &open, &clear(index), &[[7; 16]; 5])
+}
+
+pub fn leaf(index: u64) -> Leaf {
+    unsealed(index).seal(&format!("at {index}"))
 }
 
 pub fn entry(index: u64) -> Entry {
@@ -58,7 +61,7 @@ pub fn entry(index: u64) -> Entry {
             target: Some(target),
             details: Some(details),
         },
-        salts: leaf.salts.into_iter().map(|(name, salt)| (name.to_owned(), salt)).collect::<BTreeMap<_, _>>(),
+        salts: serde_json::from_str(unsealed(index).salts()).unwrap(),
     }
 }
 

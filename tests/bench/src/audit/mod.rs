@@ -1,8 +1,10 @@
 //! The mode that measures the audit log's engine against the database beneath it, and how fast an export is verified.
 //!
-//! The engine runs in this process, on each of its databases. Its peers write rows of the bytes that it keeps of an entry
+//! The engine runs in this process, on each of its databases, and once more behind gRPC in a process of its own. Its peers write rows of the bytes that it keeps of an entry
 //! (the leaf, its clear values, their salts): PostgreSQL one row a transaction, with and without a hash chain, and both
-//! databases in batches as large as the engine's, by one writer with nothing to decide.
+//! databases in batches as large as the engine's can be with so many callers, by one writer with nothing to decide.
+
+mod service;
 
 use std::collections::BTreeMap;
 use std::iter::Peekable;
@@ -11,6 +13,7 @@ use std::time::Instant;
 
 use crate::figures::{load, spread};
 use crate::options::{self, FEWEST_ROUNDS, HELP};
+use service::Service;
 use keywright_audit::Journal;
 use keywright_domain::clock::Clock;
 use keywright_log::Hash;
@@ -21,9 +24,6 @@ use keywright_storage::{Db, Source};
 use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyPool, Row};
 use tokio::task::JoinSet;
-
-/// As many as the engine writes at once.
-const BATCH: usize = 128;
 
 /// Clients of the database, each with one row at a time.
 const CLIENTS: usize = 16;
@@ -63,26 +63,35 @@ pub async fn run(words: Peekable<impl Iterator<Item = String>>) {
     let size = size(words);
     println!("load {}: one caller or {}, {} entries a round", load(), size.callers, size.entries);
     let folder = tempfile::tempdir().unwrap();
-    let url = keywright_kit::postgres_database().await.unwrap();
+    let url = keywright_kit::durable_database().await.unwrap();
     let files = engine(Source::Directory(folder.path().to_owned())).await;
     let rows = engine(Source::Postgres(url.clone())).await;
+    let files_apart = Engine::There(Service::start(None).await.into());
+    let apart = keywright_kit::durable_database().await.unwrap();
+    let rows_apart = Engine::There(Service::start(Some(&apart)).await.into());
     let postgres = peers(&url, "SELECT 1").await;
     let file = format!("sqlite://{}?mode=rwc", folder.path().join("peer.db").display());
     let sqlite =
         peers(&file, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 10000")
             .await;
     let [mut by_file, mut by_rows, mut one_by_file, mut one_by_rows] = [(); 4].map(|()| Rates::default());
+    let [mut file_called, mut rows_called, mut one_file_called, mut one_rows_called] =
+        [(); 4].map(|()| Rates::default());
     let [mut plain, mut chained, mut one_row, mut one_row_file] = [(); 4].map(|()| Rates::default());
     let [mut batches, mut batches_file, mut verified] = [(); 3].map(|()| Rates::default());
     let few = (size.entries / 16).max(1);
     for _ in 0..size.rounds {
         by_file.0.push(appended(&files, size.entries, size.callers).await);
-        batches_file.0.push(batched(&sqlite, size.entries, false).await);
+        batches_file.0.push(batched(&sqlite, size.entries, size.callers, false).await);
         one_by_file.0.push(appended(&files, few, 1).await);
+        file_called.0.push(appended(&files_apart, size.entries, size.callers).await);
+        one_file_called.0.push(appended(&files_apart, few, 1).await);
         one_row_file.0.push(single(&sqlite, few, 1, false).await);
         by_rows.0.push(appended(&rows, size.entries, size.callers).await);
-        batches.0.push(batched(&postgres, size.entries, true).await);
+        batches.0.push(batched(&postgres, size.entries, size.callers, true).await);
         one_by_rows.0.push(appended(&rows, few, 1).await);
+        rows_called.0.push(appended(&rows_apart, size.entries, size.callers).await);
+        one_rows_called.0.push(appended(&rows_apart, few, 1).await);
         one_row.0.push(single(&postgres, few, 1, false).await);
         plain.0.push(single(&postgres, size.entries, CLIENTS, false).await);
         chained.0.push(single(&postgres, few, CLIENTS, true).await);
@@ -92,7 +101,11 @@ pub async fn run(words: Peekable<impl Iterator<Item = String>>) {
     println!("\nthe engine on PostgreSQL, {} callers: its rate over that of", size.callers);
     line("a hash chain inside each transaction, 16 clients", by_rows.over(&chained), "(target: at least 10)");
     line("single rows without a chain, 16 clients", by_rows.over(&plain), "(target: at least 1)");
-    line("raw batches of 128 by one writer", by_rows.over(&batches), "(target: at least 0.5)");
+    line(
+        &format!("raw batches of {} by one writer", size.callers),
+        by_rows.over(&batches),
+        "(target: at least 0.5)",
+    );
     println!("the engine on SQLite, {} callers: its rate over that of", size.callers);
     line(
         "a hash chain inside each transaction of PostgreSQL, 16 clients",
@@ -104,31 +117,70 @@ pub async fn run(words: Peekable<impl Iterator<Item = String>>) {
         by_file.over(&plain),
         "(target: at least 1)",
     );
-    line("raw batches of 128 by one writer", by_file.over(&batches_file), "(target: at least 0.5)");
+    line(
+        &format!("raw batches of {} by one writer", size.callers),
+        by_file.over(&batches_file),
+        "(target: at least 0.5)",
+    );
+    println!("through gRPC with authentication, {} callers: its rate over that of", size.callers);
+    line("raw batches on PostgreSQL", rows_called.over(&batches), "(target: at least 0.25)");
+    line("raw batches on SQLite", file_called.over(&batches_file), "(target: at least 0.25)");
     println!("one caller: its own milliseconds beside one durable row");
     let own =
         |engine: &Rates, row: &Rates| spread(engine.0.iter().zip(&row.0).map(|(e, r)| 1e3 / e - 1e3 / r));
-    line("PostgreSQL", own(&one_by_rows, &one_row), "(target: at most 0.5, through gRPC)");
-    line("SQLite", own(&one_by_file, &one_row_file), "(target: at most 0.5, through gRPC)");
+    line("PostgreSQL, in one process", own(&one_by_rows, &one_row), "");
+    line("PostgreSQL, through gRPC", own(&one_rows_called, &one_row), "(target: at most 0.5)");
+    line("SQLite, in one process", own(&one_by_file, &one_row_file), "");
+    line("SQLite, through gRPC", own(&one_file_called, &one_row_file), "(target: at most 0.5)");
+    println!("entries a second, for scale");
+    let scale = |what: &str, rates: &Rates| line(what, spread(rates.0.iter().copied()), "");
+    scale("engine on PostgreSQL", &by_rows);
+    scale("engine on SQLite", &by_file);
+    scale("through gRPC on PostgreSQL", &rows_called);
+    scale("through gRPC on SQLite", &file_called);
+    scale("one durable row on PostgreSQL", &one_row);
+    scale("one durable row on SQLite", &one_row_file);
+    scale("raw batches on PostgreSQL", &batches);
+    scale("raw batches on SQLite", &batches_file);
+    scale("single rows on PostgreSQL, 16 clients", &plain);
+    scale("chained rows on PostgreSQL, 16 clients", &chained);
     println!("an export is verified, thousands of entries a second of one core");
     line("the command's verifier", spread(verified.0.iter().map(|rate| rate / 1e3)), "");
 }
 
-async fn engine(source: Source) -> Arc<Journal> {
+/// Where entries are appended.
+#[derive(Clone)]
+enum Engine {
+    Here(Arc<Journal>),
+    There(Arc<Service>),
+}
+
+async fn engine(source: Source) -> Engine {
     let db = Db::open(&source, "audit", &keywright_audit::MIGRATIONS, Clock::System).await.unwrap();
-    Arc::new(Journal::new(db))
+    Engine::Here(Arc::new(Journal::new(db)))
+}
+
+impl Engine {
+    async fn append(&self, number: usize) {
+        match self {
+            Self::Here(journal) => {
+                let details = BTreeMap::from([("name".to_owned(), format!("web-{number}"))]);
+                journal.intend("server.register", details).await.map(drop).unwrap();
+            }
+            Self::There(service) => service.append(number).await,
+        }
+    }
 }
 
 /// Each entry is durable when its caller goes on.
-async fn appended(engine: &Arc<Journal>, entries: usize, callers: usize) -> f64 {
+async fn appended(engine: &Engine, entries: usize, callers: usize) -> f64 {
     let start = Instant::now();
     let mut all = JoinSet::new();
     for _ in 0..callers {
         let engine = engine.clone();
         all.spawn(async move {
             for number in 0..entries / callers {
-                let details = BTreeMap::from([("name".to_owned(), format!("web-{number}"))]);
-                engine.intend("server.register", details).await.unwrap();
+                engine.append(number).await;
             }
         });
     }
@@ -199,7 +251,7 @@ async fn single(pool: &AnyPool, entries: usize, clients: usize, is_chained: bool
     entries as f64 / start.elapsed().as_secs_f64()
 }
 
-async fn batched(pool: &AnyPool, entries: usize, is_postgres: bool) -> f64 {
+async fn batched(pool: &AnyPool, entries: usize, size: usize, is_postgres: bool) -> f64 {
     let rows: Vec<(String, String)> = (0..entries).map(|_| row()).collect();
     let sql = match is_postgres {
         true => {
@@ -211,7 +263,7 @@ async fn batched(pool: &AnyPool, entries: usize, is_postgres: bool) -> f64 {
         }
     };
     let start = Instant::now();
-    for batch in rows.chunks(BATCH) {
+    for batch in rows.chunks(size) {
         let list: Vec<[String; 3]> = batch
             .iter()
             .map(|(id, entry)| [id.clone(), Hash::leaf(entry.as_bytes()).hex(), entry.clone()])
@@ -240,8 +292,8 @@ fn entry(index: u64, actor: &str) -> Entry {
         ("tenantId", "ten_aaaaaaaaaaaaaaaaaaaaaaaaaa"),
         ("traceId", "0af7651916cd43dd8448eb211c80319c"),
     ];
-    let leaf =
-        Unsealed::new("INTENT", &open, &clear, &[[7; 16]; 5]).seal("2026-01-01T00:00:00.000000Z".to_owned());
+    let unsealed = Unsealed::new("INTENT", &open, &clear, &[[7; 16]; 5]);
+    let leaf = unsealed.seal("2026-01-01T00:00:00.000000Z");
     let Clear { actor, source_ip, user_agent, target, details } = clear;
     Entry {
         index,
@@ -254,7 +306,7 @@ fn entry(index: u64, actor: &str) -> Entry {
             target: Some(target),
             details: Some(details),
         },
-        salts: leaf.salts.into_iter().map(|(name, salt)| (name.to_owned(), salt)).collect(),
+        salts: serde_json::from_str(unsealed.salts()).unwrap(),
     }
 }
 
