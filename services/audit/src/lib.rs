@@ -21,6 +21,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+use app::places::Places;
 use app::sign_checkpoints::SignCheckpoints;
 use keywright_domain::clock::NoRandomness;
 use keywright_domain::ids::RequestId;
@@ -71,8 +72,13 @@ pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
             audit: audit.clone(),
             guard: guard.clone(),
             sign: sign.clone(),
+            places: Places::new(4, 16),
         },
-        watch: app::watch_events::WatchEvents { db: db.clone(), guard: guard.clone() },
+        watch: app::watch_events::WatchEvents {
+            db: db.clone(),
+            guard: guard.clone(),
+            places: Places::new(16, 128),
+        },
         erase: app::erase_subject::EraseSubject {
             db: db.clone(),
             audit: audit.clone(),

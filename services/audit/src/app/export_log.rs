@@ -4,6 +4,7 @@
 //! signed of all that is there. Of what is not shown (another tenant's, retired) it has the roots of subtrees, none of
 //! which crosses the end of the file or a cut.
 
+use super::places::Places;
 use super::read_tree::newest;
 use super::sign_checkpoints::SignCheckpoints;
 use crate::store::event::{self, Event};
@@ -65,11 +66,13 @@ pub struct ExportLog {
     pub audit: Audit,
     pub guard: Guard,
     pub sign: SignCheckpoints,
+    pub places: Places,
 }
 
 impl ExportLog {
     pub async fn run(&self, caller: &Caller, mut asked: Asked) -> Result<mpsc::Receiver<Chunk>, Failure> {
         let tenant = super::scope(&self.guard, caller, ACTION, &mut asked.tenant).await?;
+        let place = self.places.take(&caller.principal.id)?;
         if asked.size == 0
             && let Err(failure) = self.sign.freshly().await
         {
@@ -89,7 +92,11 @@ impl ExportLog {
         let (out, chunks) = mpsc::channel(WAITING);
         let file =
             File { db: self.db.clone(), scope: asked.tenant, part, out, buffer: Vec::new(), entries: 0 };
-        tokio::spawn(self.clone().write(file, asked.format, origin, intent));
+        let written = self.clone().write(file, asked.format, origin, intent);
+        tokio::spawn(async move {
+            written.await;
+            drop(place);
+        });
         Ok(chunks)
     }
 

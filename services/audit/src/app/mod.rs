@@ -10,6 +10,7 @@ pub mod forward;
 pub mod get_event;
 pub mod hand_on;
 pub mod list_events;
+pub mod places;
 pub mod prove;
 pub mod publish;
 pub mod read_tree;

@@ -55,7 +55,7 @@ pub struct SignCheckpoints {
 impl SignCheckpoints {
     pub async fn run(self, stop: CancellationToken) {
         let contradicts = Gauge::new(
-            "keywright.audit.contradiction",
+            "keywright_audit_log_contradicted",
             "1 while the stored log is no continuation of its last checkpoint",
         );
         loop {

@@ -7,6 +7,7 @@
 //! looked at last.
 
 use super::list_events::authorize;
+use super::places::{Place, Places};
 use crate::store::event::{Event, Filter};
 use crate::store::log;
 use crate::store::search::{self, Range};
@@ -27,6 +28,7 @@ const ASKED_EVERY: Duration = Duration::from_secs(30);
 pub struct WatchEvents {
     pub db: Db,
     pub guard: Guard,
+    pub places: Places,
 }
 
 /// A watch that runs.
@@ -37,6 +39,7 @@ pub struct Watch {
     /// The next position.
     next: i64,
     asked: Instant,
+    _place: Place,
 }
 
 impl WatchEvents {
@@ -48,12 +51,14 @@ impl WatchEvents {
         since: Option<i64>,
     ) -> Result<Watch, Failure> {
         authorize(&self.guard, caller, &mut filter).await?;
+        let place = self.places.take(&caller.principal.id)?;
         let next = match since {
             Some(since) if since < 0 => return Err(Failure::violation("since", "must not be negative")),
             Some(since) => since,
             None => log::head(&self.db).await?.0,
         };
-        Ok(Watch { of: self.clone(), caller: caller.clone(), filter, next, asked: Instant::now() })
+        let (of, caller, asked) = (self.clone(), caller.clone(), Instant::now());
+        Ok(Watch { of, caller, filter, next, asked, _place: place })
     }
 }
 

@@ -50,37 +50,50 @@ pub async fn append(
         let of = mention::of(&new.clear.actor, &new.clear.target);
         of.into_iter().map(|(kind, subject)| (subject, new.position, kind.as_str()))
     });
-    let rows = [
-        json(leaves.iter().map(|new| leaf(new, at)))?,
-        json(leaves.iter().map(clear_values))?,
-        json(opened.iter().map(|new| event(new, at)))?,
-        json(mentions)?,
-    ];
-    if dialect == Dialect::Postgres {
-        let query = rows.iter().fold(sqlx::query(ON_POSTGRES), |query, rows| query.bind(rows.as_str()));
-        query.bind(size).execute(tx.conn()).await?;
-        return Ok(());
+    let leaf_rows = json(leaves.iter().map(|new| leaf(new, at)))?;
+    let clear_rows = json(leaves.iter().map(clear_values))?;
+    let event_rows = json(opened.iter().map(|new| event(new, at)))?;
+    let mention_rows = json(mentions)?;
+    match dialect {
+        Dialect::Postgres => {
+            sqlx::query(ON_POSTGRES)
+                .bind(leaf_rows)
+                .bind(clear_rows)
+                .bind(event_rows)
+                .bind(mention_rows)
+                .bind(size)
+                .execute(tx.conn())
+                .await?;
+        }
+        Dialect::Sqlite => {
+            sqlx::query(LEAVES_ON_SQLITE).bind(leaf_rows).execute(tx.conn()).await?;
+            sqlx::query(CLEAR_VALUES_ON_SQLITE).bind(clear_rows).execute(tx.conn()).await?;
+            if !opened.is_empty() {
+                sqlx::query(EVENTS_ON_SQLITE).bind(event_rows).execute(tx.conn()).await?;
+                sqlx::query(MENTIONS_ON_SQLITE).bind(mention_rows).execute(tx.conn()).await?;
+            }
+            sqlx::query("UPDATE head SET size = $1 WHERE id = 'log'").bind(size).execute(tx.conn()).await?;
+        }
     }
-    for (text, rows) in ON_SQLITE.into_iter().zip(&rows).filter(|(_, rows)| *rows != "[]") {
-        sqlx::query(text).bind(rows.as_str()).execute(tx.conn()).await?;
-    }
-    sqlx::query("UPDATE head SET size = $1 WHERE id = 'log'").bind(size).execute(tx.conn()).await?;
     Ok(())
 }
 
-const ON_SQLITE: [&str; 4] = [
-    "INSERT INTO leaf (seq, intent_seq, event_id, kind, bytes, hash, recorded_at)
+const LEAVES_ON_SQLITE: &str = "INSERT INTO leaf (seq, intent_seq, event_id, kind, bytes, hash, recorded_at)
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, CAST(value ->> 4 AS BLOB), value ->> 5, value ->> 6
-       FROM json_each($1)",
+       FROM json_each($1)";
+
+const CLEAR_VALUES_ON_SQLITE: &str =
     "INSERT INTO clear_value (seq, actor, source_ip, user_agent, target, details, salts)
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
-       FROM json_each($1)",
+       FROM json_each($1)";
+
+const EVENTS_ON_SQLITE: &str =
     "INSERT INTO event (seq, recorded_at, actor_kind, tenant_id, action, outcome, reason, comment_text, request_id, trace_id)
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, 'pending', '', value ->> 5, value ->> 6,
             value ->> 7
-       FROM json_each($1)",
-    "INSERT INTO mention (subject, seq, kind) SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($1)",
-];
+       FROM json_each($1)";
+
+const MENTIONS_ON_SQLITE: &str = "INSERT INTO mention (subject, seq, kind) SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($1)";
 
 const ON_POSTGRES: &str =
     "WITH leaves AS (

@@ -127,3 +127,19 @@ async fn only_what_passes_the_filter_is_told_and_only_to_whom_it_is_shown() {
         assert_eq!(negative.code(), tonic::Code::InvalidArgument);
     }
 }
+
+#[tokio::test]
+async fn one_principal_has_so_many_watches_and_leaves_the_others_theirs() {
+    let service = services().await.remove(0);
+    let (many, other) = (operator(), person(Role::Auditor, None));
+    let mut open = Vec::new();
+    for _ in 0..16 {
+        open.push(watch(&service, &many, since(0)).await);
+    }
+    let refused = service.client(&many).watch_audit_events(since(0)).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::ResourceExhausted, "{refused}");
+    drop(watch(&service, &other, since(0)).await);
+    drop(open);
+    // Its place is free when the server has seen that it is gone.
+    super::world::until(async || service.client(&many).watch_audit_events(since(0)).await.is_ok()).await;
+}

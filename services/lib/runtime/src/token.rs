@@ -7,6 +7,8 @@ use keywright_domain::caller::{Caller, Principal, PrincipalKind, Role, ServiceNa
 use keywright_domain::clock::{Clock, Instant};
 use keywright_domain::ids::{TenantId, TokenId};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The audience of a user's token: the installation as a whole.
@@ -66,11 +68,13 @@ pub struct BadToken;
 pub struct Signer {
     key: SigningKey,
     clock: Clock,
+    /// The last proof for each audience, with when it was made: good for several calls.
+    proofs: Arc<Mutex<HashMap<&'static str, (Instant, String)>>>,
 }
 
 impl Signer {
     pub fn new(key: SigningKey, clock: Clock) -> Self {
-        Self { key, clock }
+        Self { key, clock, proofs: Arc::default() }
     }
 
     pub fn name(&self) -> &str {
@@ -108,11 +112,23 @@ impl Signer {
         self.sign(&claims)
     }
 
-    /// This service's own proof for `audience`, with the work that it does in the background, if any.
+    /// This service's own proof for `audience`, with the work that it does in the background, if any. One without is
+    /// used again for half of its life.
     pub fn proof(&self, audience: ServiceName, work: Option<&str>) -> Result<String, BadToken> {
-        let mut claims = self.claims(self.name(), audience.as_str(), self.clock.now().plus(SHORT_LIVED));
+        let now = self.clock.now();
+        let mut claims = self.claims(self.name(), audience.as_str(), now.plus(SHORT_LIVED));
         claims.work = work.map(ToOwned::to_owned);
-        self.sign(&claims)
+        if claims.work.is_some() {
+            return self.sign(&claims);
+        }
+        let is_good = |made: Instant| made <= now && now < made.plus(SHORT_LIVED / 2);
+        let mut proofs = self.proofs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, proof)) = proofs.get(audience.as_str()).filter(|(made, _)| is_good(*made)) {
+            return Ok(proof.clone());
+        }
+        let proof = self.sign(&claims)?;
+        proofs.insert(audience.as_str(), (now, proof.clone()));
+        Ok(proof)
     }
 
     fn claims(&self, subject: &str, audience: &str, expires: Instant) -> Claims {
@@ -159,7 +175,12 @@ pub struct Verifier {
     keys: PublicKeys,
     own: ServiceName,
     clock: Clock,
+    /// What services' proofs say whose signatures were found good: one comes with many calls.
+    proofs: Arc<Mutex<HashMap<String, Claims>>>,
 }
+
+/// Proofs that are remembered at once: each service has a new one every half minute.
+const REMEMBERED: usize = 64;
 
 impl Verifier {
     pub(crate) fn clock(&self) -> &Clock {
@@ -167,7 +188,7 @@ impl Verifier {
     }
 
     pub fn new(keys: PublicKeys, own: ServiceName, clock: Clock) -> Self {
-        Self { keys, own, clock }
+        Self { keys, own, clock, proofs: Arc::default() }
     }
 
     /// Verifies a token that names this service, or the installation, as its audience.
@@ -178,14 +199,7 @@ impl Verifier {
     /// The same for a token that was made for `audience`: how the exchange looks at the token that another service
     /// received.
     pub fn verify_for(&self, token: &str, audience: ServiceName) -> Result<Verified, BadToken> {
-        let unverified =
-            jsonwebtoken::dangerous::insecure_decode::<Claims>(token).map_err(|_| BadToken)?.claims;
-        let key = self.keys.keys.get(&unverified.iss).ok_or(BadToken)?;
-        let mut validation = Validation::new(Algorithm::EdDSA);
-        // Time is compared with our own clock below.
-        validation.validate_exp = false;
-        validation.set_audience(&[audience.as_str(), USER_AUDIENCE]);
-        let claims = jsonwebtoken::decode::<Claims>(token, key, &validation).map_err(|_| BadToken)?.claims;
+        let claims = self.signed(token, audience)?;
         let now = self.clock.now();
         // A user's token outlives what a clock that is set back undoes, and is looked up in the store before anything
         // else: when it was signed says nothing of whether it holds.
@@ -202,6 +216,29 @@ impl Verifier {
             return Ok(Verified::User { token, principal: claims.sub });
         }
         exchanged(claims).ok_or(BadToken)
+    }
+
+    /// What is said by a token that is signed, and for this audience; whether it still holds is another question.
+    fn signed(&self, token: &str, audience: ServiceName) -> Result<Claims, BadToken> {
+        if let Some(claims) = self.proofs.lock().unwrap_or_else(PoisonError::into_inner).get(token) {
+            return if claims.aud == audience.as_str() { Ok(claims.clone()) } else { Err(BadToken) };
+        }
+        let unverified =
+            jsonwebtoken::dangerous::insecure_decode::<Claims>(token).map_err(|_| BadToken)?.claims;
+        let key = self.keys.keys.get(&unverified.iss).ok_or(BadToken)?;
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        // Time is compared with our own clock by whoever asks.
+        validation.validate_exp = false;
+        validation.set_audience(&[audience.as_str(), USER_AUDIENCE]);
+        let claims = jsonwebtoken::decode::<Claims>(token, key, &validation).map_err(|_| BadToken)?.claims;
+        if claims.iss != ISSUER && claims.work.is_none() && claims.aud == audience.as_str() {
+            let mut proofs = self.proofs.lock().unwrap_or_else(PoisonError::into_inner);
+            if proofs.len() >= REMEMBERED {
+                proofs.clear();
+            }
+            proofs.insert(token.to_owned(), claims.clone());
+        }
+        Ok(claims)
     }
 }
 
@@ -240,4 +277,52 @@ fn exchanged(claims: Claims) -> Option<Verified> {
         vouched_at: Instant::from_micros(claims.vouched_at.unwrap_or_default()),
         bearer: None,
     })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    const STORE: ServiceName = ServiceName::CredentialStore;
+
+    #[test]
+    fn a_proof_is_used_again_while_half_of_its_life_is_left_and_never_after_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        keys::create_all(folder.path()).unwrap();
+        let time = Arc::new(AtomicI64::new(1_700_000_000_000_000));
+        let clock = Clock::Manual(time.clone());
+        let pass = |seconds: i64| time.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
+        let key = keys::signing_key(folder.path(), ServiceName::Gateway.as_str()).unwrap();
+        let signer = Signer::new(key, clock.clone());
+        let verifier = |own| Verifier::new(keys::public_keys(folder.path()).unwrap(), own, clock.clone());
+        let (store, log) = (verifier(STORE), verifier(ServiceName::Audit));
+        let first = signer.proof(STORE, None).unwrap();
+        pass(29);
+        assert_eq!(signer.proof(STORE, None).unwrap(), first);
+        assert_ne!(signer.proof(ServiceName::Audit, None).unwrap(), first);
+        let Verified::Service(caller) = store.verify(&first).unwrap() else { panic!("a service's proof") };
+        assert_eq!(caller.principal.work, None);
+        pass(1);
+        let second = signer.proof(STORE, None).unwrap();
+        assert_ne!(second, first);
+        // Remembered or not: another audience and another text are refused, and so is one that is over.
+        for _ in 0..2 {
+            assert!(store.verify(&second).is_ok() && log.verify(&second).is_err());
+            assert!(store.verify_for(&second, ServiceName::Audit).is_err());
+            assert!(store.verify(&second.replace('.', "..")).is_err());
+            assert!(store.verify(&second[..second.len() - 2]).is_err());
+        }
+        pass(36);
+        assert!(store.verify(&first).is_err() && store.verify(&second).is_ok());
+        // A clock that is set back finds one from the future: it makes another.
+        pass(-120);
+        assert!(store.verify(&second).is_err());
+        assert!(store.verify(&signer.proof(STORE, None).unwrap()).is_ok());
+        // Work in the background is named in a proof of its own.
+        let of_work = signer.proof(STORE, Some("rot_1")).unwrap();
+        let Verified::Service(caller) = store.verify(&of_work).unwrap() else { panic!("a service's proof") };
+        assert_eq!(caller.principal.work.as_deref(), Some("rot_1"));
+    }
 }

@@ -13,7 +13,6 @@ use std::time::Instant;
 
 use crate::figures::{load, spread};
 use crate::options::{self, FEWEST_ROUNDS, HELP};
-use service::Service;
 use keywright_audit::Journal;
 use keywright_domain::clock::Clock;
 use keywright_log::Hash;
@@ -21,6 +20,7 @@ use keywright_log::export::{Entry, FORMAT, Header, Verifier};
 use keywright_log::leaf::{Clear, Shown, Unsealed};
 use keywright_log::tree::Frontier;
 use keywright_storage::{Db, Source};
+use service::Service;
 use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyPool, Row};
 use tokio::task::JoinSet;

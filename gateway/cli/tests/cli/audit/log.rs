@@ -1,6 +1,5 @@
 //! A log for tests: its entries, its checkpoints, its exports and the key that it is signed with.
 
-
 use aws_lc_rs::signature::Ed25519KeyPair;
 use keywright_log::export::{Entry, FORMAT, Header, Hidden};
 use keywright_log::leaf::{Clear, Leaf, Shown, Unsealed};
