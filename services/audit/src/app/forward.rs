@@ -30,9 +30,12 @@ impl Forward {
         Ok(u64::try_from(size.saturating_sub(next)).unwrap_or_default())
     }
 
-    pub async fn step(&self, db: &Db, now: Instant) -> Result<Vec<(String, i64)>, Unsent> {
+    /// After so many failures in a row a portion is half as large for each: a receiver that takes no large one takes a
+    /// small one, and in the end it is told which record it refuses.
+    pub async fn step(&self, db: &Db, now: Instant, failures: usize) -> Result<Vec<(String, i64)>, Unsent> {
         let (next, _) = cursor::find(db, &self.name).await?.unwrap_or_default();
-        let mut records = record::from(db, next, MOST).await?;
+        let most = MOST.checked_shr(u32::try_from(failures).unwrap_or(u32::MAX)).unwrap_or(0).max(1);
+        let mut records = record::from(db, next, most).await?;
         let mut bytes: usize = 0;
         let fits = records.iter().take_while(|record| {
             let is_first = bytes == 0;
@@ -42,7 +45,16 @@ impl Forward {
         let count = fits.count();
         records.truncate(count);
         let Some(last) = records.last() else { return Ok(Vec::new()) };
-        self.destination.send(&records, now).await.map_err(Unsent::Refused)?;
+        if let Err(why) = self.destination.send(&records, now).await {
+            if let [record] = records.as_slice() {
+                tracing::warn!(
+                    place = self.name,
+                    sequence = record.sequence,
+                    "this record by itself was not taken"
+                );
+            }
+            return Err(Unsent::Refused(why));
+        }
         Ok(vec![(self.name.clone(), last.position.saturating_add(1))])
     }
 }

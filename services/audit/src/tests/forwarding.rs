@@ -302,6 +302,20 @@ async fn what_fails_hangs_or_is_killed_in_the_middle_costs_nothing_but_repetitio
 }
 
 #[tokio::test]
+async fn a_receiver_that_takes_only_small_portions_gets_small_ones() {
+    let world = world(false).await;
+    let got = Got::default();
+    got.most.store(3, Ordering::SeqCst);
+    let url = webhook(&got).await;
+    let places = Places { urls: vec![&url], ..Places::default() };
+    let _running = replica(&world.db, &places);
+    world.begun(1, 0).await;
+    world.intents(60).await;
+    eventually("all of it arrives", async || got.sequences().last() == Some(&59)).await;
+    assert_eq!(got.sequences(), (0..60).collect::<Vec<i64>>());
+}
+
+#[tokio::test]
 async fn a_receiver_that_never_reads_holds_up_nobody() {
     for world in worlds().await {
         let (hung, well) = (Got::default(), Got::default());

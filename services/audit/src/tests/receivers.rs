@@ -36,6 +36,8 @@ pub struct Got {
     records: Arc<Mutex<Vec<Fields>>>,
     manners: Arc<Mutex<Vec<Manner>>>,
     connections: Arc<AtomicUsize>,
+    /// Of a webhook: the largest body that it takes, in lines; 0 for any.
+    pub most: Arc<AtomicUsize>,
 }
 
 impl Got {
@@ -317,11 +319,14 @@ async fn request(mut stream: tokio::net::TcpStream, got: Got) {
     let secret = Secret::new(BASE64.decode(SECRET.strip_prefix("whsec_").unwrap().as_bytes()).unwrap());
     let at = Instant::from_secs(header("webhook-timestamp").parse().unwrap());
     assert_eq!(header("webhook-signature"), sign(&secret, &header("webhook-id"), at, body));
+    let most = got.most.load(Ordering::SeqCst);
+    let is_too_large = most > 0 && body.iter().filter(|byte| **byte == b'\n').count() > most;
     let answer = match manner {
+        _ if is_too_large => "413 Content Too Large",
         Manner::Takes => "204 No Content",
         _ => "500 Internal Server Error",
     };
-    if manner != Manner::Dies {
+    if manner != Manner::Dies && !is_too_large {
         let body = std::str::from_utf8(body).unwrap();
         match header("content-type").as_str() {
             "application/x-ndjson" => got.push(body.lines().map(json_fields)),
