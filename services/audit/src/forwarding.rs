@@ -63,7 +63,7 @@ impl Forwarding {
             if !names.insert(place.clone()) {
                 return Err(ForwardingError::Twice(place));
             }
-            feeds.push(Feed::Events(Forward { name: format!("forward:{place}"), destination }));
+            feeds.push(Feed::Events(Forward::new(format!("forward:{place}"), destination)));
         }
         if let Some(path) = checkpoint_file {
             let to = Place::File(CheckpointFile::new(path));

@@ -21,7 +21,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use app::places::Places;
+use app::places::{Most, Places};
 use app::sign_checkpoints::SignCheckpoints;
 use keywright_domain::clock::NoRandomness;
 use keywright_domain::ids::RequestId;
@@ -72,12 +72,12 @@ pub fn build(parts: Parts) -> Result<Assembled, NoRandomness> {
             audit: audit.clone(),
             guard: guard.clone(),
             sign: sign.clone(),
-            places: Places::new(4, 16),
+            places: Places::new(Most { of_a_principal: 4, of_a_tenant: 8, of_all: 24 }),
         },
         watch: app::watch_events::WatchEvents {
             db: db.clone(),
             guard: guard.clone(),
-            places: Places::new(16, 128),
+            places: Places::new(Most { of_a_principal: 16, of_a_tenant: 48, of_all: 144 }),
         },
         erase: app::erase_subject::EraseSubject {
             db: db.clone(),

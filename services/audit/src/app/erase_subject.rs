@@ -61,6 +61,7 @@ impl EraseSubject {
             }
         }
         self.db.serialized(|| self.finish(subject, entries, intent)).await?;
+        erasure::scrub(&self.db).await?;
         Ok(entries)
     }
 

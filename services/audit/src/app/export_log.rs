@@ -72,7 +72,7 @@ pub struct ExportLog {
 impl ExportLog {
     pub async fn run(&self, caller: &Caller, mut asked: Asked) -> Result<mpsc::Receiver<Chunk>, Failure> {
         let tenant = super::scope(&self.guard, caller, ACTION, &mut asked.tenant).await?;
-        let place = self.places.take(&caller.principal.id)?;
+        let place = self.places.take(&caller.principal)?;
         if asked.size == 0
             && let Err(failure) = self.sign.freshly().await
         {
@@ -120,7 +120,7 @@ impl ExportLog {
             tracing::warn!(event = %intent.event(), "the end of an export could not be recorded");
         }
         if let Err(Stopped::Failed(failure)) = written {
-            let _gone = file.out.send(Err(failure)).await;
+            let _gone = tokio::time::timeout(PATIENCE, file.out.send(Err(failure))).await;
         }
     }
 

@@ -5,6 +5,7 @@ use crate::adapters::destination::Destination;
 use crate::store::{cursor, record};
 use keywright_domain::clock::Instant;
 use keywright_storage::Db;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 /// Records of one portion, and about how many bytes they are together.
 const MOST: i64 = 200;
@@ -14,9 +15,14 @@ pub struct Forward {
     /// Of its cursor and its lease: the destination without what may be a secret.
     pub name: String,
     pub destination: Destination,
+    portion: AtomicI64,
 }
 
 impl Forward {
+    pub fn new(name: String, destination: Destination) -> Self {
+        Self { name, destination, portion: AtomicI64::new(MOST) }
+    }
+
     /// A destination that is new begins at the log's end.
     pub async fn start(&self, db: &Db) -> Result<(), Unsent> {
         if cursor::find(db, &self.name).await?.is_none() {
@@ -30,12 +36,12 @@ impl Forward {
         Ok(u64::try_from(size.saturating_sub(next)).unwrap_or_default())
     }
 
-    /// After so many failures in a row a portion is half as large for each: a receiver that takes no large one takes a
-    /// small one, and in the end it is told which record it refuses.
-    pub async fn step(&self, db: &Db, now: Instant, failures: usize) -> Result<Vec<(String, i64)>, Unsent> {
+    /// What was not taken is half as large the next time, down to one record: a receiver that takes no large portion takes
+    /// a small one. What was taken is followed by twice as much.
+    pub async fn step(&self, db: &Db, now: Instant) -> Result<Vec<(String, i64)>, Unsent> {
         let (next, _) = cursor::find(db, &self.name).await?.unwrap_or_default();
-        let most = MOST.checked_shr(u32::try_from(failures).unwrap_or(u32::MAX)).unwrap_or(0).max(1);
-        let mut records = record::from(db, next, most).await?;
+        let portion = self.portion.load(Ordering::Relaxed);
+        let mut records = record::from(db, next, portion).await?;
         let mut bytes: usize = 0;
         let fits = records.iter().take_while(|record| {
             let is_first = bytes == 0;
@@ -45,16 +51,10 @@ impl Forward {
         let count = fits.count();
         records.truncate(count);
         let Some(last) = records.last() else { return Ok(Vec::new()) };
-        if let Err(why) = self.destination.send(&records, now).await {
-            if let [record] = records.as_slice() {
-                tracing::warn!(
-                    place = self.name,
-                    sequence = record.sequence,
-                    "this record by itself was not taken"
-                );
-            }
-            return Err(Unsent::Refused(why));
-        }
+        // Before the answer: one that does not come at all is none either.
+        self.portion.store((portion / 2).max(1), Ordering::Relaxed);
+        self.destination.send(&records, now).await.map_err(Unsent::Refused)?;
+        self.portion.store(portion.saturating_mul(2).min(MOST), Ordering::Relaxed);
         Ok(vec![(self.name.clone(), last.position.saturating_add(1))])
     }
 }

@@ -78,7 +78,7 @@ impl HandOn {
     pub async fn run(self, stop: CancellationToken) {
         let mut failures: usize = 0;
         while !stop.is_cancelled() {
-            let tried = self.look(&stop, failures).await;
+            let tried = self.look(&stop).await;
             failures = if tried.is_ok() { 0 } else { failures.saturating_add(1) };
             if let Err(unsent) = tried {
                 self.tell(&unsent);
@@ -92,7 +92,7 @@ impl HandOn {
     }
 
     /// All that is there now, where no other replica is at it.
-    async fn look(&self, stop: &CancellationToken, failures: usize) -> Result<(), Unsent> {
+    async fn look(&self, stop: &CancellationToken) -> Result<(), Unsent> {
         self.feed.start(&self.db).await?;
         if self.measure().await? == 0 {
             return Ok(());
@@ -102,7 +102,7 @@ impl HandOn {
             return Ok(());
         };
         let done = tokio::select! {
-            done = self.all(&lease, failures) => done,
+            done = self.all(&lease) => done,
             () = stop.cancelled() => Ok(()),
             () = lease::lost(&self.db, &lease, LEASE, RENEW) => Err(Unsent::LeaseLost),
         };
@@ -112,10 +112,10 @@ impl HandOn {
         done
     }
 
-    async fn all(&self, lease: &lease::Lease, failures: usize) -> Result<(), Unsent> {
+    async fn all(&self, lease: &lease::Lease) -> Result<(), Unsent> {
         loop {
             let now = self.db.now().await?;
-            let handed = tokio::time::timeout(LONGEST, self.feed.step(&self.db, now, failures)).await;
+            let handed = tokio::time::timeout(LONGEST, self.feed.step(&self.db, now)).await;
             let moved = handed.map_err(|_| Unsent::Refused("no answer within 15 seconds".into()))??;
             if moved.is_empty() {
                 return Ok(());
@@ -180,9 +180,9 @@ impl Feed {
     }
 
     /// Hands one portion on, and says how the cursors move for it; none where nothing is left.
-    async fn step(&self, db: &Db, now: Instant, failures: usize) -> Result<Vec<(String, i64)>, Unsent> {
+    async fn step(&self, db: &Db, now: Instant) -> Result<Vec<(String, i64)>, Unsent> {
         match self {
-            Self::Events(forward) => forward.step(db, now, failures).await,
+            Self::Events(forward) => forward.step(db, now).await,
             Self::Checkpoints(publish) => publish.step(db, now).await,
         }
     }

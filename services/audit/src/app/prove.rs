@@ -56,12 +56,16 @@ impl Prove {
     ) -> Result<Inclusion, Failure> {
         self.allow(caller).await?;
         let size = self.size(size).await?;
-        let index = match which {
-            Which::Index(index) => number("index", index)?,
-            Which::Event(id) => self.position(caller, &id).await?,
+        let (index, beyond) = match which {
+            Which::Index(index) => {
+                (number("index", index)?, ("index", "must be less than the size of the tree"))
+            }
+            Which::Event(id) => {
+                let beyond = ("eventId", "must stand in the tree: the next checkpoint will cover it");
+                (self.position(caller, &id).await?, beyond)
+            }
         };
-        let path = inclusion(index, size)
-            .ok_or_else(|| Failure::violation("index", "must be less than the size of the tree"))?;
+        let path = inclusion(index, size).ok_or_else(|| Failure::violation(beyond.0, beyond.1))?;
         let leaf = index..index.saturating_add(1);
         let (mut hashes, root) = self.roots([&path[..], &[leaf]].concat(), size).await?;
         let leaf = hashes.pop().unwrap_or(root);

@@ -1,7 +1,7 @@
 //! Segments of the log: which there are, and the end of one that was taken away and is old enough.
 
-use crate::store::cursor;
 use crate::store::segment::{self, LEAVES, Segment};
+use crate::store::{cursor, erasure};
 use keywright_domain::caller::Caller;
 use keywright_domain::clock::Instant;
 use keywright_domain::ids::shown;
@@ -139,6 +139,6 @@ impl Segments {
             forgotten?;
             from = until;
         }
-        Ok(())
+        Ok(erasure::scrub(&self.db).await?)
     }
 }

@@ -51,7 +51,7 @@ impl WatchEvents {
         since: Option<i64>,
     ) -> Result<Watch, Failure> {
         authorize(&self.guard, caller, &mut filter).await?;
-        let place = self.places.take(&caller.principal.id)?;
+        let place = self.places.take(&caller.principal)?;
         let next = match since {
             Some(since) if since < 0 => return Err(Failure::violation("since", "must not be negative")),
             Some(since) => since,

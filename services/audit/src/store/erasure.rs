@@ -8,7 +8,7 @@
 
 use super::log::array;
 use super::mention::{Kind, ids};
-use keywright_storage::{Columns, Dialect, Error, Tx};
+use keywright_storage::{Columns, Db, Dialect, Error, Tx};
 use serde_json::{Value, json};
 
 /// An event that mentions a subject.
@@ -142,6 +142,15 @@ async fn forget(tx: &mut Tx, dialect: Dialect, mentions: Vec<Value>) -> Result<(
     .bind(array(mentions.into_iter()))
     .execute(tx.conn())
     .await?;
+    Ok(())
+}
+
+/// Leaves nothing of what was erased in SQLite's write-ahead log; its pages are overwritten (`secure_delete`). PostgreSQL
+/// recycles what it keeps by itself.
+pub async fn scrub(db: &Db) -> Result<(), Error> {
+    if db.dialect() == Dialect::Sqlite {
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(db.read()).await?;
+    }
     Ok(())
 }
 

@@ -123,14 +123,15 @@ pub struct Closed<'a> {
     pub reason: &'a str,
 }
 
-/// Of one event there is one at most.
+/// Of one event there is one at most. One that was retired meanwhile is no longer there to be closed: once more, and it is
+/// seen to be so.
 pub async fn close(tx: &mut Tx, dialect: Dialect, at: Instant, closed: &[Closed<'_>]) -> Result<(), Error> {
     if closed.is_empty() {
         return Ok(());
     }
     let rows =
         closed.iter().map(|end| json!([end.intent, end.position, at.micros(), end.outcome, end.reason]));
-    sqlx::query(match dialect {
+    let done = sqlx::query(match dialect {
         Dialect::Sqlite => {
             "UPDATE event SET outcome_seq = value ->> 1, finished_at = value ->> 2, outcome = value ->> 3,
                     reason = value ->> 4
@@ -142,12 +143,16 @@ pub async fn close(tx: &mut Tx, dialect: Dialect, at: Instant, closed: &[Closed<
                FROM jsonb_array_elements(CAST($1 AS jsonb)) WHERE seq = CAST(value ->> 0 AS BIGINT)"
         }
     })
-    // Planned each time, as in `standing`.
+    // Planned each time: see `standing`.
     .persistent(false)
     .bind(array(rows))
     .execute(tx.conn())
     .await?;
-    Ok(())
+    if usize::try_from(done.rows_affected()).is_ok_and(|rows| rows == closed.len()) {
+        Ok(())
+    } else {
+        Err(Error::Again(sqlx::Error::RowNotFound))
+    }
 }
 
 /// Events still pending that began before `before`.

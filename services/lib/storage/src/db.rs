@@ -47,7 +47,7 @@ impl Tx {
         &mut self.inner
     }
 
-    /// The database's time at the start of the transaction.
+    /// The database's time at the start of the transaction; of one that began with a lock, when it had it.
     pub fn now(&self) -> Instant {
         self.now
     }
@@ -84,14 +84,20 @@ impl Db {
             }
         }
         let mut conn = db.write.acquire().await?;
-        // A large table takes longer to change than any statement of a request may.
-        if db.dialect == Dialect::Postgres {
-            sqlx::query("SET statement_timeout = 0").execute(&mut *conn).await?;
-        }
+        // A large table takes longer to change than any statement of a request may, and more room to sort than memory has.
+        sqlx::query(match db.dialect {
+            Dialect::Postgres => "SET statement_timeout = 0",
+            Dialect::Sqlite => "PRAGMA temp_store = FILE",
+        })
+        .execute(&mut *conn)
+        .await?;
         migrations.run(&mut *conn).await.map_err(Error::Migration)?;
-        if db.dialect == Dialect::Postgres {
-            sqlx::query("SET statement_timeout = '15s'").execute(&mut *conn).await?;
-        }
+        sqlx::query(match db.dialect {
+            Dialect::Postgres => "SET statement_timeout = '15s'",
+            Dialect::Sqlite => "PRAGMA temp_store = MEMORY",
+        })
+        .execute(&mut *conn)
+        .await?;
         drop(conn);
         Ok(db)
     }
@@ -172,14 +178,14 @@ impl Db {
         self.open_tx(Isolation::Claim).await
     }
 
-    /// A short transaction guarded by one row's lock, where serialization failures would only be noise: the
-    /// append to an ordered log, the result of what is one process's alone.
+    /// A short transaction where serialization failures would only be noise: the result of what is one process's alone, or
+    /// guarded by one row's lock.
     pub async fn begin_append(&self) -> Result<Tx, Error> {
         self.open_tx(Isolation::Claim).await
     }
 
     /// As [`Self::begin_append`], with the statement that takes the lock and the row that it answers. On PostgreSQL that has
-    /// the time too, as `at`, in microseconds: whoever holds the lock is later than whoever held it before.
+    /// the time too, as `at`, in microseconds: taken with the lock, so that times follow its order but for a clock set back.
     pub async fn begin_locked(&self, lock: &'static str) -> Result<(Tx, AnyRow), Error> {
         let mut inner = self.begin_with(Isolation::Claim).await?;
         let row = sqlx::query(lock).fetch_one(&mut *inner).await?;
