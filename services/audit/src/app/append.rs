@@ -84,43 +84,41 @@ async fn write(db: &Db, entries: &[Entry]) -> Result<Vec<Position>, Error> {
     let mut positions = Vec::with_capacity(entries.len());
     for entry in entries {
         let event = entry.event.as_str();
-        let kind = match (&entry.of, known.get(event)) {
+        let (kind, intent) = match (&entry.of, known.get(event)) {
             (Of::Intent(_), Some(standing)) => {
                 positions.push(Some(standing.intent));
                 continue;
             }
-            (Of::Intent(_), None) => Kind::Intent,
+            (Of::Intent(_), None) => (Kind::Intent, size),
             (Of::Outcome { .. }, None) => {
                 tracing::error!(event, "an outcome without an intent");
                 positions.push(None);
                 continue;
             }
             (Of::Outcome { outcome, .. }, Some(standing)) => match standing.outcome.as_str() {
-                "pending" => Kind::Outcome,
+                "pending" => (Kind::Outcome, standing.intent),
                 // Closed for the time being; what really happened is appended, never written over. An event that is
                 // retired stays as it was.
-                "interrupted" if *outcome != "interrupted" => Kind::Correction,
+                "interrupted" if *outcome != "interrupted" => (Kind::Correction, standing.intent),
                 _ => {
                     positions.push(None);
                     continue;
                 }
             },
         };
-        let intent = match &entry.of {
+        match &entry.of {
             Of::Intent(open) => {
-                let standing = Standing { intent: size, outcome: "pending".to_owned(), erased: false };
+                let standing = Standing { intent, outcome: "pending".to_owned(), erased: false };
                 known.insert(event.to_owned(), standing);
                 opened.push(Opened { position: size, open, clear: &entry.clear });
-                size
             }
             Of::Outcome { outcome, reason } => {
-                let Some(standing) = known.get_mut(event) else { continue };
-                (*outcome).clone_into(&mut standing.outcome);
-                let intent = standing.intent;
+                if let Some(standing) = known.get_mut(event) {
+                    (*outcome).clone_into(&mut standing.outcome);
+                }
                 closed.insert(event, Closed { intent, position: size, outcome, reason });
-                intent
             }
-        };
+        }
         let Entry { leaf: unsealed, clear, .. } = entry;
         let is_erased = known.get(event).is_some_and(|standing| standing.erased);
         let committed = Committed { clear, details: unsealed.details(), salts: unsealed.salts() };

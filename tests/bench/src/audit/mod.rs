@@ -1,8 +1,9 @@
 //! The mode that measures the audit log's engine against the database beneath it, and how fast an export is verified.
 //!
-//! The engine runs in this process, on each of its databases, and once more behind gRPC in a process of its own. Its peers write rows of the bytes that it keeps of an entry
-//! (the leaf, its clear values, their salts): PostgreSQL one row a transaction, with and without a hash chain, and both
-//! databases in batches as large as the engine's can be with so many callers, by one writer with nothing to decide.
+//! The engine runs in this process, on each of its databases, and once more behind gRPC in a process of its own. Its peers
+//! write rows of the bytes that it keeps of an entry (the leaf, its clear values, their salts): PostgreSQL one row a
+//! transaction, with and without a hash chain, and both databases in batches as large as the engine's can be with so many
+//! callers, by one writer with nothing to decide.
 
 mod service;
 
